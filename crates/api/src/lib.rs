@@ -1,0 +1,1 @@
+//! HTTP: enqueue, status, events

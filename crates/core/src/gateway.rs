@@ -1,0 +1,143 @@
+//! The calls a job can make and the ways a gateway can answer.
+//!
+//! Providers translate these to their own HTTP; nobody else knows a path or a header of theirs.
+
+use std::time::Duration;
+
+use crate::{
+    address::Address,
+    contact::Contact,
+    job::Step,
+    message::{Page, Pairing},
+};
+
+/// One gateway call. Every one of them costs a permit.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Call {
+    /// Is the number connected and logged in?
+    Status,
+    /// A page of the contact list.
+    Contacts {
+        /// Where to go on; none at the beginning.
+        cursor: Option<String>,
+    },
+    /// The LID behind a phone JID.
+    LookUpLid {
+        /// The phone JID.
+        phone: Address,
+    },
+    /// The newest messages of one chat.
+    History {
+        /// The chat.
+        address: Address,
+        /// How many messages, 1 to 100.
+        limit: u32,
+        /// Where to go on; none at the beginning.
+        cursor: Option<String>,
+    },
+}
+
+impl Call {
+    /// The call that carries out a job's step.
+    #[must_use]
+    pub fn for_step(step: &Step, messages_wanted: u32) -> Self {
+        match step {
+            Step::Contacts { cursor } => Self::Contacts { cursor: cursor.clone() },
+            Step::LookUpLid { phone } => Self::LookUpLid { phone: phone.clone() },
+            Step::History { address, cursor } => {
+                Self::History { address: address.clone(), limit: messages_wanted, cursor: cursor.clone() }
+            }
+        }
+    }
+
+    /// A short name for metrics and errors.
+    #[must_use]
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Self::Status => "status",
+            Self::Contacts { .. } => "contacts",
+            Self::LookUpLid { .. } => "lid_lookup",
+            Self::History { .. } => "history",
+        }
+    }
+}
+
+/// Whether a gateway's session can work.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Session {
+    /// Connected to WhatsApp.
+    pub connected: bool,
+    /// Paired with a phone.
+    pub logged_in: bool,
+    /// Whether the gateway keeps history, where it says so.
+    pub keeps_history: Option<bool>,
+}
+
+/// A page of the contact list.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ContactsPage {
+    /// Persons; the same person may appear twice, once under each address.
+    pub contacts: Vec<Contact>,
+    /// Identities that belong together, where the gateway says so.
+    pub pairings: Vec<Pairing>,
+    /// Records that were no persons (groups, broadcasts) or could not be read.
+    pub left_out: usize,
+    /// Where to go on; none when this was all.
+    pub next: Option<String>,
+}
+
+/// A gateway's good answer.
+#[derive(Debug, Clone)]
+pub enum Answer {
+    /// To [`Call::Status`].
+    Session(Session),
+    /// To [`Call::Contacts`].
+    Contacts(ContactsPage),
+    /// To [`Call::LookUpLid`]; none when the gateway knows none.
+    Lid(Option<Address>),
+    /// To [`Call::History`]; an empty page is a good answer.
+    History(Page),
+}
+
+/// A gateway's answer that is none, named by what the caller has to do about it.
+///
+/// `detail` names the call and the cause and holds no secret.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Refusal {
+    /// Too fast: the whole channel has to slow down. Costs no attempt.
+    #[error("throttled: {detail}")]
+    Throttled {
+        /// How long the gateway asks us to wait, where it says so.
+        retry_after: Option<Duration>,
+        /// The call and the cause.
+        detail: String,
+    },
+    /// The number is not connected or not logged in: nothing of this channel can work now. Costs no attempt.
+    #[error("no session: {detail}")]
+    SessionLost {
+        /// The call and the cause.
+        detail: String,
+    },
+    /// The credentials are refused: a person has to act. Costs no attempt.
+    #[error("unauthorized: {detail}")]
+    Unauthorized {
+        /// The call and the cause.
+        detail: String,
+    },
+    /// Asking again cannot help this job.
+    #[error("{code}: {detail}")]
+    Permanent {
+        /// A stable word for counting.
+        code: &'static str,
+        /// The call and the cause.
+        detail: String,
+    },
+    /// It may work the next time.
+    #[error("{code}: {detail}")]
+    Transient {
+        /// A stable word for counting: `timeout`, `connection`, `gateway_error`, `unreadable_answer`, ...
+        code: &'static str,
+        /// The call and the cause.
+        detail: String,
+    },
+}

@@ -1,0 +1,219 @@
+//! The unit of work: one address, or one account-level step.
+//!
+//! ```text
+//! queued -> running -> succeeded | empty | skipped | failed | cancelled
+//!    ^         |
+//!    |         +-- the next step of the same job ----> queued, at the head of its channel
+//!    |         +-- not now (snooze, costs no attempt) -> queued
+//!    +-- delayed <- failed attempt, more are left
+//! ```
+//!
+//! `running` is known to the queue alone; the ledger records what is settled.
+
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    address::{Address, AddressKind},
+    channel::ChannelId,
+    contact::ContactId,
+    sync::SyncId,
+    word::words,
+};
+
+/// A job's row in the ledger; the queue knows nothing else of it.
+pub type JobId = i64;
+
+words! {
+    /// What a job does.
+    pub enum JobKind {
+        /// Pages the gateway's contacts and writes the sync's jobs.
+        Plan = "plan",
+        /// Reads the stored history of one address.
+        History = "history",
+    }
+}
+
+words! {
+    /// Where a job is in its life.
+    pub enum JobState {
+        /// Waits for its turn.
+        Queued = "queued",
+        /// Claimed by a worker; only the queue knows.
+        Running = "running",
+        /// Waits for its next attempt.
+        Delayed = "delayed",
+        /// Accepted by the gateway, delivery comes by webhook.
+        Awaiting = "awaiting",
+        /// Held back with its sync or channel.
+        Paused = "paused",
+        /// Its messages are stored.
+        Succeeded = "succeeded",
+        /// The chat exists nowhere or holds nothing: an expected end.
+        Empty = "empty",
+        /// There was nothing to ask, for a reason on the receipt.
+        Skipped = "skipped",
+        /// Out of attempts, or refused for good; can be retried by hand.
+        Failed = "failed",
+        /// Its sync was cancelled.
+        Cancelled = "cancelled",
+    }
+}
+
+impl JobState {
+    /// Whether the job is over.
+    #[must_use]
+    pub const fn is_terminal(self) -> bool {
+        matches!(self, Self::Succeeded | Self::Empty | Self::Skipped | Self::Failed | Self::Cancelled)
+    }
+}
+
+words! {
+    /// Why a job had nothing to ask.
+    pub enum SkipReason {
+        /// The gateway knows no LID for this phone number.
+        LidUnknown = "lid unknown",
+        /// The gateway gave a LID only, and no call leads from it to a phone number.
+        PhoneUnknown = "phone unknown",
+        /// The address belongs to a contact that has a job of its own in this sync.
+        AskedByAnotherJob = "asked by another job",
+    }
+}
+
+/// What the next claim of a job will do; kept in the ledger between calls, so a crash resumes here.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "do", rename_all = "snake_case")]
+pub enum Step {
+    /// Read a page of the contact list.
+    Contacts {
+        /// Where to go on; none at the beginning.
+        cursor: Option<String>,
+    },
+    /// Ask the gateway for the LID behind a phone JID.
+    LookUpLid {
+        /// The phone JID.
+        phone: Address,
+    },
+    /// Read a page of one chat.
+    History {
+        /// The chat.
+        address: Address,
+        /// Where to go on; none at the beginning.
+        cursor: Option<String>,
+    },
+}
+
+/// A job as a worker needs it.
+#[derive(Debug, Clone)]
+pub struct Job {
+    /// Row id.
+    pub id: JobId,
+    /// The sync it belongs to.
+    pub sync: SyncId,
+    /// The channel it calls.
+    pub channel: ChannelId,
+    /// The contact it is about; none for account-level jobs.
+    pub contact: Option<ContactId>,
+    /// What it does.
+    pub kind: JobKind,
+    /// Which identity it asks; none for account-level jobs.
+    pub address_kind: Option<AddressKind>,
+    /// What its next call is.
+    pub step: Step,
+    /// How many steps are settled: part of the fence.
+    pub steps_done: i32,
+    /// Attempts settled so far.
+    pub attempts: i32,
+    /// The attempt after which it fails.
+    pub attempt_limit: i32,
+    /// How many messages to ask for, 1 to 100.
+    pub messages_wanted: u32,
+}
+
+/// What went wrong, for people and for counting.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Failure {
+    /// A stable word: `timeout`, `bad_token`, ...
+    pub code: String,
+    /// The call and the cause, in a sentence.
+    pub detail: String,
+}
+
+impl Failure {
+    /// A failure with its stable word.
+    pub fn new(code: &str, detail: impl Into<String>) -> Self {
+        Self { code: code.to_owned(), detail: detail.into() }
+    }
+}
+
+/// How a job ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Ending {
+    /// Messages were read and stored.
+    Succeeded,
+    /// Nothing was there.
+    Empty,
+    /// Nothing was asked.
+    Skipped(SkipReason),
+    /// Given up.
+    Failed(Failure),
+}
+
+/// What one execution of a job came to; the store records it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Outcome {
+    /// The job is over.
+    Ended(Ending),
+    /// One step is done; this is the next, under the same attempt.
+    Next(Step),
+    /// The attempt failed; the next one is due then.
+    Retry {
+        /// Why.
+        failure: Failure,
+        /// When.
+        due: DateTime<Utc>,
+    },
+}
+
+/// A job as people see it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
+pub struct JobLine {
+    /// Row id.
+    pub id: JobId,
+    /// The contact it is about; none for account-level jobs.
+    pub contact_id: Option<ContactId>,
+    /// Phone or LID; none for account-level jobs.
+    pub address_kind: Option<AddressKind>,
+    /// The address, as soon as it is known.
+    pub address: Option<String>,
+    /// Where it is.
+    pub state: JobState,
+    /// Attempts settled so far.
+    pub attempts: i32,
+    /// A stable word for why it was skipped or failed.
+    pub reason: Option<String>,
+    /// The last failed call and its cause.
+    pub last_error: Option<String>,
+    /// What it waits for, while it waits.
+    pub waiting_for: Option<String>,
+    /// When it is due, for delayed jobs.
+    pub next_at: Option<DateTime<Utc>>,
+    /// Messages read.
+    pub fetched: i64,
+    /// New rows among them.
+    pub stored: i64,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_step_survives_its_way_through_the_ledger() {
+        let step = Step::History { address: "190000000000001@lid".parse().unwrap(), cursor: Some("40".into()) };
+        let json = serde_json::to_string(&step).unwrap();
+        assert_eq!(json, r#"{"do":"history","address":"190000000000001@lid","cursor":"40"}"#);
+        assert_eq!(serde_json::from_str::<Step>(&json).unwrap(), step);
+    }
+}

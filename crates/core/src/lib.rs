@@ -1,0 +1,37 @@
+//! The vocabulary of Sincro and its pure rules.
+//!
+//! Every other crate speaks in these types; this one knows none of them, does no I/O, is not
+//! async, and reads the clock in one place ([`clock`]). Read the modules in this order:
+//!
+//! | module | what it holds |
+//! |---|---|
+//! | [`address`] | phone JIDs and LIDs, normalised |
+//! | [`contact`] | a person: one address or both |
+//! | [`provider`] | the five gateway APIs and what each can do |
+//! | [`channel`] | one connected number: where it lives, what it may do, how fast |
+//! | [`sync`] | one request, its states and its status |
+//! | [`job`] | the unit of work, its steps, states and endings |
+//! | [`message`] | what a gateway call brings, in one neutral shape |
+//! | [`gateway`] | the calls a job can make and the ways a gateway can answer |
+//! | [`plan`] | contacts -> jobs |
+//! | [`verdict`] | a gateway's answer -> what happens to the job |
+//! | [`retry`] | when to try again |
+//! | [`notice`] | what the ledger tells the queue |
+//! | [`receipt`] | what a sync brought, per contact and address |
+//! | [`clock`] | the one place that reads the time |
+
+pub mod address;
+pub mod channel;
+pub mod clock;
+pub mod contact;
+pub mod gateway;
+pub mod job;
+pub mod message;
+pub mod notice;
+pub mod plan;
+pub mod provider;
+pub mod receipt;
+pub mod retry;
+pub mod sync;
+pub mod verdict;
+mod word;

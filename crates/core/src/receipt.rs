@@ -1,0 +1,54 @@
+//! What a sync brought, per contact and address, with totals that add up.
+
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    address::AddressKind,
+    contact::ContactId,
+    job::JobState,
+    sync::{JobCounts, MessageCounts, SyncId},
+};
+
+/// One line: what became of one address of one contact.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
+pub struct ReceiptLine {
+    /// The contact (after merging: the person that survived); none for account-level jobs.
+    pub contact_id: Option<ContactId>,
+    /// The contact's name, when known.
+    pub name: Option<String>,
+    /// Phone or LID; none for account-level jobs.
+    pub address_kind: Option<AddressKind>,
+    /// The address that was asked, when known.
+    pub address: Option<String>,
+    /// The most messages that were asked for.
+    pub expected: i64,
+    /// Messages read.
+    pub fetched: i64,
+    /// New rows.
+    pub stored: i64,
+    /// Already there.
+    pub duplicate: i64,
+    /// How the job ended, or where it is.
+    pub outcome: JobState,
+    /// Why, for skipped and failed ones.
+    pub reason: Option<String>,
+}
+
+/// The whole account of a sync.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
+pub struct Receipt {
+    /// The sync.
+    pub sync_id: SyncId,
+    /// Contacts with at least one line.
+    pub contacts: i64,
+    /// Its jobs by state.
+    pub jobs: JobCounts,
+    /// Its messages; the sums of the lines.
+    pub messages: MessageCounts,
+    /// One per contact and address.
+    pub lines: Vec<ReceiptLine>,
+    /// Ask with `after=` this to go on; none at the end.
+    pub next: Option<i64>,
+}

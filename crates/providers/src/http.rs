@@ -1,0 +1,225 @@
+//! One bounded HTTP request, for every gateway alike.
+//!
+//! Decides what a broken transport means: the connection, the clock, the size, a redirect. What a status or a body means is
+//! the gateway's own verdict. No redirect is followed (the next address would be given the token), no proxy is taken from
+//! the environment, and nothing is sent twice.
+
+use std::{error::Error as StdError, time::Duration};
+
+use reqwest::{
+    Client, Method, Response,
+    header::{HeaderMap, HeaderName, HeaderValue, LOCATION},
+    redirect,
+};
+use sincro_core::{clock, gateway::Refusal};
+use url::Url;
+
+use crate::{
+    excerpt::{self, excerpt},
+    gateways::{Error, GatewaySettings},
+    retry_after,
+};
+
+/// Shorter than servers keep an idle connection (60 s and more), so that a request seldom meets a closed one.
+const POOL_IDLE: Duration = Duration::from_secs(30);
+
+/// A request that is ready but for its secrets.
+#[derive(Debug)]
+pub(crate) struct Request {
+    method: Method,
+    url: Url,
+    headers: HeaderMap,
+    /// Method and path without the base URL's prefix and without the query: for people.
+    name: String,
+}
+
+impl Request {
+    /// `base` with these path segments after its own and this query; both are escaped here.
+    pub(crate) fn get(base: &Url, path: &[&str], query: &[(&str, &str)]) -> Result<Self, Refusal> {
+        let name = format!("GET /{}", path.join("/"));
+        let mut url = base.clone();
+        url.set_query(None);
+        url.set_fragment(None);
+        match url.path_segments_mut() {
+            Ok(mut segments) if matches!(base.scheme(), "http" | "https") => {
+                segments.pop_if_empty().extend(path);
+            }
+            _ => {
+                let detail = format!("{name}: the channel's base_url is no http or https address");
+                return Err(Refusal::Permanent { code: "bad_base_url", detail });
+            }
+        }
+        if !query.is_empty() {
+            url.query_pairs_mut().extend_pairs(query);
+        }
+        Ok(Self { method: Method::GET, url, headers: HeaderMap::new(), name })
+    }
+
+    /// Adds a header that no log shows; none when it could not be sent.
+    pub(crate) fn with_secret(mut self, header: HeaderName, secret: &str) -> Option<Self> {
+        let mut value = HeaderValue::from_bytes(secret.as_bytes()).ok()?;
+        value.set_sensitive(true);
+        self.headers.insert(header, value);
+        Some(self)
+    }
+
+    /// Method and path, for people.
+    pub(crate) fn name(&self) -> &str {
+        &self.name
+    }
+}
+
+/// A complete answer, whatever its status.
+#[derive(Debug)]
+pub(crate) struct Reply {
+    /// The HTTP status.
+    pub(crate) status: u16,
+    /// The wait the gateway asks for.
+    pub(crate) retry_after: Option<Duration>,
+    /// The body; bytes that are no UTF-8 are replaced. Empty where an error's body could not be read: its status says enough.
+    pub(crate) body: String,
+}
+
+/// The client and its bounds. Clones share the pool.
+#[derive(Debug, Clone)]
+pub(crate) struct Http {
+    client: Client,
+    settings: GatewaySettings,
+}
+
+impl Http {
+    pub(crate) fn new(settings: &GatewaySettings) -> Result<Self, Error> {
+        let client = Client::builder()
+            .user_agent(concat!("sincro/", env!("CARGO_PKG_VERSION")))
+            .connect_timeout(settings.connect_timeout)
+            .timeout(settings.call_timeout)
+            .pool_idle_timeout(POOL_IDLE)
+            .redirect(redirect::Policy::none())
+            .retry(reqwest::retry::never())
+            .referer(false)
+            .no_proxy()
+            .gzip(true)
+            .build()
+            .map_err(|error| Error::Client(Box::new(error)))?;
+        Ok(Self { client, settings: settings.clone() })
+    }
+
+    /// Sends it once and reads the answer to its end.
+    pub(crate) async fn send(&self, request: Request) -> Result<Reply, Refusal> {
+        let Request { method, url, headers, name } = request;
+        let sent = self.client.request(method, url).headers(headers).send().await;
+        let response = sent.map_err(|error| self.broken(&name, error, 0))?;
+        let status = response.status();
+        if status.is_redirection() {
+            return Err(redirected(&name, &response));
+        }
+        let retry_after = retry_after::read(response.headers(), clock::now());
+        let body = match self.read(&name, response).await {
+            Ok(body) => String::from_utf8(body).unwrap_or_else(|not| String::from_utf8_lossy(not.as_bytes()).into_owned()),
+            Err(_) if !status.is_success() => String::new(),
+            Err(refusal) => return Err(refusal),
+        };
+        Ok(Reply { status: status.as_u16(), retry_after, body })
+    }
+
+    /// Stops at the limit, so that no answer costs more memory than that; pieces come decompressed.
+    async fn read(&self, name: &str, mut response: Response) -> Result<Vec<u8>, Refusal> {
+        let limit = self.settings.max_body_bytes;
+        let too_large = || {
+            let detail = format!("{name}: the answer is longer than {limit} bytes");
+            Refusal::Transient { code: "body_too_large", detail }
+        };
+        let announced = response.content_length().and_then(|length| usize::try_from(length).ok());
+        if announced.is_some_and(|length| length > limit) {
+            return Err(too_large());
+        }
+        let mut body = Vec::with_capacity(announced.unwrap_or_default());
+        while let Some(piece) = response.chunk().await.map_err(|error| self.broken(name, error, body.len()))? {
+            if body.len() + piece.len() > limit {
+                return Err(too_large());
+            }
+            body.extend_from_slice(&piece);
+        }
+        Ok(body)
+    }
+
+    /// What a transport error means, in words that hold neither the query nor a header.
+    fn broken(&self, name: &str, error: reqwest::Error, bytes_read: usize) -> Refusal {
+        let (connect, whole) = (self.settings.connect_timeout, self.settings.call_timeout);
+        if error.is_builder() {
+            let detail = format!("{name}: no request could be made: {}", root_cause(&error.without_url()));
+            return Refusal::Permanent { code: "bad_base_url", detail };
+        }
+        let (code, cause) = if error.is_connect() && error.is_timeout() {
+            ("connection", format!("no connection within {connect:?}"))
+        } else if error.is_connect() {
+            ("connection", format!("no connection: {}", root_cause(&error.without_url())))
+        } else if error.is_timeout() {
+            ("timeout", format!("no complete answer within {whole:?} ({bytes_read} bytes of it came)"))
+        } else if bytes_read > 0 || error.is_decode() || error.is_body() {
+            let cause = root_cause(&error.without_url());
+            ("connection", format!("the answer broke off after {bytes_read} bytes: {cause}"))
+        } else {
+            ("connection", format!("no answer: {}", root_cause(&error.without_url())))
+        };
+        Refusal::Transient { code, detail: format!("{name}: {cause}") }
+    }
+}
+
+/// Names the host alone: the rest of an address may hold a secret.
+fn redirected(name: &str, response: &Response) -> Refusal {
+    let location = response.headers().get(LOCATION).and_then(|location| location.to_str().ok());
+    let host = location.and_then(|location| response.url().join(location).ok());
+    let place = host.as_ref().and_then(Url::host_str).map_or_else(
+        || "without saying where to".to_owned(),
+        |host| format!("to {}", excerpt(host, excerpt::BODY)),
+    );
+    let status = response.status().as_u16();
+    let detail = format!(
+        "{name}: {status} redirects {place}; redirects are not followed, so base_url has to be the final address"
+    );
+    Refusal::Permanent { code: "redirect", detail }
+}
+
+/// The innermost cause, which is the one that tells something: `Connection refused (os error 111)`.
+fn root_cause(error: &dyn StdError) -> String {
+    let mut innermost = error;
+    while let Some(source) = innermost.source() {
+        innermost = source;
+    }
+    excerpt(&innermost.to_string(), excerpt::CAUSE)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_path_prefix_of_a_base_url_is_kept_and_what_follows_is_escaped() {
+        for (base, expected) in [
+            ("http://gate:8080", "http://gate:8080/user/lid/55%2F11@lid?limit=1&chat_jid=a%40b%26c"),
+            ("https://gate/wuzapi", "https://gate/wuzapi/user/lid/55%2F11@lid?limit=1&chat_jid=a%40b%26c"),
+            ("https://gate/a/b/?key=1#top", "https://gate/a/b/user/lid/55%2F11@lid?limit=1&chat_jid=a%40b%26c"),
+        ] {
+            let path = ["user", "lid", "55/11@lid"];
+            let request = Request::get(&base.parse().unwrap(), &path, &[("limit", "1"), ("chat_jid", "a@b&c")]).unwrap();
+            assert_eq!(request.url.as_str(), expected);
+            assert_eq!(request.name(), "GET /user/lid/55/11@lid");
+        }
+    }
+
+    #[test]
+    fn an_address_that_is_not_http_is_refused_for_good() {
+        for base in ["mailto:ana@example.org", "ftp://gate/"] {
+            let refusal = Request::get(&base.parse().unwrap(), &["session", "status"], &[]).unwrap_err();
+            assert!(matches!(refusal, Refusal::Permanent { code: "bad_base_url", .. }), "{refusal}");
+        }
+    }
+
+    #[test]
+    fn a_secret_header_does_not_show_in_debug_output() {
+        let request = Request::get(&"http://gate".parse().unwrap(), &["session", "status"], &[]).unwrap();
+        let request = request.with_secret(HeaderName::from_static("token"), "hush-hush").unwrap();
+        assert!(!format!("{request:?}").contains("hush"));
+    }
+}

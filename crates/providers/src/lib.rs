@@ -1,0 +1,31 @@
+//! The gateways: one folder for each, which turns neutral calls into its HTTP and its answers into neutral pages.
+//!
+//! The only crate that knows a gateway's path, header or error text, and the only user of the HTTP client. It keeps no
+//! state but the connection pool, decides nothing about jobs (a [`sincro_core::gateway::Refusal`] says what happened,
+//! `core` says what follows), waits for no rate and never repeats a call: each costs the permit it was claimed with.
+//!
+//! | module | what it holds |
+//! |---|---|
+//! | [`gateways`](Gateways) | one call, from a connection to an answer; its measurement |
+//! | `registry` | what every gateway can do, and which are built: a new one is a folder and a line |
+//! | `credentials` | what a channel's credentials may look like |
+//! | `http` | one bounded request, and what a broken transport means |
+//! | `retry_after` | the wait that a gateway asks for |
+//! | `json`, `moment`, `excerpt` | reading what other people wrote: JSON, times, bodies for people |
+//! | `wuzapi` | asternic/wuzapi |
+
+mod credentials;
+mod excerpt;
+mod gateways;
+mod http;
+mod json;
+mod moment;
+mod registry;
+mod retry_after;
+mod telemetry;
+mod wuzapi;
+
+pub use credentials::CredentialsError;
+pub use gateways::{Error, GatewaySettings, Gateways};
+pub use registry::{capabilities, check_credentials};
+pub use telemetry::describe_metrics;

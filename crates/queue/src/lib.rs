@@ -1,0 +1,1 @@
+//! The Redis queue: scripts, scheduler, limiter, apalis backend

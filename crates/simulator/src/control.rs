@@ -1,0 +1,144 @@
+//! Steering a running simulator by HTTP, for tests and operators outside its process.
+//!
+//! | call | does |
+//! |---|---|
+//! | `GET /__sim/truth?limit=n&channel=k` | the [`Report`](crate::Report) (limit 50, channel 0 unless given) |
+//! | `GET /__sim/calls`, `DELETE /__sim/calls` | the call log, forgetting it |
+//! | `GET /__sim/faults`, `POST /__sim/faults` | the faults in force, replacing them: JSON, or the compact text |
+//! | `POST /__sim/session` | `{"up":false}` |
+//! | `POST /__sim/outage` | [`Outage`] or `null` |
+//! | `POST /__sim/limit` | [`Limit`] or `null` |
+//! | `POST /__sim/latency` | [`Latency`] |
+//! | `POST /__sim/history` | `{"kept":false}` |
+//!
+//! No gateway has these paths; nothing here is logged, limited or struck by faults. Loopback only, so no token.
+
+use std::{fmt::Display, sync::Arc};
+
+use axum::{
+    Json, Router,
+    extract::{Query, State},
+    http::StatusCode,
+    routing::{get, post},
+};
+use serde::{Deserialize, de::DeserializeOwned};
+
+use crate::{
+    call_log::Call,
+    faults::Faults,
+    rate::Limit,
+    server::Server,
+    session::Outage,
+    settings::Latency,
+    truth::{Report, Truth},
+};
+
+/// What every steering path begins with.
+pub(crate) const PREFIX: &str = "/__sim/";
+
+type Refusal = (StatusCode, String);
+type Running = State<Arc<Server>>;
+
+pub(crate) fn router(server: Arc<Server>) -> Router {
+    Router::new()
+        .route("/__sim/truth", get(truth))
+        .route("/__sim/calls", get(calls).delete(forget_calls))
+        .route("/__sim/faults", get(faults).post(set_faults))
+        .route("/__sim/session", post(set_session))
+        .route("/__sim/outage", post(set_outage))
+        .route("/__sim/limit", post(set_limit))
+        .route("/__sim/latency", post(set_latency))
+        .route("/__sim/history", post(set_history))
+        .with_state(server)
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(default)]
+struct Asked {
+    limit: usize,
+    channel: usize,
+}
+
+impl Default for Asked {
+    fn default() -> Self {
+        Self { limit: 50, channel: 0 }
+    }
+}
+
+async fn truth(State(server): Running, Query(asked): Query<Asked>) -> Result<Json<Report>, Refusal> {
+    let channel = server.channels.get(asked.channel);
+    let channel = channel.ok_or_else(|| (StatusCode::NOT_FOUND, format!("there is no channel {}\n", asked.channel)))?;
+    Ok(Json(Truth::new(Arc::clone(&channel.archive)).report(asked.limit)))
+}
+
+async fn calls(State(server): Running) -> Json<Vec<Call>> {
+    Json(server.calls.all())
+}
+
+async fn forget_calls(State(server): Running) -> StatusCode {
+    server.calls.clear();
+    StatusCode::NO_CONTENT
+}
+
+async fn faults(State(server): Running) -> Json<Faults> {
+    Json(server.faults.current())
+}
+
+async fn set_faults(State(server): Running, body: String) -> Result<Json<Faults>, Refusal> {
+    let faults: Faults =
+        if body.trim_start().starts_with('{') { parse(&body)? } else { body.trim().parse().map_err(refuse)? };
+    faults.check().map_err(refuse)?;
+    server.faults.set(faults.clone());
+    Ok(Json(faults))
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct SessionSwitch {
+    up: bool,
+}
+
+async fn set_session(State(server): Running, body: String) -> Result<StatusCode, Refusal> {
+    let SessionSwitch { up } = parse(&body)?;
+    server.channels.iter().for_each(|channel| channel.session.set(up));
+    Ok(StatusCode::NO_CONTENT)
+}
+
+async fn set_outage(State(server): Running, body: String) -> Result<StatusCode, Refusal> {
+    let outage: Option<Outage> = parse(&body)?;
+    server.channels.iter().for_each(|channel| channel.session.plan(outage));
+    Ok(StatusCode::NO_CONTENT)
+}
+
+async fn set_limit(State(server): Running, body: String) -> Result<StatusCode, Refusal> {
+    let limit: Option<Limit> = parse(&body)?;
+    limit.map_or(Ok(()), Limit::check).map_err(refuse)?;
+    server.limiter.set(limit, server.clock.now_us());
+    Ok(StatusCode::NO_CONTENT)
+}
+
+async fn set_latency(State(server): Running, body: String) -> Result<StatusCode, Refusal> {
+    let latency: Latency = parse(&body)?;
+    server.set_latency(latency);
+    Ok(StatusCode::NO_CONTENT)
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct HistorySwitch {
+    kept: bool,
+}
+
+async fn set_history(State(server): Running, body: String) -> Result<StatusCode, Refusal> {
+    let HistorySwitch { kept } = parse(&body)?;
+    server.history.with(|history| *history = kept);
+    Ok(StatusCode::NO_CONTENT)
+}
+
+fn parse<T: DeserializeOwned>(body: &str) -> Result<T, Refusal> {
+    serde_json::from_str(body).map_err(refuse)
+}
+
+fn refuse(why: impl Display) -> Refusal {
+    (StatusCode::BAD_REQUEST, format!("{why}\n"))
+}

@@ -1,0 +1,133 @@
+//! The short way to write faults, for a command line: `429:5@/chat/history=0.02,500=x3,hang=each1`.
+//!
+//! Each part reads `name[:argument][@path or address]=how often`; how often is a share (`0.02`), `all`, `x3` (the next
+//! three) or `each3` (the first three of each address). A part `seed=7` sets the seed. Parsing says what is wrong; it does
+//! not judge sense.
+
+use std::{fmt, str::FromStr};
+
+use super::{Fault, Faults, Rule, When};
+
+/// Name, what may follow a colon, and what it does.
+const NAMES: [(&str, &str, &str); 12] = [
+    ("429", ":seconds", "too many requests, with Retry-After if seconds are given"),
+    ("500", "", "server error"),
+    ("401", "", "token refused"),
+    ("501", "", "history disabled"),
+    ("302", ":address", "redirect"),
+    ("no-session", "", "session gone for the call"),
+    ("hang", "", "no answer"),
+    ("cut", "", "connection broken inside the body"),
+    ("truncated", "", "JSON that ends in the middle"),
+    ("huge", ":megabytes", "a very long body, endless without megabytes"),
+    ("garbage", "", "an HTML page"),
+    ("shape", "", "a string for data"),
+];
+
+/// Why a text is not a list of faults.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NotFaults(String);
+
+impl fmt::Display for NotFaults {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for NotFaults {}
+
+impl Fault {
+    /// The compact name, as the call log notes it.
+    #[must_use]
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::TooManyRequests { .. } => "429",
+            Self::ServerError => "500",
+            Self::Unauthorized => "401",
+            Self::HistoryDisabled => "501",
+            Self::Redirect { .. } => "302",
+            Self::NoSession => "no-session",
+            Self::Hang => "hang",
+            Self::CutConnection => "cut",
+            Self::TruncatedJson => "truncated",
+            Self::HugeBody { .. } => "huge",
+            Self::Garbage => "garbage",
+            Self::WrongShape => "shape",
+        }
+    }
+
+    fn parse(name: &str, argument: Option<&str>) -> Result<Self, NotFaults> {
+        let fault = match (name, argument) {
+            ("429", seconds) => Self::TooManyRequests { retry_after_s: seconds.map(number).transpose()? },
+            ("302", location) => Self::Redirect { location: location.map(str::to_owned) },
+            ("huge", megabytes) => Self::HugeBody { megabytes: megabytes.map(number).transpose()? },
+            ("500", None) => Self::ServerError,
+            ("401", None) => Self::Unauthorized,
+            ("501", None) => Self::HistoryDisabled,
+            ("no-session", None) => Self::NoSession,
+            ("hang", None) => Self::Hang,
+            ("cut", None) => Self::CutConnection,
+            ("truncated", None) => Self::TruncatedJson,
+            ("garbage", None) => Self::Garbage,
+            ("shape", None) => Self::WrongShape,
+            (known, Some(argument)) if NAMES.iter().any(|(name, ..)| *name == known) => {
+                return Err(NotFaults(format!("{known} takes nothing after a colon, but {argument:?} is there")));
+            }
+            (unknown, _) => {
+                let known: Vec<String> =
+                    NAMES.iter().map(|(name, argument, does)| format!("{name}{argument} ({does})")).collect();
+                return Err(NotFaults(format!("no fault is called {unknown:?}; known are {}", known.join(", "))));
+            }
+        };
+        Ok(fault)
+    }
+}
+
+impl FromStr for Faults {
+    type Err = NotFaults;
+
+    /// Reads the compact form; an empty text means no faults.
+    fn from_str(text: &str) -> Result<Self, NotFaults> {
+        let mut faults = Self::default();
+        for part in text.split(',').map(str::trim).filter(|part| !part.is_empty()) {
+            match part.strip_prefix("seed=") {
+                Some(seed) => faults.seed = number(seed)?,
+                None => faults.rules.push(parse_rule(part)?),
+            }
+        }
+        Ok(faults)
+    }
+}
+
+fn parse_rule(part: &str) -> Result<Rule, NotFaults> {
+    let (what, how_often) = part.rsplit_once('=').ok_or_else(|| {
+        NotFaults(format!("{part:?} does not say how often; write it like 500=0.01, 500=x3 or 500=all"))
+    })?;
+    let (named, target) = what.split_once('@').map_or((what, None), |(named, target)| (named, Some(target.to_owned())));
+    let (name, argument) = named.split_once(':').map_or((named, None), |(name, argument)| (name, Some(argument)));
+    let (path, address) = match target {
+        Some(target) if target.starts_with('/') => (Some(target), None),
+        target => (None, target),
+    };
+    Ok(Rule { fault: Fault::parse(name.trim(), argument)?, when: parse_when(how_often.trim())?, path, address })
+}
+
+fn parse_when(how_often: &str) -> Result<When, NotFaults> {
+    if how_often == "all" {
+        return Ok(When::Always);
+    }
+    if let Some(most) = how_often.strip_prefix("each") {
+        return Ok(When::FirstOfEach(number(most)?));
+    }
+    if let Some(most) = how_often.strip_prefix('x') {
+        return Ok(When::Next(number(most)?));
+    }
+    match how_often.parse::<f64>() {
+        Ok(share) if (0.0..=1.0).contains(&share) => Ok(When::Share(share)),
+        _ => Err(NotFaults(format!("{how_often:?} is not a share between 0 and 1, x<calls>, each<calls> or all"))),
+    }
+}
+
+fn number<T: FromStr>(text: &str) -> Result<T, NotFaults> {
+    text.parse().map_err(|_| NotFaults(format!("{text:?} is not a whole number")))
+}

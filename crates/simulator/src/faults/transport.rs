@@ -1,0 +1,88 @@
+//! Faults that look the same from every gateway: broken, endless or foreign answers.
+//!
+//! They work on a finished answer or make one up; a provider's own error texts are not here.
+
+use std::{convert::Infallible, io};
+
+use axum::{
+    body::{self, Body, Bytes},
+    http::{HeaderValue, StatusCode, header},
+    response::{IntoResponse, Response},
+};
+use futures::stream;
+use tokio_util::sync::CancellationToken;
+
+const CHUNK: usize = 64 * 1_024;
+/// A host name reserved to resolve nowhere (RFC 2606).
+const NOWHERE: &str = "http://elsewhere.invalid/";
+
+/// Promises the whole body, sends at most half, breaks the connection.
+pub(crate) async fn cut(response: Response) -> Response {
+    let (mut head, body) = response.into_parts();
+    let whole = collect(body).await;
+    head.headers.insert(header::CONTENT_LENGTH, HeaderValue::from(whole.len()));
+    let half = whole.slice(..whole.len() / 2);
+    let steps = stream::unfold(Some(half), |half| async move {
+        if let Some(half) = half {
+            return Some((Ok(half), None));
+        }
+        // Yielding lets the server send the half; without, the break would overtake it in the buffer.
+        tokio::task::yield_now().await;
+        Some((Err(io::Error::from(io::ErrorKind::ConnectionReset)), None))
+    });
+    Response::from_parts(head, Body::from_stream(steps))
+}
+
+/// A complete answer with the first half of the body.
+pub(crate) async fn truncate(response: Response) -> Response {
+    let (mut head, body) = response.into_parts();
+    let whole = collect(body).await;
+    head.headers.remove(header::CONTENT_LENGTH);
+    Response::from_parts(head, Body::from(whole.slice(..whole.len() / 2)))
+}
+
+/// An envelope whose data has about so many megabytes, or no end.
+pub(crate) fn huge(megabytes: Option<u32>, stopping: CancellationToken) -> Response {
+    let filler = Bytes::from("0,".repeat(CHUNK / 2));
+    let chunks = megabytes.map(|megabytes| u64::from(megabytes) * 1_048_576 / CHUNK as u64);
+    let steps = stream::unfold(Step::Head, move |step| {
+        let (filler, stopping) = (filler.clone(), stopping.clone());
+        async move {
+            if stopping.is_cancelled() {
+                return None;
+            }
+            let next = match step {
+                Step::Head => (Bytes::from_static(br#"{"code":200,"data":["#), Step::Filler(0)),
+                Step::Filler(sent) if Some(sent) == chunks => {
+                    (Bytes::from_static(b"0],\"success\":true}\n"), Step::End)
+                }
+                Step::Filler(sent) => (filler, Step::Filler(sent + 1)),
+                Step::End => return None,
+            };
+            Some((Ok::<_, Infallible>(next.0), next.1))
+        }
+    });
+    ([(header::CONTENT_TYPE, "application/json")], Body::from_stream(steps)).into_response()
+}
+
+enum Step {
+    Head,
+    Filler(u64),
+    End,
+}
+
+/// A page where JSON was expected.
+pub(crate) fn garbage() -> Response {
+    const PAGE: &str =
+        "<!doctype html><html><head><title>Welcome</title></head><body><h1>It works</h1></body></html>\n";
+    ([(header::CONTENT_TYPE, "text/html; charset=utf-8")], PAGE).into_response()
+}
+
+/// Sends the caller elsewhere.
+pub(crate) fn redirect(location: Option<&str>) -> Response {
+    (StatusCode::FOUND, [(header::LOCATION, location.unwrap_or(NOWHERE))]).into_response()
+}
+
+async fn collect(body: Body) -> Bytes {
+    body::to_bytes(body, usize::MAX).await.unwrap_or_default()
+}

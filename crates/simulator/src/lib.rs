@@ -1,0 +1,36 @@
+//! Fake gateways that speak the providers' contracts on loopback, with faults on demand.
+//!
+//! A [`Simulator`] serves one gateway to whoever asks, and keeps two things no real gateway tells: the [`Truth`] (who
+//! exists and which messages a reader must end up with) and the [`CallLog`] (every call, timed on arrival). Tests start it
+//! in-process; the CLI can run it as a process of its own, where `/__sim/...` offers the same by HTTP.
+//!
+//! Shared by every provider: people, messages, faults, rate limit, call log. One folder per provider: the wire contract.
+//! It does not store anything, does not look anything up outside, and knows no other crate of this workspace.
+
+mod archive;
+mod call_log;
+mod clock;
+mod control;
+mod dice;
+mod faults;
+mod gate;
+mod guarded;
+mod messages;
+mod people;
+mod rate;
+mod server;
+mod session;
+mod settings;
+mod simulator;
+mod truth;
+mod wuzapi;
+
+pub use call_log::{Call, CallLog};
+pub use faults::{Fault, Faults, NotFaults, Rule, When};
+pub use messages::Kind;
+pub use people::{KnownBy, Person, Population};
+pub use rate::Limit;
+pub use session::Outage;
+pub use settings::{Latency, Settings};
+pub use simulator::Simulator;
+pub use truth::{Chat, Report, TrueMessage, Truth};

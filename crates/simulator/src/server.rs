@@ -1,0 +1,89 @@
+//! The state all parts of a running simulator share.
+
+use std::{sync::Arc, time::Duration};
+
+use rand::Rng;
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    archive::Archive,
+    call_log::CallLog,
+    clock::Clock,
+    dice::{self, Purpose},
+    faults::Switchboard,
+    guarded::Guarded,
+    rate::Limiter,
+    session::Session,
+    settings::{Latency, Settings},
+};
+
+/// One running gateway server.
+#[derive(Debug)]
+pub(crate) struct Server {
+    pub(crate) clock: Clock,
+    pub(crate) channels: Vec<Arc<Channel>>,
+    pub(crate) calls: CallLog,
+    pub(crate) faults: Switchboard,
+    pub(crate) limiter: Limiter,
+    pub(crate) history: Guarded<bool>,
+    /// Cancelled when the simulator stops; whatever waits on purpose gives up then.
+    pub(crate) stopping: CancellationToken,
+    latency: Guarded<Latency>,
+    seed: u64,
+}
+
+/// One connected number of the server.
+#[derive(Debug)]
+pub(crate) struct Channel {
+    pub(crate) number: usize,
+    pub(crate) token: String,
+    pub(crate) archive: Arc<Archive>,
+    pub(crate) session: Session,
+}
+
+impl Server {
+    pub(crate) fn new(settings: Settings) -> Self {
+        let clock = Clock::start();
+        let channel = |(number, token)| {
+            let archive = Arc::new(Archive::draw(&settings.population, number));
+            Arc::new(Channel { number, token, archive, session: Session::new(settings.outage) })
+        };
+        let limiter = Limiter::default();
+        limiter.set(settings.limit, clock.now_us());
+        Self {
+            clock,
+            channels: settings.tokens.into_iter().enumerate().map(channel).collect(),
+            calls: CallLog::new(clock),
+            faults: Switchboard::new(settings.faults),
+            limiter,
+            history: Guarded::new(settings.history),
+            stopping: CancellationToken::new(),
+            latency: Guarded::new(settings.latency),
+            seed: settings.population.seed,
+        }
+    }
+
+    /// The channel this token opens.
+    pub(crate) fn channel_of(&self, token: &str) -> Option<&Arc<Channel>> {
+        self.channels.iter().find(|channel| channel.token == token)
+    }
+
+    pub(crate) fn set_latency(&self, latency: Latency) {
+        self.latency.with(|kept| *kept = latency);
+    }
+
+    /// Takes the time an answer takes; a stopping simulator does not wait.
+    pub(crate) async fn take_time(&self, call: u64) {
+        let Latency { fixed_ms, jitter_ms } = self.latency.with(|kept| *kept);
+        if fixed_ms == 0 && jitter_ms == 0 {
+            return;
+        }
+        let jitter_us =
+            dice::roll(self.seed, Purpose::Latency, call, 0).random_range(0..=jitter_ms.saturating_mul(1_000));
+        let wait = Duration::from_millis(fixed_ms).saturating_add(Duration::from_micros(jitter_us));
+        tokio::select! {
+            () = tokio::time::sleep(wait) => {}
+            () = self.stopping.cancelled() => {}
+        }
+    }
+}

@@ -1,0 +1,66 @@
+//! Whether a channel is connected: switched by hand, or lost and back by itself.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::{clock, guarded::Guarded};
+
+/// A session that gets lost in the middle of the work and comes back by itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Outage {
+    /// Calls of the channel that still find the session, counted from when the outage was set.
+    pub after_calls: u64,
+    /// For how long it is gone, in milliseconds, counted from the first call that finds it gone.
+    pub for_ms: u64,
+}
+
+/// The session of one channel.
+#[derive(Debug)]
+pub(crate) struct Session(Guarded<State>);
+
+#[derive(Debug)]
+struct State {
+    switched_on: bool,
+    outage: Option<Outage>,
+    calls: u64,
+    lost_at_us: Option<u64>,
+}
+
+impl Session {
+    pub(crate) fn new(outage: Option<Outage>) -> Self {
+        Self(Guarded::new(State { switched_on: true, outage, calls: 0, lost_at_us: None }))
+    }
+
+    /// Switches by hand.
+    pub(crate) fn set(&self, switched_on: bool) {
+        self.0.with(|state| state.switched_on = switched_on);
+    }
+
+    /// Plans an outage, or calls off the planned one.
+    pub(crate) fn plan(&self, outage: Option<Outage>) {
+        self.0.with(|state| (state.outage, state.calls, state.lost_at_us) = (outage, 0, None));
+    }
+
+    /// Counts one call of the channel and says whether that call finds the session.
+    pub(crate) fn found_by_call(&self, now_us: u64) -> bool {
+        self.0.with(|state| {
+            state.calls += 1;
+            state.switched_on && !state.in_outage(now_us)
+        })
+    }
+
+    /// Whether the session is there, without counting a call.
+    pub(crate) fn is_up(&self, now_us: u64) -> bool {
+        self.0.with(|state| state.switched_on && !state.in_outage(now_us))
+    }
+}
+
+impl State {
+    fn in_outage(&mut self, now_us: u64) -> bool {
+        let Some(outage) = self.outage.filter(|outage| self.calls > outage.after_calls) else { return false };
+        let lost_at_us = *self.lost_at_us.get_or_insert(now_us);
+        now_us.saturating_sub(lost_at_us) < clock::micros(Duration::from_millis(outage.for_ms))
+    }
+}

@@ -1,0 +1,65 @@
+//! What a simulator is started with. Everything but the port can be changed while it runs.
+
+use anyhow::{Context, Result, ensure};
+use serde::{Deserialize, Serialize};
+
+use crate::{faults::Faults, people::Population, rate::Limit, session::Outage};
+
+/// How to start a [`Simulator`](crate::Simulator).
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Settings {
+    /// The loopback port; 0 takes a free one.
+    pub port: u16,
+    /// One channel per token, each with people of its own; all share the server's limit, faults and latency.
+    pub tokens: Vec<String>,
+    /// Who each channel knows.
+    pub population: Population,
+    /// What goes wrong.
+    pub faults: Faults,
+    /// The server's own rate limit.
+    pub limit: Option<Limit>,
+    /// How long an answer takes.
+    pub latency: Latency,
+    /// Whether the channels keep history; without it, reading it is answered 501.
+    pub history: bool,
+    /// A session loss of every channel.
+    pub outage: Option<Outage>,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            port: 0,
+            tokens: vec!["simulated-token".to_owned()],
+            population: Population::default(),
+            faults: Faults::default(),
+            limit: None,
+            latency: Latency::default(),
+            history: true,
+            outage: None,
+        }
+    }
+}
+
+impl Settings {
+    pub(crate) fn check(&self) -> Result<()> {
+        ensure!(!self.tokens.is_empty(), "tokens must name at least one channel");
+        let distinct: std::collections::BTreeSet<&String> = self.tokens.iter().collect();
+        let usable = distinct.len() == self.tokens.len() && !self.tokens.iter().any(String::is_empty);
+        ensure!(usable, "tokens must differ and not be empty");
+        self.population.check().context("population")?;
+        self.faults.check().context("faults")?;
+        self.limit.map_or(Ok(()), Limit::check)
+    }
+}
+
+/// How long every answer takes, in milliseconds.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Latency {
+    /// Always.
+    pub fixed_ms: u64,
+    /// Up to this much more, drawn from the seed for each call.
+    pub jitter_ms: u64,
+}

@@ -1,0 +1,118 @@
+//! What a reader must end up with: the yardstick of every end-to-end test.
+//!
+//! Independent of the wire: it does not go through rows, faults or limits, so a gateway that lies does not change it.
+
+use std::{collections::BTreeSet, sync::Arc};
+
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    archive::{Archive, Stored},
+    messages::Kind,
+    people::Person,
+};
+
+/// The truth about one channel. Cheap to clone; outlives the simulator.
+#[derive(Debug, Clone)]
+pub struct Truth(Arc<Archive>);
+
+/// A message as it really was.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TrueMessage {
+    /// The same under both addresses where a message is stored twice.
+    pub message_id: String,
+    /// When it was sent.
+    pub sent_at: DateTime<Utc>,
+    /// The closest to `sent_at` that what the gateway kept allows a reader to know. Differs only where the gateway lost the
+    /// event.
+    pub readable_at: DateTime<Utc>,
+    /// Sent by the channel's owner, by phone or by API.
+    pub from_me: bool,
+    /// What it is.
+    pub kind: Kind,
+    /// Words, caption, place or card name, emoji; empty where there are none.
+    pub text: String,
+}
+
+/// What one address yields.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Chat {
+    /// The phone JID or LID.
+    pub address: String,
+    /// The last stored first.
+    pub messages: Vec<TrueMessage>,
+}
+
+/// The whole truth for one limit, as `/__sim/truth` gives it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Report {
+    /// Messages asked for per address.
+    pub limit: usize,
+    /// Everybody, by number.
+    pub persons: Vec<Person>,
+    /// One per address, empty chats included.
+    pub chats: Vec<Chat>,
+    /// The distinct ids over all chats.
+    pub message_ids: BTreeSet<String>,
+}
+
+impl Truth {
+    pub(crate) fn new(archive: Arc<Archive>) -> Self {
+        Self(archive)
+    }
+
+    /// Everybody, by number.
+    #[must_use]
+    pub fn persons(&self) -> &[Person] {
+        self.0.people()
+    }
+
+    /// Every address of everybody.
+    pub fn addresses(&self) -> impl Iterator<Item = &str> {
+        self.0.people().iter().flat_map(Person::addresses)
+    }
+
+    /// What a reader asking this address for `limit` messages gets, the last stored first.
+    #[must_use]
+    pub fn chat(&self, address: &str, limit: usize) -> Vec<TrueMessage> {
+        self.0.chat(address, limit).into_iter().map(TrueMessage::from).collect()
+    }
+
+    /// The distinct message ids a reader must hold after asking every address for `limit` messages.
+    #[must_use]
+    pub fn expected(&self, limit: usize) -> BTreeSet<String> {
+        self.addresses().flat_map(|address| self.0.chat(address, limit)).map(|stored| stored.message.id).collect()
+    }
+
+    /// How many rows that reader receives in all; above `expected().len()` by the messages stored under both addresses.
+    #[must_use]
+    pub fn expected_rows(&self, limit: usize) -> usize {
+        self.addresses().map(|address| self.0.chat(address, limit).len()).sum()
+    }
+
+    /// Everything above in one value.
+    #[must_use]
+    pub fn report(&self, limit: usize) -> Report {
+        let chats: Vec<Chat> = self
+            .addresses()
+            .map(|address| Chat { address: address.to_owned(), messages: self.chat(address, limit) })
+            .collect();
+        let message_ids =
+            chats.iter().flat_map(|chat| &chat.messages).map(|message| message.message_id.clone()).collect();
+        Report { limit, persons: self.persons().to_vec(), chats, message_ids }
+    }
+}
+
+impl From<Stored> for TrueMessage {
+    fn from(Stored { message, .. }: Stored) -> Self {
+        Self {
+            readable_at: message.readable_at(),
+            message_id: message.id,
+            sent_at: message.sent_at,
+            from_me: message.from_me,
+            kind: message.kind,
+            text: message.text,
+        }
+    }
+}

@@ -1,0 +1,8 @@
+//! The simulator seen from outside: over TCP, byte for byte where the contract says so.
+
+mod audit;
+mod client;
+mod contract;
+mod control;
+mod faults;
+mod truth;

@@ -1,0 +1,262 @@
+//! Channels and their sealed credentials.
+
+use std::collections::BTreeSet;
+
+use secrecy::{ExposeSecret as _, SecretString};
+use sincro_core::{
+    channel::{Channel, ChannelId, ChannelState, Connection, Feature, Limit, server_key},
+    clock,
+    notice::Notice,
+    provider::Provider,
+};
+use sqlx::PgConnection;
+use url::Url;
+use uuid::Uuid;
+
+use crate::{Conflict, Error, Store, notices, secret};
+
+/// A channel to be created.
+#[derive(Debug)]
+pub struct NewChannel {
+    /// The operator's name for it.
+    pub name: String,
+    /// The kind of gateway.
+    pub provider: Provider,
+    /// The gateway's root.
+    pub base_url: Url,
+    /// The credentials, a JSON object in the provider's words.
+    pub credentials: SecretString,
+    /// What it is entitled to.
+    pub features: BTreeSet<Feature>,
+    /// How fast its gateway may be called.
+    pub limit: Limit,
+}
+
+/// What to change; none leaves a thing as it is.
+#[derive(Debug, Default)]
+pub struct ChannelChange {
+    /// A new name.
+    pub name: Option<String>,
+    /// Another gateway address.
+    pub base_url: Option<Url>,
+    /// Other credentials.
+    pub credentials: Option<SecretString>,
+    /// Other entitlements.
+    pub features: Option<BTreeSet<Feature>>,
+    /// Another limit.
+    pub limit: Option<Limit>,
+}
+
+struct ChannelRow {
+    id: Uuid,
+    name: String,
+    provider: String,
+    base_url: String,
+    features: Vec<String>,
+    rate_per_second: f64,
+    burst: i32,
+    concurrency: i32,
+    state: String,
+    reason: Option<String>,
+    hook_token: String,
+    version: i64,
+    created_at: chrono::DateTime<chrono::Utc>,
+}
+
+/// One place for the columns: `channel_rows!("WHERE id = $1", id)`.
+macro_rules! channel_rows {
+    ($tail:literal $(, $arg:expr)* $(,)?) => {
+        sqlx::query_as!(
+            ChannelRow,
+            "SELECT id, name, provider, base_url, features, rate_per_second, burst, concurrency, state, reason,
+                    hook_token, version, created_at FROM channels " + $tail
+            $(, $arg)*
+        )
+    };
+}
+
+impl TryFrom<ChannelRow> for Channel {
+    type Error = Error;
+
+    fn try_from(row: ChannelRow) -> Result<Self, Error> {
+        Ok(Self {
+            id: row.id,
+            name: row.name,
+            provider: row.provider.parse().map_err(Error::unreadable)?,
+            base_url: row.base_url.parse().map_err(Error::unreadable)?,
+            features: row
+                .features
+                .iter()
+                .map(|word| word.parse())
+                .collect::<Result<_, _>>()
+                .map_err(Error::unreadable)?,
+            limit: Limit {
+                rate_per_second: row.rate_per_second,
+                burst: row.burst.unsigned_abs(),
+                concurrency: row.concurrency.unsigned_abs(),
+            },
+            state: row.state.parse().map_err(Error::unreadable)?,
+            reason: row.reason,
+            hook_token: row.hook_token,
+            version: row.version,
+            created_at: row.created_at,
+        })
+    }
+}
+
+impl Store {
+    /// Creates a channel. The queue hears of it with its first sync.
+    pub async fn create_channel(&self, new: NewChannel) -> Result<Channel, Error> {
+        let id = Uuid::now_v7();
+        let sealed = self.secret_key.seal(id, new.credentials.expose_secret())?;
+        let mut tx = self.pool.begin().await?;
+        sqlx::query!(
+            "INSERT INTO channels (id, name, provider, base_url, server, credentials, features, rate_per_second, burst,
+                                   concurrency, hook_token, created_at)
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)",
+            id,
+            new.name,
+            new.provider.as_str(),
+            new.base_url.as_str(),
+            server_key(new.provider, &new.base_url),
+            sealed,
+            &feature_words(&new.features),
+            new.limit.rate_per_second,
+            new.limit.burst.cast_signed(),
+            new.limit.concurrency.cast_signed(),
+            secret::random_token()?,
+            clock::now()
+        )
+        .execute(&mut *tx)
+        .await?;
+        let channel = find(&mut tx, id).await?;
+        tx.commit().await?;
+        Ok(channel)
+    }
+
+    /// One channel.
+    pub async fn channel(&self, id: ChannelId) -> Result<Channel, Error> {
+        let row = channel_rows!("WHERE id = $1", id).fetch_optional(&self.pool).await?;
+        row.ok_or(Error::NotFound("channel"))?.try_into()
+    }
+
+    /// Channels by id, oldest first, after the one named.
+    pub async fn channels(&self, after: Option<ChannelId>, limit: i64) -> Result<Vec<Channel>, Error> {
+        let after = after.unwrap_or(Uuid::nil());
+        let rows = channel_rows!("WHERE id > $1 ORDER BY id LIMIT $2", after, limit).fetch_all(&self.pool).await?;
+        rows.into_iter().map(Channel::try_from).collect()
+    }
+
+    /// A channel with its credentials opened: for the worker only.
+    pub async fn connection(&self, id: ChannelId) -> Result<Connection, Error> {
+        let channel = self.channel(id).await?;
+        let row = sqlx::query!("SELECT credentials FROM channels WHERE id = $1", id)
+            .fetch_optional(&self.pool)
+            .await?
+            .ok_or(Error::NotFound("channel"))?;
+        let credentials = self.secret_key.open(id, &row.credentials)?;
+        Ok(Connection { channel, credentials })
+    }
+
+    /// Changes a channel; the queue must hear the notice.
+    pub async fn change_channel(&self, id: ChannelId, change: ChannelChange) -> Result<(Channel, Notice), Error> {
+        let sealed = match &change.credentials {
+            Some(credentials) => Some(self.secret_key.seal(id, credentials.expose_secret())?),
+            None => None,
+        };
+        let features = change.features.as_ref().map(feature_words);
+        let mut tx = self.pool.begin().await?;
+        lock(&mut tx, id).await?;
+        let provider = find(&mut tx, id).await?.provider;
+        sqlx::query!(
+            "UPDATE channels SET name = coalesce($2, name), base_url = coalesce($3, base_url), server = coalesce($4, server),
+                    credentials = coalesce($5, credentials), features = coalesce($6, features),
+                    rate_per_second = coalesce($7, rate_per_second), burst = coalesce($8, burst),
+                    concurrency = coalesce($9, concurrency), version = version + 1
+             WHERE id = $1",
+            id,
+            change.name,
+            change.base_url.as_ref().map(Url::as_str),
+            change.base_url.as_ref().map(|url| server_key(provider, url)),
+            sealed,
+            features.as_deref(),
+            change.limit.map(|limit| limit.rate_per_second),
+            change.limit.map(|limit| limit.burst.cast_signed()),
+            change.limit.map(|limit| limit.concurrency.cast_signed()),
+        )
+        .execute(&mut *tx)
+        .await?;
+        let notice = notices::write_channel(&mut tx, id).await?;
+        let channel = find(&mut tx, id).await?;
+        tx.commit().await?;
+        Ok((channel, notice))
+    }
+
+    /// Stops a channel with a reason, or changes the reason.
+    pub async fn pause_channel(&self, id: ChannelId, reason: &str) -> Result<(Channel, Notice), Error> {
+        self.set_channel_state(id, ChannelState::Paused, Some(reason)).await
+    }
+
+    /// Lets a channel go on.
+    pub async fn resume_channel(&self, id: ChannelId) -> Result<(Channel, Notice), Error> {
+        self.set_channel_state(id, ChannelState::Active, None).await
+    }
+
+    async fn set_channel_state(
+        &self,
+        id: ChannelId,
+        state: ChannelState,
+        reason: Option<&str>,
+    ) -> Result<(Channel, Notice), Error> {
+        let mut tx = self.pool.begin().await?;
+        lock(&mut tx, id).await?;
+        sqlx::query!(
+            "UPDATE channels SET state = $2, reason = $3, version = version + 1 WHERE id = $1",
+            id,
+            state.as_str(),
+            reason
+        )
+        .execute(&mut *tx)
+        .await?;
+        let notice = notices::write_channel(&mut tx, id).await?;
+        let channel = find(&mut tx, id).await?;
+        tx.commit().await?;
+        Ok((channel, notice))
+    }
+
+    /// Removes a channel with all it brought. Refused while a sync of it is open.
+    pub async fn delete_channel(&self, id: ChannelId) -> Result<(), Error> {
+        let mut tx = self.pool.begin().await?;
+        lock(&mut tx, id).await?;
+        let open =
+            sqlx::query_scalar!("SELECT id FROM syncs WHERE channel_id = $1 AND finished_at IS NULL LIMIT 1", id)
+                .fetch_optional(&mut *tx)
+                .await?;
+        if let Some(sync) = open {
+            return Err(Conflict::SyncOpen(sync).into());
+        }
+        sqlx::query!("DELETE FROM messages WHERE channel_id = $1", id).execute(&mut *tx).await?;
+        sqlx::query!("DELETE FROM jobs WHERE channel_id = $1", id).execute(&mut *tx).await?;
+        sqlx::query!("DELETE FROM channels WHERE id = $1", id).execute(&mut *tx).await?;
+        tx.commit().await?;
+        Ok(())
+    }
+}
+
+/// Takes the channel's lock: changes to it and to its contacts happen one after the other.
+pub(crate) async fn lock(connection: &mut PgConnection, id: ChannelId) -> Result<(), Error> {
+    sqlx::query_scalar!("SELECT id FROM channels WHERE id = $1 FOR NO KEY UPDATE", id)
+        .fetch_optional(connection)
+        .await?
+        .map(|_| ())
+        .ok_or(Error::NotFound("channel"))
+}
+
+pub(crate) async fn find(connection: &mut PgConnection, id: ChannelId) -> Result<Channel, Error> {
+    let row = channel_rows!("WHERE id = $1", id).fetch_optional(connection).await?;
+    row.ok_or(Error::NotFound("channel"))?.try_into()
+}
+
+fn feature_words(features: &BTreeSet<Feature>) -> Vec<String> {
+    features.iter().map(ToString::to_string).collect()
+}

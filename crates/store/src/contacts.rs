@@ -1,0 +1,249 @@
+//! Persons: upserts in bulk, learned LIDs, and merging two records that turn out to be one person.
+//!
+//! Whoever calls holds the channel's lock, so that two syncs cannot invent the same person twice.
+
+use std::collections::HashMap;
+
+use sincro_core::{
+    address::{Address, AddressKind},
+    channel::ChannelId,
+    clock,
+    contact::{Contact, ContactId},
+};
+use sqlx::PgConnection;
+use uuid::Uuid;
+
+use crate::Error;
+
+/// A person as the ledger knows it after an upsert.
+pub(crate) struct Person {
+    pub(crate) id: ContactId,
+    pub(crate) phone: Option<Address>,
+    pub(crate) lid: Option<Address>,
+}
+
+struct Known {
+    id: ContactId,
+    phone_jid: Option<String>,
+    lid: Option<String>,
+    name: Option<String>,
+}
+
+/// Makes sure every contact has a row, joins rows that turn out to be one person, and returns the rows in the order
+/// of the contacts. Repeating it changes nothing.
+pub(crate) async fn upsert(
+    connection: &mut PgConnection,
+    channel: ChannelId,
+    contacts: &[Contact],
+) -> Result<Vec<Person>, Error> {
+    for (survivor, loser) in joined_by(contacts, &known(connection, channel, contacts).await?) {
+        merge(connection, survivor, loser).await?;
+    }
+    let rows = known(connection, channel, contacts).await?;
+    let (old, new): (Vec<_>, Vec<_>) =
+        contacts.iter().map(|contact| (contact, owner(contact, &rows))).partition(|(_, row)| row.is_some());
+    complete(connection, &old).await?;
+    insert(connection, channel, new.into_iter().map(|(contact, _)| contact)).await?;
+    let rows = known(connection, channel, contacts).await?;
+    contacts
+        .iter()
+        .map(|contact| owner(contact, &rows).ok_or(Error::NotFound("contact")).and_then(Person::try_from))
+        .collect()
+}
+
+type Rows = HashMap<String, std::sync::Arc<Known>>;
+
+async fn known(connection: &mut PgConnection, channel: ChannelId, contacts: &[Contact]) -> Result<Rows, Error> {
+    let texts = |kind| -> Vec<String> {
+        contacts.iter().filter_map(|contact| contact.address(kind)).map(ToString::to_string).collect()
+    };
+    let rows = sqlx::query_as!(
+        Known,
+        r#"SELECT id AS "id!", phone_jid, lid, name FROM contacts WHERE channel_id = $1 AND phone_jid = ANY($2)
+         UNION SELECT id, phone_jid, lid, name FROM contacts WHERE channel_id = $1 AND lid = ANY($3)"#,
+        channel,
+        &texts(AddressKind::Phone),
+        &texts(AddressKind::Lid)
+    );
+    let rows = rows.fetch_all(connection).await?;
+    let mut by_address = Rows::with_capacity(rows.len() * 2);
+    for row in rows.into_iter().map(std::sync::Arc::new) {
+        for address in [&row.phone_jid, &row.lid].into_iter().flatten() {
+            by_address.insert(address.clone(), row.clone());
+        }
+    }
+    Ok(by_address)
+}
+
+/// The row a contact belongs to: the one with its phone, else the one with its LID.
+fn owner<'r>(contact: &Contact, rows: &'r Rows) -> Option<&'r Known> {
+    [contact.phone(), contact.lid()]
+        .into_iter()
+        .flatten()
+        .find_map(|address| rows.get(address.as_str()))
+        .map(AsRef::as_ref)
+}
+
+/// Pairs of rows that a contact with both addresses joins: the row of the phone survives.
+fn joined_by(contacts: &[Contact], rows: &Rows) -> Vec<(ContactId, ContactId)> {
+    let mut pairs: Vec<_> = contacts
+        .iter()
+        .filter_map(|contact| {
+            let by_phone = rows.get(contact.phone()?.as_str())?;
+            let by_lid = rows.get(contact.lid()?.as_str())?;
+            let mergeable = by_phone.id != by_lid.id && by_phone.lid.is_none() && by_lid.phone_jid.is_none();
+            mergeable.then_some((by_phone.id, by_lid.id))
+        })
+        .collect();
+    pairs.dedup();
+    pairs
+}
+
+/// Fills in what a row did not know yet. An address that belongs to another row stays there.
+async fn complete(connection: &mut PgConnection, contacts: &[(&Contact, Option<&Known>)]) -> Result<(), Error> {
+    let changed: Vec<_> = contacts
+        .iter()
+        .filter_map(|(contact, row)| row.map(|row| (*contact, row)))
+        .filter(|(contact, row)| {
+            (row.phone_jid.is_none() && contact.phone().is_some())
+                || (row.lid.is_none() && contact.lid().is_some())
+                || (contact.name.is_some() && contact.name != row.name)
+        })
+        .collect();
+    if changed.is_empty() {
+        return Ok(());
+    }
+    let rows: Vec<_> = changed.iter().map(|(_, row)| row.id).collect();
+    let phones: Vec<_> = changed.iter().map(|(contact, _)| contact.phone().map(ToString::to_string)).collect();
+    let lids: Vec<_> = changed.iter().map(|(contact, _)| contact.lid().map(ToString::to_string)).collect();
+    let names: Vec<_> = changed.iter().map(|(contact, _)| contact.name.clone()).collect();
+    sqlx::query!(
+        "UPDATE contacts c SET name = coalesce(u.name, c.name),
+                phone_jid = coalesce(c.phone_jid, CASE WHEN NOT EXISTS (SELECT 1 FROM contacts o WHERE o.channel_id = c.channel_id AND o.phone_jid = u.phone) THEN u.phone END),
+                lid = coalesce(c.lid, CASE WHEN NOT EXISTS (SELECT 1 FROM contacts o WHERE o.channel_id = c.channel_id AND o.lid = u.lid) THEN u.lid END)
+         FROM unnest($1::bigint[], $2::text[], $3::text[], $4::text[]) AS u(id, phone, lid, name) WHERE c.id = u.id",
+        &rows,
+        &phones as _,
+        &lids as _,
+        &names as _
+    )
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+async fn insert<'c>(
+    connection: &mut PgConnection,
+    channel: ChannelId,
+    contacts: impl Iterator<Item = &'c Contact>,
+) -> Result<(), Error> {
+    let (mut phones, mut lids, mut names) = (Vec::new(), Vec::new(), Vec::new());
+    for contact in contacts {
+        phones.push(contact.phone().map(ToString::to_string));
+        lids.push(contact.lid().map(ToString::to_string));
+        names.push(contact.name.clone());
+    }
+    if phones.is_empty() {
+        return Ok(());
+    }
+    sqlx::query!(
+        "INSERT INTO contacts (channel_id, phone_jid, lid, name, created_at)
+         SELECT $1, u.phone, u.lid, u.name, $5
+         FROM unnest($2::text[], $3::text[], $4::text[]) WITH ORDINALITY AS u(phone, lid, name, place) ORDER BY u.place
+         ON CONFLICT DO NOTHING",
+        channel,
+        &phones as _,
+        &lids as _,
+        &names as _,
+        clock::now()
+    )
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+/// A LID that a job has learned for its contact.
+pub(crate) struct Learned {
+    pub(crate) channel: Uuid,
+    pub(crate) contact: ContactId,
+    pub(crate) lid: String,
+}
+
+/// Writes learned LIDs down. Returns, for each of them, the record that had the LID before, where it was another one.
+pub(crate) async fn learn(
+    connection: &mut PgConnection,
+    learned: &[Learned],
+) -> Result<HashMap<ContactId, ContactId>, Error> {
+    let channels: Vec<_> = learned.iter().map(|l| l.channel).collect();
+    let contacts: Vec<_> = learned.iter().map(|l| l.contact).collect();
+    let lids: Vec<_> = learned.iter().map(|l| l.lid.clone()).collect();
+    sqlx::query!(
+        "UPDATE contacts c SET lid = u.lid
+         FROM (SELECT DISTINCT ON (channel, lid) * FROM unnest($1::uuid[], $2::bigint[], $3::text[]) AS u(channel, contact, lid)) u
+         WHERE c.id = u.contact AND c.merged_into IS NULL AND c.lid IS NULL
+           AND NOT EXISTS (SELECT 1 FROM contacts o WHERE o.channel_id = u.channel AND o.lid = u.lid)",
+        &channels,
+        &contacts,
+        &lids
+    )
+    .execute(&mut *connection)
+    .await?;
+    let elsewhere = sqlx::query!(
+        r#"SELECT u.contact AS "contact!", o.id AS owner, o.phone_jid IS NULL AND c.lid IS NULL AND c.merged_into IS NULL AS "mergeable!"
+           FROM unnest($1::uuid[], $2::bigint[], $3::text[]) AS u(channel, contact, lid)
+           JOIN contacts o ON o.channel_id = u.channel AND o.lid = u.lid JOIN contacts c ON c.id = u.contact
+           WHERE o.id <> u.contact ORDER BY u.contact"#,
+        &channels,
+        &contacts,
+        &lids
+    )
+    .fetch_all(&mut *connection)
+    .await?;
+    let mut owners = HashMap::new();
+    for row in elsewhere {
+        if row.mergeable {
+            merge(connection, row.contact, row.owner).await?;
+        }
+        owners.insert(row.contact, row.owner);
+    }
+    Ok(owners)
+}
+
+/// Two records are one person: the loser keeps no address and points to the survivor, which takes over its messages.
+async fn merge(connection: &mut PgConnection, survivor: ContactId, loser: ContactId) -> Result<(), Error> {
+    let lost = sqlx::query!(
+        "UPDATE contacts SET merged_into = $1, phone_jid = NULL, lid = NULL FROM contacts old
+         WHERE contacts.id = $2 AND old.id = $2 AND contacts.merged_into IS NULL
+         RETURNING old.phone_jid, old.lid, old.name",
+        survivor,
+        loser
+    )
+    .fetch_optional(&mut *connection)
+    .await?;
+    let Some(lost) = lost else { return Ok(()) };
+    sqlx::query!("UPDATE contacts SET merged_into = $1 WHERE merged_into = $2", survivor, loser)
+        .execute(&mut *connection)
+        .await?;
+    sqlx::query!(
+        "UPDATE contacts SET phone_jid = coalesce(phone_jid, $2), lid = coalesce(lid, $3), name = coalesce(name, $4) WHERE id = $1",
+        survivor,
+        lost.phone_jid,
+        lost.lid,
+        lost.name
+    )
+    .execute(&mut *connection)
+    .await?;
+    sqlx::query!("UPDATE messages SET contact_id = $1 WHERE contact_id = $2", survivor, loser)
+        .execute(connection)
+        .await?;
+    Ok(())
+}
+
+impl TryFrom<&Known> for Person {
+    type Error = Error;
+
+    fn try_from(row: &Known) -> Result<Self, Error> {
+        let address = |text: &Option<String>| text.as_deref().map(str::parse).transpose().map_err(Error::unreadable);
+        Ok(Self { id: row.id, phone: address(&row.phone_jid)?, lid: address(&row.lid)? })
+    }
+}

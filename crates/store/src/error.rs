@@ -1,0 +1,72 @@
+//! What can go wrong with the ledger, by what the caller can do about it.
+
+use sincro_core::sync::SyncId;
+
+pub(crate) const UNDEFINED_TABLE: &str = "42P01";
+
+/// A failure of the ledger.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The database cannot be reached or cannot work now: nothing was written, try again later.
+    #[error("the database is unavailable: {0}")]
+    Unavailable(#[source] sqlx::Error),
+    /// There is no such row.
+    #[error("no such {0}")]
+    NotFound(&'static str),
+    /// The ledger's state forbids it; the caller decides what to say.
+    #[error(transparent)]
+    Conflict(#[from] Conflict),
+    /// A migration failed.
+    #[error("the schema could not be brought up to date: {0}")]
+    Migration(String),
+    /// A row or a statement nobody can make sense of: a bug, or somebody else's hand in the tables.
+    #[error("the ledger holds something unreadable: {0}")]
+    Unreadable(String),
+}
+
+/// Why the ledger's state forbids a change.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum Conflict {
+    /// The channel has an open channel sync.
+    #[error("sync {0} of this channel is still running")]
+    SyncRunning(SyncId),
+    /// The channel still has open syncs of some kind.
+    #[error("sync {0} of this channel is open")]
+    SyncOpen(SyncId),
+    /// The channel is not entitled to channel syncs.
+    #[error("the channel lacks the feature import_messages")]
+    FeatureMissing,
+    /// The sync is over.
+    #[error("the sync is over")]
+    SyncOver,
+    /// The same `Idempotency-Key` came with another request.
+    #[error("this Idempotency-Key was used for another request")]
+    IdempotencyKeyReused,
+}
+
+impl Error {
+    /// A value of a row that is none of ours.
+    pub(crate) fn unreadable(error: impl std::fmt::Display) -> Self {
+        Self::Unreadable(error.to_string())
+    }
+}
+
+impl From<sqlx::Error> for Error {
+    fn from(error: sqlx::Error) -> Self {
+        match &error {
+            // Connection (08), authorisation (28), transaction rollback (40: deadlock, serialization), resources
+            // (53: connections, memory, disk), operator intervention (57: shutdown), system (58): not the statement's fault.
+            sqlx::Error::Database(database) => {
+                let class = database.code().map(|code| code.chars().take(2).collect::<String>());
+                match class.as_deref() {
+                    Some("08" | "28" | "40" | "53" | "57" | "58" | "25" | "55") => Self::Unavailable(error),
+                    _ => Self::Unreadable(error.to_string()),
+                }
+            }
+            sqlx::Error::ColumnDecode { .. } | sqlx::Error::Decode(_) | sqlx::Error::Encode(_) => {
+                Self::Unreadable(error.to_string())
+            }
+            _ => Self::Unavailable(error),
+        }
+    }
+}

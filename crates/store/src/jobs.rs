@@ -1,0 +1,83 @@
+//! Jobs for workers, in bulk, and for people, a page at a time.
+
+use sincro_core::{
+    job::{Job, JobId, JobKind, JobLine, JobState},
+    sync::SyncId,
+};
+
+use crate::{Error, Store};
+
+/// Which jobs of a sync to list.
+#[derive(Debug, Default, Clone)]
+pub struct JobFilter {
+    /// Only in this state, as the ledger knows it (a running job is queued).
+    pub state: Option<JobState>,
+    /// Only those with a higher id.
+    pub after: JobId,
+}
+
+impl Store {
+    /// The open jobs among these. What is missing from the answer is over, or was never there.
+    pub async fn open_jobs(&self, ids: &[JobId]) -> Result<Vec<Job>, Error> {
+        let rows = sqlx::query!(
+            r#"SELECT j.id, j.sync_id, j.channel_id, j.contact_id, j.kind, j.address_kind, j.step AS "step!", j.steps_done,
+                      j.attempts, j.attempt_limit, s.messages_wanted
+               FROM jobs j JOIN syncs s ON s.id = j.sync_id
+               WHERE j.id = ANY($1) AND j.state IN ('queued', 'delayed')"#,
+            ids
+        )
+        .fetch_all(&self.pool)
+        .await?;
+        let jobs = rows.into_iter().map(|row| {
+            Ok(Job {
+                id: row.id,
+                sync: row.sync_id,
+                channel: row.channel_id,
+                contact: row.contact_id,
+                kind: row.kind.parse().map_err(Error::unreadable)?,
+                address_kind: row.address_kind.map(|kind| kind.parse()).transpose().map_err(Error::unreadable)?,
+                step: serde_json::from_value(row.step).map_err(Error::unreadable)?,
+                steps_done: row.steps_done,
+                attempts: row.attempts,
+                attempt_limit: row.attempt_limit,
+                messages_wanted: row.messages_wanted.unsigned_abs(),
+            })
+        });
+        jobs.collect()
+    }
+
+    /// Jobs of a sync by id; the plan job is not among them.
+    pub async fn job_lines(&self, sync: SyncId, filter: &JobFilter, limit: i64) -> Result<Vec<JobLine>, Error> {
+        let rows = sqlx::query!(
+            r#"SELECT job_id AS "job_id!", contact_id, address_kind, address, state AS "state!", attempts AS "attempts!", reason,
+                      last_error, next_at, fetched AS "fetched!", stored AS "stored!"
+               FROM job_status
+               WHERE sync_id = $1 AND kind <> $2 AND job_id > $3 AND ($4::text IS NULL OR state = $4)
+               ORDER BY job_id LIMIT $5"#,
+            sync,
+            JobKind::Plan.as_str(),
+            filter.after,
+            filter.state.map(JobState::as_str) as _,
+            limit
+        )
+        .fetch_all(&self.pool)
+        .await?;
+        let lines = rows.into_iter().map(|row| {
+            Ok(JobLine {
+                id: row.job_id,
+                contact_id: row.contact_id,
+                address_kind: row.address_kind.map(|kind| kind.parse()).transpose().map_err(Error::unreadable)?,
+                address: row.address,
+                state: row.state.parse().map_err(Error::unreadable)?,
+                attempts: row.attempts,
+                reason: row.reason,
+                last_error: row.last_error,
+                waiting_for: None,
+                next_at: row.next_at,
+                fetched: row.fetched.into(),
+                stored: row.stored.into(),
+            })
+        });
+        lines.collect()
+    }
+}

@@ -1,0 +1,94 @@
+//! The ledger in Postgres: the truth of Sincro, and the only room that writes SQL.
+//!
+//! | module | what it keeps |
+//! |---|---|
+//! | [`access`] | API keys and remembered answers |
+//! | [`channels`] | channels and their sealed credentials |
+//! | `contacts` | persons: upserts, learned LIDs, merging |
+//! | [`syncs`] | creating and reading syncs |
+//! | [`steer`] | pause, resume, cancel, retry |
+//! | [`plan`] | contacts -> jobs, one page at a time |
+//! | [`jobs`] | jobs for workers and for people |
+//! | [`settle`] | outcomes: messages, jobs, counters in one transaction |
+//! | [`reading`] | stored messages and receipts |
+//! | [`notices`] | the outbox to the queue |
+//! | [`restore`] | what the queue needs when it was emptied |
+//! | [`changes`] | which sync changed, as it happens |
+//!
+//! Locks are always taken in the order channels, syncs, jobs, contacts, each by id, so that no two
+//! transactions of ours can wait for each other in a circle.
+//! This crate makes no decision about retries, limits or gateways.
+
+pub mod access;
+pub mod changes;
+pub mod channels;
+mod contacts;
+mod error;
+pub mod jobs;
+pub mod notices;
+pub mod plan;
+pub mod reading;
+pub mod restore;
+mod secret;
+pub mod settle;
+pub mod steer;
+pub mod syncs;
+
+use std::time::Duration;
+
+use sqlx::{PgPool, postgres::PgPoolOptions};
+
+pub use error::{Conflict, Error};
+pub use secret::{BadSecretKey, SecretKey};
+
+static MIGRATIONS: sqlx::migrate::Migrator = sqlx::migrate!("../../migrations");
+
+/// How long a caller waits for a free connection before it is told that the database is unavailable.
+const CONNECTION_WAIT: Duration = Duration::from_secs(10);
+
+/// The ledger. Cheap to clone; all clones share one pool.
+#[derive(Debug, Clone)]
+pub struct Store {
+    pool: PgPool,
+    secret_key: SecretKey,
+}
+
+impl Store {
+    /// Opens a pool of at most `connections` and checks that the database answers.
+    pub async fn connect(database_url: &str, connections: u32, secret_key: SecretKey) -> Result<Self, Error> {
+        let pool = PgPoolOptions::new()
+            .max_connections(connections)
+            .acquire_timeout(CONNECTION_WAIT)
+            .connect(database_url)
+            .await?;
+        Ok(Self { pool, secret_key })
+    }
+
+    /// Brings the schema up to this binary's version. Safe to run beside other processes doing the same.
+    pub async fn migrate(&self) -> Result<(), Error> {
+        MIGRATIONS.run(&self.pool).await.map_err(|error| Error::Migration(error.to_string()))
+    }
+
+    /// Whether the schema is at least as new as this binary needs.
+    pub async fn is_migrated(&self) -> Result<bool, Error> {
+        let newest = MIGRATIONS.iter().map(|migration| migration.version).max().unwrap_or_default();
+        let applied: Result<Option<i64>, _> =
+            sqlx::query_scalar("SELECT max(version) FROM _sqlx_migrations WHERE success").fetch_one(&self.pool).await;
+        match applied {
+            Ok(applied) => Ok(applied.is_some_and(|applied| applied >= newest)),
+            Err(sqlx::Error::Database(error)) if error.code().as_deref() == Some(error::UNDEFINED_TABLE) => Ok(false),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Whether the database answers.
+    pub async fn ping(&self) -> Result<(), Error> {
+        sqlx::query("SELECT 1").execute(&self.pool).await?;
+        Ok(())
+    }
+
+    /// Closes the pool after everything under way has ended.
+    pub async fn close(&self) {
+        self.pool.close().await;
+    }
+}

@@ -1,0 +1,141 @@
+//! The outbox to the queue: written with the change it tells of, delivered after the commit.
+//!
+//! A notice's row says which channel and which sync; what the queue is told of them is read when the notice is read, so
+//! a late delivery tells the newest state. The caller's lock on the sync makes the numbers of its notices gapless and
+//! in commit order.
+
+use chrono::{DateTime, Utc};
+use sincro_core::{
+    channel::{ChannelId, Limit},
+    clock,
+    notice::{ChannelRule, Entry, LaneNotice, LaneState, Notice, NoticeId},
+    sync::{SyncId, SyncState},
+};
+use sqlx::{PgConnection, types::Json};
+use uuid::Uuid;
+
+use crate::{Error, Store};
+
+struct NoticeRow {
+    id: i64,
+    channel_id: Uuid,
+    server: String,
+    version: i64,
+    rate_per_second: f64,
+    burst: i32,
+    concurrency: i32,
+    reason: Option<String>,
+    sync_id: Option<Uuid>,
+    seq: Option<i64>,
+    opens: bool,
+    jobs: Json<Vec<Entry>>,
+    sync_kind: Option<String>,
+    sync_state: Option<String>,
+}
+
+/// One place for the columns: `notice_rows!("WHERE n.id = $1", id)`.
+macro_rules! notice_rows {
+    ($tail:literal $(, $arg:expr)* $(,)?) => {
+        sqlx::query_as!(
+            NoticeRow,
+            r#"SELECT n.id, n.channel_id, c.server, c.version, c.rate_per_second, c.burst, c.concurrency, c.reason,
+                      n.sync_id, n.seq, n.opens, n.jobs AS "jobs: Json<Vec<Entry>>", s.kind AS "sync_kind?", s.state AS "sync_state?"
+               FROM notices n JOIN channels c ON c.id = n.channel_id LEFT JOIN syncs s ON s.id = n.sync_id "# + $tail
+            $(, $arg)*
+        )
+    };
+}
+
+impl TryFrom<NoticeRow> for Notice {
+    type Error = Error;
+
+    fn try_from(row: NoticeRow) -> Result<Self, Error> {
+        let channel = ChannelRule {
+            id: row.channel_id,
+            server: row.server,
+            version: row.version,
+            limit: Limit {
+                rate_per_second: row.rate_per_second,
+                burst: row.burst.unsigned_abs(),
+                concurrency: row.concurrency.unsigned_abs(),
+            },
+            paused: row.reason,
+        };
+        let lane = match (row.sync_id, row.seq, row.sync_kind, row.sync_state) {
+            (Some(sync), Some(seq), Some(kind), Some(state)) => Some(LaneNotice {
+                sync,
+                seq,
+                opens: row.opens,
+                urgent: kind == "contact",
+                state: lane_state(state.parse().map_err(Error::unreadable)?),
+                jobs: row.jobs.0,
+            }),
+            _ => None,
+        };
+        Ok(Self { id: row.id, channel, lane })
+    }
+}
+
+/// Whether jobs of a sync in that state may be claimed.
+pub(crate) const fn lane_state(state: SyncState) -> LaneState {
+    match state {
+        SyncState::Planning | SyncState::Running => LaneState::Open,
+        SyncState::Paused => LaneState::Paused,
+        SyncState::Completed | SyncState::CompletedWithFailures | SyncState::Cancelled | SyncState::Failed => {
+            LaneState::Closed
+        }
+    }
+}
+
+impl Store {
+    /// Notices that were written before `before` and not delivered, in the order in which each sync needs them.
+    pub async fn undelivered_notices(&self, before: DateTime<Utc>, limit: i64) -> Result<Vec<Notice>, Error> {
+        let rows = notice_rows!("WHERE n.created_at < $1 ORDER BY n.id LIMIT $2", before, limit);
+        rows.fetch_all(&self.pool).await?.into_iter().map(Notice::try_from).collect()
+    }
+
+    /// Forgets notices the queue has applied.
+    pub async fn forget_notices(&self, delivered: &[NoticeId]) -> Result<(), Error> {
+        if !delivered.is_empty() {
+            sqlx::query!("DELETE FROM notices WHERE id = ANY($1)", delivered).execute(&self.pool).await?;
+        }
+        Ok(())
+    }
+}
+
+/// Writes a notice about a channel's rules.
+pub(crate) async fn write_channel(connection: &mut PgConnection, channel: ChannelId) -> Result<Notice, Error> {
+    let id = sqlx::query_scalar!(
+        "INSERT INTO notices (channel_id, created_at) VALUES ($1, $2) RETURNING id",
+        channel,
+        clock::now()
+    )
+    .fetch_one(&mut *connection)
+    .await?;
+    read(connection, id).await
+}
+
+/// Writes the next notice of a sync, whose row the caller has locked, with new jobs or with its new state alone.
+pub(crate) async fn write_lane(
+    connection: &mut PgConnection,
+    sync: SyncId,
+    opens: bool,
+    jobs: &[Entry],
+) -> Result<Notice, Error> {
+    let id = sqlx::query_scalar!(
+        "WITH numbered AS (UPDATE syncs SET lane_seq = lane_seq + 1 WHERE id = $1 RETURNING channel_id, lane_seq)
+         INSERT INTO notices (channel_id, sync_id, seq, opens, jobs, created_at)
+         SELECT channel_id, $1, lane_seq, $2, $3, $4 FROM numbered RETURNING id",
+        sync,
+        opens,
+        Json(jobs) as _,
+        clock::now()
+    )
+    .fetch_one(&mut *connection)
+    .await?;
+    read(connection, id).await
+}
+
+async fn read(connection: &mut PgConnection, id: NoticeId) -> Result<Notice, Error> {
+    notice_rows!("WHERE n.id = $1", id).fetch_one(connection).await?.try_into()
+}

@@ -1,0 +1,132 @@
+//! What the queue needs when it was emptied: a new epoch, and the open jobs of every lane.
+//!
+//! One process restores a shard at a time, under an advisory lock that its connection holds. The epoch is
+//! committed before anything is read, so a result claimed in the earlier life cannot slip in behind the reading.
+
+use sincro_core::{
+    channel::Limit,
+    clock,
+    job::JobId,
+    notice::{ChannelRule, Entry, LaneNotice, Notice},
+    sync::SyncId,
+};
+use sqlx::{Connection as _, PgConnection};
+
+use crate::{Error, Store, notices::lane_state};
+
+/// The first half of the advisory lock's name: "sincro restores".
+const RESTORE_LOCK: i32 = 0x51C0;
+
+/// The right to restore one shard; dropped, it lets the next one try.
+#[derive(Debug)]
+pub struct Restoration {
+    connection: PgConnection,
+    /// The life of the queue that begins.
+    pub epoch: i64,
+}
+
+impl Store {
+    /// Begins a new life of a shard, unless somebody else is at it.
+    pub async fn begin_restoration(&self, namespace: &str, shard: u16) -> Result<Option<Restoration>, Error> {
+        let mut connection = self.pool.acquire().await?.detach();
+        let free = sqlx::query_scalar!(
+            r#"SELECT pg_try_advisory_lock($1, hashtext($2)) AS "free!""#,
+            RESTORE_LOCK,
+            format!("{namespace}/{shard}")
+        )
+        .fetch_one(&mut connection)
+        .await?;
+        if !free {
+            return Ok(None);
+        }
+        let epoch = sqlx::query_scalar!(
+            r#"INSERT INTO queue_epochs (namespace, shard, epoch, started_at) VALUES ($1, $2, nextval('queue_epoch_numbers'), $3)
+               ON CONFLICT (namespace, shard) DO UPDATE SET epoch = excluded.epoch, started_at = excluded.started_at
+               RETURNING epoch"#,
+            namespace,
+            i32::from(shard),
+            clock::now()
+        )
+        .fetch_one(&mut connection)
+        .await?;
+        Ok(Some(Restoration { connection, epoch }))
+    }
+}
+
+impl Restoration {
+    /// The open syncs, each with its provider server: the queue knows which servers are a shard's.
+    pub async fn open_lanes(&mut self) -> Result<Vec<(SyncId, String)>, Error> {
+        let rows = sqlx::query!(
+            "SELECT s.id, c.server FROM syncs s JOIN channels c ON c.id = s.channel_id
+             WHERE s.finished_at IS NULL ORDER BY s.created_at, s.id"
+        );
+        Ok(rows.fetch_all(&mut self.connection).await?.into_iter().map(|row| (row.id, row.server)).collect())
+    }
+
+    /// One lane with all its open jobs, as of one moment; none when it closed meanwhile.
+    pub async fn lane(&mut self, sync: SyncId) -> Result<Option<Notice>, Error> {
+        let mut tx = self.connection.begin().await?;
+        sqlx::query!("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY").execute(&mut *tx).await?;
+        let row = sqlx::query!(
+            "SELECT s.channel_id, s.kind, s.state, s.lane_seq, c.server, c.version, c.rate_per_second, c.burst, c.concurrency, c.reason
+             FROM syncs s JOIN channels c ON c.id = s.channel_id WHERE s.id = $1 AND s.finished_at IS NULL",
+            sync
+        )
+        .fetch_optional(&mut *tx)
+        .await?;
+        let Some(row) = row else { return Ok(None) };
+        let jobs = open_entries(&mut tx, sync).await?;
+        tx.commit().await?;
+        let channel = ChannelRule {
+            id: row.channel_id,
+            server: row.server,
+            version: row.version,
+            limit: Limit {
+                rate_per_second: row.rate_per_second,
+                burst: row.burst.unsigned_abs(),
+                concurrency: row.concurrency.unsigned_abs(),
+            },
+            paused: row.reason,
+        };
+        let lane = LaneNotice {
+            sync,
+            seq: row.lane_seq,
+            opens: true,
+            urgent: row.kind == "contact",
+            state: lane_state(row.state.parse().map_err(Error::unreadable)?),
+            jobs,
+        };
+        Ok(Some(Notice { id: 0, channel, lane: Some(lane) }))
+    }
+
+    /// Ends the restoration and frees the shard's lock.
+    pub async fn end(self) -> Result<(), Error> {
+        Ok(self.connection.close().await?)
+    }
+}
+
+/// The open jobs of a sync: never attempted ones in spans, the others with their attempts and times.
+async fn open_entries(connection: &mut PgConnection, sync: SyncId) -> Result<Vec<Entry>, Error> {
+    let rows = sqlx::query!(
+        "SELECT id, attempts, next_at FROM jobs WHERE sync_id = $1 AND state IN ('queued', 'delayed') ORDER BY id",
+        sync
+    );
+    let mut entries: Vec<Entry> = Vec::new();
+    for row in rows.fetch_all(connection).await? {
+        match (row.attempts, row.next_at) {
+            (0, None) => extend(&mut entries, row.id),
+            (attempts, due) => {
+                let due_ms = due.map_or(0, |due| due.timestamp_millis());
+                entries.push(Entry::Tried { job: row.id, attempts, due_ms });
+            }
+        }
+    }
+    Ok(entries)
+}
+
+fn extend(entries: &mut Vec<Entry>, id: JobId) {
+    match entries.last_mut() {
+        Some(Entry::Span { last, .. }) if *last + 1 == id => *last = id,
+        _ => entries.push(Entry::Span { first: id, last: id }),
+    }
+}

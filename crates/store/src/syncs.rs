@@ -1,0 +1,270 @@
+//! Creating and reading syncs.
+
+use chrono::{DateTime, Utc};
+use sincro_core::{
+    channel::{ChannelId, Feature},
+    clock,
+    contact::Contact,
+    notice::{Notice, spans},
+    provider::Capabilities,
+    sync::{JobCounts, MessageCounts, SyncId, SyncKind, SyncState, SyncStatus},
+};
+use sqlx::PgConnection;
+use uuid::Uuid;
+
+use crate::{
+    Conflict, Error, Store,
+    access::{self, Idempotency},
+    channels, contacts, notices, plan,
+};
+
+/// A sync to be created.
+#[derive(Debug)]
+pub struct NewSync {
+    /// The channel.
+    pub channel: ChannelId,
+    /// The whole channel or one contact.
+    pub kind: SyncKind,
+    /// Messages per address, 1 to 100.
+    pub messages_wanted: u32,
+    /// Whom to ask; none lets a plan job read the gateway's list.
+    pub contacts: Option<Vec<Contact>>,
+    /// What the channel's provider offers.
+    pub capabilities: Capabilities,
+    /// Attempts per job.
+    pub max_attempts: u32,
+    /// The request, when it carried an `Idempotency-Key`.
+    pub idempotency: Option<Idempotency>,
+}
+
+/// A sync that exists now, or existed already.
+#[derive(Debug)]
+pub struct CreatedSync {
+    /// Its id.
+    pub id: SyncId,
+    /// The [`SyncStatus`] that answered the first request, as JSON.
+    pub answer: serde_json::Value,
+    /// What the queue must hear; none when an earlier answer was repeated.
+    pub notice: Option<Notice>,
+}
+
+/// Which syncs to list.
+#[derive(Debug, Default, Clone)]
+pub struct SyncFilter {
+    /// Only of this channel.
+    pub channel: Option<ChannelId>,
+    /// Only in this state.
+    pub state: Option<SyncState>,
+    /// Only those created before this one.
+    pub before: Option<SyncId>,
+}
+
+struct SyncRow {
+    id: Uuid,
+    channel_id: Uuid,
+    kind: String,
+    state: String,
+    revision: i64,
+    jobs_total: i64,
+    jobs_queued: i64,
+    jobs_delayed: i64,
+    jobs_awaiting: i64,
+    jobs_succeeded: i64,
+    jobs_empty: i64,
+    jobs_skipped: i64,
+    jobs_failed: i64,
+    jobs_cancelled: i64,
+    messages_fetched: i64,
+    messages_stored: i64,
+    messages_duplicate: i64,
+    error: Option<String>,
+    created_at: DateTime<Utc>,
+    started_at: Option<DateTime<Utc>>,
+    finished_at: Option<DateTime<Utc>>,
+}
+
+/// One place for the columns: `sync_rows!("WHERE id = $1", id)`.
+macro_rules! sync_rows {
+    ($tail:literal $(, $arg:expr)* $(,)?) => {
+        sqlx::query_as!(
+            SyncRow,
+            "SELECT id, channel_id, kind, state, revision, jobs_total, jobs_queued, jobs_delayed, jobs_awaiting, jobs_succeeded,
+                    jobs_empty, jobs_skipped, jobs_failed, jobs_cancelled, messages_fetched, messages_stored, messages_duplicate,
+                    error, created_at, started_at, finished_at FROM syncs " + $tail
+            $(, $arg)*
+        )
+    };
+}
+
+impl TryFrom<SyncRow> for SyncStatus {
+    type Error = Error;
+
+    fn try_from(row: SyncRow) -> Result<Self, Error> {
+        let jobs = JobCounts {
+            total: row.jobs_total,
+            queued: row.jobs_queued,
+            running: 0,
+            delayed: row.jobs_delayed,
+            awaiting: row.jobs_awaiting,
+            succeeded: row.jobs_succeeded,
+            empty: row.jobs_empty,
+            skipped: row.jobs_skipped,
+            failed: row.jobs_failed,
+            cancelled: row.jobs_cancelled,
+        };
+        let state: SyncState = row.state.parse().map_err(Error::unreadable)?;
+        #[expect(clippy::cast_precision_loss, reason = "a share of jobs, for people")]
+        let progress = match jobs.total {
+            0 => f64::from(u8::from(state.is_terminal())),
+            total => jobs.settled() as f64 / total as f64,
+        };
+        Ok(Self {
+            id: row.id,
+            channel_id: row.channel_id,
+            kind: row.kind.parse().map_err(Error::unreadable)?,
+            state,
+            revision: row.revision,
+            jobs,
+            messages: MessageCounts {
+                fetched: row.messages_fetched,
+                stored: row.messages_stored,
+                duplicate: row.messages_duplicate,
+            },
+            progress,
+            eta_seconds: None,
+            limited_by: None,
+            error: row.error,
+            created_at: row.created_at,
+            started_at: row.started_at,
+            finished_at: row.finished_at,
+        })
+    }
+}
+
+impl Store {
+    /// Creates a sync: with contacts its jobs are planned in the same transaction, else a plan job is.
+    pub async fn create_sync(&self, new: NewSync) -> Result<CreatedSync, Error> {
+        let mut tx = self.pool.begin().await?;
+        if let Some(request) = &new.idempotency
+            && let Some(answer) = access::recall(&mut tx, request).await?
+        {
+            let id = answer["id"].as_str().and_then(|id| id.parse().ok());
+            let id = id.ok_or_else(|| Error::unreadable("a remembered answer without an id"))?;
+            return Ok(CreatedSync { id, answer, notice: None });
+        }
+        channels::lock(&mut tx, new.channel).await?;
+        if new.kind == SyncKind::Channel {
+            self.check_channel_sync(&mut tx, new.channel).await?;
+        }
+        let id = Uuid::now_v7();
+        insert(&mut tx, id, &new).await?;
+        let jobs = match &new.contacts {
+            None => vec![plan::insert_plan_job(&mut tx, id, new.channel, new.max_attempts).await?],
+            Some(list) => {
+                let persons = contacts::upsert(&mut tx, new.channel, list).await?;
+                plan::insert_jobs(&mut tx, id, new.channel, &persons, new.capabilities, new.max_attempts).await?
+            }
+        };
+        let notice = notices::write_lane(&mut tx, id, true, &spans(&jobs)).await?;
+        let answer = serde_json::to_value(find(&mut tx, id).await?).map_err(Error::unreadable)?;
+        if let Some(request) = &new.idempotency {
+            access::remember(&mut tx, request, id, &answer).await?;
+        }
+        tx.commit().await?;
+        Ok(CreatedSync { id, answer, notice: Some(notice) })
+    }
+
+    async fn check_channel_sync(&self, connection: &mut PgConnection, channel: ChannelId) -> Result<(), Error> {
+        if !channels::find(connection, channel).await?.features.contains(&Feature::ImportMessages) {
+            return Err(Conflict::FeatureMissing.into());
+        }
+        match open_channel_sync(connection, channel).await? {
+            Some(running) => Err(Conflict::SyncRunning(running).into()),
+            None => Ok(()),
+        }
+    }
+
+    /// One sync, as far as the ledger knows.
+    pub async fn sync(&self, id: SyncId) -> Result<SyncStatus, Error> {
+        let row = sync_rows!("WHERE id = $1", id).fetch_optional(&self.pool).await?;
+        row.ok_or(Error::NotFound("sync"))?.try_into()
+    }
+
+    /// Syncs, newest first.
+    pub async fn syncs(&self, filter: &SyncFilter, limit: i64) -> Result<Vec<SyncStatus>, Error> {
+        let rows = sync_rows!(
+            "WHERE ($1::uuid IS NULL OR channel_id = $1) AND ($2::text IS NULL OR state = $2)
+               AND ($3::uuid IS NULL OR (created_at, id) < (SELECT created_at, id FROM syncs WHERE id = $3))
+             ORDER BY created_at DESC, id DESC LIMIT $4",
+            filter.channel as _,
+            filter.state.map(SyncState::as_str) as _,
+            filter.before as _,
+            limit
+        );
+        rows.fetch_all(&self.pool).await?.into_iter().map(SyncStatus::try_from).collect()
+    }
+}
+
+async fn insert(connection: &mut PgConnection, id: SyncId, new: &NewSync) -> Result<(), Error> {
+    let now = clock::now();
+    let planned = new.contacts.is_some();
+    let state = if planned { SyncState::Running } else { SyncState::Planning };
+    sqlx::query!(
+        "INSERT INTO syncs (id, channel_id, kind, state, planned, messages_wanted, created_at, started_at)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8)",
+        id,
+        new.channel,
+        new.kind.as_str(),
+        state.as_str(),
+        planned,
+        new.messages_wanted.cast_signed(),
+        now,
+        planned.then_some(now)
+    )
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+/// The channel's open channel sync; there is at most one.
+pub(crate) async fn open_channel_sync(
+    connection: &mut PgConnection,
+    channel: ChannelId,
+) -> Result<Option<SyncId>, Error> {
+    let open = sqlx::query_scalar!(
+        "SELECT id FROM syncs WHERE channel_id = $1 AND kind = 'channel' AND finished_at IS NULL",
+        channel
+    );
+    Ok(open.fetch_optional(connection).await?)
+}
+
+pub(crate) async fn find(connection: &mut PgConnection, id: SyncId) -> Result<SyncStatus, Error> {
+    let row = sync_rows!("WHERE id = $1", id).fetch_optional(connection).await?;
+    row.ok_or(Error::NotFound("sync"))?.try_into()
+}
+
+/// Takes the sync's lock and says where it is.
+pub(crate) async fn lock(connection: &mut PgConnection, id: SyncId) -> Result<SyncStatus, Error> {
+    let row = sync_rows!("WHERE id = $1 FOR NO KEY UPDATE", id).fetch_optional(connection).await?;
+    row.ok_or(Error::NotFound("sync"))?.try_into()
+}
+
+/// Closes the syncs among these whose last job has ended; the queue must hear the notices.
+pub(crate) async fn close_finished(connection: &mut PgConnection, ids: &[SyncId]) -> Result<Vec<Notice>, Error> {
+    let closed = sqlx::query_scalar!(
+        "UPDATE syncs s SET finished_at = $2, revision = revision + 1,
+                state = CASE WHEN EXISTS (SELECT 1 FROM jobs j WHERE j.sync_id = s.id AND j.kind = 'plan' AND j.state = 'failed') THEN 'failed'
+                             WHEN jobs_failed > 0 THEN 'completed_with_failures' ELSE 'completed' END
+         WHERE id = ANY($1) AND planned AND finished_at IS NULL AND jobs_queued + jobs_delayed + jobs_awaiting = 0
+         RETURNING id",
+        ids,
+        clock::now()
+    )
+    .fetch_all(&mut *connection)
+    .await?;
+    let mut notices = Vec::with_capacity(closed.len());
+    for sync in closed {
+        notices.push(notices::write_lane(connection, sync, false, &[]).await?);
+    }
+    Ok(notices)
+}

@@ -1,0 +1,1 @@
+//! What a job does: plan, fetch, settle, and the janitors

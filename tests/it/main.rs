@@ -1,0 +1,2 @@
+//! The system from outside.
+fn main() {}
