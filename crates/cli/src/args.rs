@@ -1,4 +1,5 @@
 //! The command line: what can be typed, and what `--help` says about it. What it means is decided elsewhere.
+#![expect(clippy::doc_markdown, reason = "these comments are the text of --help, where backticks would show")]
 
 pub(crate) mod channel;
 pub(crate) mod messages;
@@ -34,7 +35,6 @@ Examples:
 #[command(
     name = "sincro",
     version,
-    propagate_version = true,
     arg_required_else_help = true,
     after_help = EXIT_CODES,
     after_long_help = format!("{EXAMPLES}\n\n{EXIT_CODES}")
@@ -138,9 +138,6 @@ pub(crate) struct Demo {
 
 #[derive(Debug, Clone, clap::Args)]
 pub(crate) struct Services {
-    /// Where the private servers keep their data; without it, in a folder that is removed at the end
-    #[arg(long, value_name = "DIR")]
-    pub data_dir: Option<PathBuf>,
     /// The command and its arguments
     #[arg(last = true, required = true, value_name = "CMD")]
     pub command: Vec<OsString>,

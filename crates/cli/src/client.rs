@@ -1,8 +1,8 @@
 //! Talks to our own HTTP API, for the operator's commands: one call, one answer, no retries.
 
-mod error;
 #[cfg(test)]
 pub(crate) mod canned;
+mod error;
 #[cfg(test)]
 mod tests;
 
@@ -23,7 +23,7 @@ pub(crate) use self::error::{Error, Problem};
 use crate::args::Global;
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
-const ANSWER_TIMEOUT: Duration = Duration::from_secs(60);
+const ANSWER_TIMEOUT: Duration = Duration::from_mins(1);
 /// The API sends a sign of life every 15 s at least on an event stream; without one for this long the line is dead.
 const SILENCE_TIMEOUT: Duration = Duration::from_secs(50);
 const HOW_TO_GIVE_A_KEY: &str =
@@ -41,7 +41,7 @@ pub(crate) struct Client {
 #[derive(Debug)]
 pub(crate) struct Call {
     method: Method,
-    path: Vec<String>,
+    path: String,
     query: Vec<(&'static str, String)>,
     headers: Vec<(&'static str, String)>,
     body: Option<Value>,
@@ -56,29 +56,28 @@ pub(crate) struct Reply {
 }
 
 impl Call {
-    /// Reads; each part of the path is escaped on its own.
-    pub(crate) fn get(path: &[&str]) -> Self {
+    /// Reads. The path begins without a slash; what stands between two slashes is escaped on its own.
+    pub(crate) fn get(path: impl Into<String>) -> Self {
         Self::new(Method::GET, path)
     }
 
     /// Creates, or does something.
-    pub(crate) fn post(path: &[&str]) -> Self {
+    pub(crate) fn post(path: impl Into<String>) -> Self {
         Self::new(Method::POST, path)
     }
 
     /// Changes.
-    pub(crate) fn patch(path: &[&str]) -> Self {
+    pub(crate) fn patch(path: impl Into<String>) -> Self {
         Self::new(Method::PATCH, path)
     }
 
     /// Removes.
-    pub(crate) fn delete(path: &[&str]) -> Self {
+    pub(crate) fn delete(path: impl Into<String>) -> Self {
         Self::new(Method::DELETE, path)
     }
 
-    fn new(method: Method, path: &[&str]) -> Self {
-        let path = path.iter().map(|part| (*part).to_owned()).collect();
-        Self { method, path, query: Vec::new(), headers: Vec::new(), body: None }
+    fn new(method: Method, path: impl Into<String>) -> Self {
+        Self { method, path: path.into(), query: Vec::new(), headers: Vec::new(), body: None }
     }
 
     /// Adds a query parameter, if there is something to say.
@@ -140,7 +139,7 @@ impl Client {
     fn request(&self, call: Call) -> RequestBuilder {
         let mut url = self.base.clone();
         if let Ok(mut path) = url.path_segments_mut() {
-            path.pop_if_empty().extend(&call.path);
+            path.pop_if_empty().extend(call.path.split('/'));
         }
         if !call.query.is_empty() {
             url.query_pairs_mut().extend_pairs(&call.query);
@@ -169,11 +168,7 @@ impl Client {
         if status == StatusCode::UNAUTHORIZED && self.key.is_none() {
             problem.hint = Some(HOW_TO_GIVE_A_KEY);
         }
-        if status.is_client_error() {
-            Err(Error::Refused(problem))
-        } else {
-            Err(Error::Failed(problem))
-        }
+        if status.is_client_error() { Err(Error::Refused(problem)) } else { Err(Error::Failed(problem)) }
     }
 
     fn unreachable(&self, source: reqwest::Error) -> Error {
@@ -183,7 +178,7 @@ impl Client {
 
 impl std::fmt::Display for Call {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{} /{}", self.method, self.path.join("/"))
+        write!(f, "{} /{}", self.method, self.path)
     }
 }
 

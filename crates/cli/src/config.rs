@@ -14,7 +14,6 @@ use secrecy::SecretString;
 use url::Url;
 
 use self::reader::Reader;
-pub(crate) use self::reader::bad_log_directives;
 
 /// The variables of a process, by name.
 pub(crate) type Environment = BTreeMap<String, String>;
@@ -97,9 +96,7 @@ impl std::error::Error for Refused {}
 pub(crate) fn process_environment() -> Environment {
     #[expect(clippy::disallowed_methods, reason = "this is the one place that reads the environment")]
     let variables = std::env::vars_os();
-    variables
-        .map(|(name, value)| (name.to_string_lossy().into_owned(), value.to_string_lossy().into_owned()))
-        .collect()
+    variables.map(|(name, value)| (name.to_string_lossy().into_owned(), value.to_string_lossy().into_owned())).collect()
 }
 
 impl Config {

@@ -35,3 +35,25 @@ pub(crate) fn code_of_sync(state: SyncState) -> ExitCode {
         _ => ExitCode::from(SYNC_ENDED_BADLY),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_kind_of_failure_has_its_code() {
+        let refused = anyhow::Error::new(client::Error::Refused(client::Problem::default()));
+        let failed = anyhow::Error::new(client::Error::Failed(client::Problem::default()));
+        assert_eq!(code_of(&refused.context("while asking")), ExitCode::from(3));
+        assert_eq!(code_of(&failed), ExitCode::from(4));
+        assert_eq!(code_of(&anyhow::anyhow!("something else")), ExitCode::from(1));
+    }
+
+    #[test]
+    fn only_a_completed_sync_is_a_success() {
+        for state in SyncState::ALL {
+            let expected = if *state == SyncState::Completed { ExitCode::SUCCESS } else { ExitCode::from(5) };
+            assert_eq!(code_of_sync(*state), expected, "{state}");
+        }
+    }
+}

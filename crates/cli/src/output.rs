@@ -19,21 +19,23 @@ pub(crate) const NOTHING: &str = "-";
 pub(crate) fn lines(text: &str) -> io::Result<()> {
     let mut safe = plain(text);
     safe.push('\n');
-    write(&mut io::stdout().lock(), &safe)
+    write(&mut stdout(), &safe)
 }
 
 /// Prints a JSON text on stdout as it came, indented.
 pub(crate) fn document(json: &str) -> io::Result<()> {
     let mut text = json::indent(json);
     text.push('\n');
-    write(&mut io::stdout().lock(), &text)
+    write(&mut stdout(), &text)
 }
 
-/// Prints a JSON value on stdout in one line.
+/// Prints a JSON value on stdout in one line. Here a closed pipe is an error: there is no sense in going on.
 pub(crate) fn json_line(value: &impl serde::Serialize) -> io::Result<()> {
     let mut text = serde_json::to_string(value)?;
     text.push('\n');
-    write(&mut io::stdout().lock(), &text)
+    let mut stdout = stdout();
+    stdout.write_all(text.as_bytes())?;
+    stdout.flush()
 }
 
 /// Tells people something beside the result, on stderr.
@@ -41,7 +43,7 @@ pub(crate) fn note(text: &str) {
     let mut safe = plain(text);
     safe.push('\n');
     // Whoever closed stderr does not want to know.
-    let _ = write(&mut io::stderr().lock(), &safe);
+    let _ = write(&mut stderr(), &safe);
 }
 
 /// Tells why nothing came of a command, on stderr.
@@ -82,6 +84,27 @@ fn write(to: &mut impl Write, text: &str) -> io::Result<()> {
         Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(()),
         result => result,
     }
+}
+
+#[cfg(not(test))]
+fn stdout() -> impl Write {
+    io::stdout().lock()
+}
+
+#[cfg(not(test))]
+fn stderr() -> impl Write {
+    io::stderr().lock()
+}
+
+/// Nobody reads what commands print under test.
+#[cfg(test)]
+fn stdout() -> impl Write {
+    io::sink()
+}
+
+#[cfg(test)]
+fn stderr() -> impl Write {
+    io::sink()
 }
 
 fn is_steering(c: char) -> bool {

@@ -40,11 +40,7 @@ impl Operator {
     }
 
     /// Makes a call and prints its answer: as it came, or as `people` see it.
-    async fn show(
-        &self,
-        call: Call,
-        people: impl FnOnce(&Reply) -> anyhow::Result<String>,
-    ) -> anyhow::Result<()> {
+    async fn show(&self, call: Call, people: impl FnOnce(&Reply) -> anyhow::Result<String>) -> anyhow::Result<()> {
         let reply = self.send(call).await?;
         if self.json {
             // An answer without a body is still one document.

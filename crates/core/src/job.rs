@@ -112,6 +112,8 @@ pub struct Job {
     pub sync: SyncId,
     /// The channel it calls.
     pub channel: ChannelId,
+    /// The channel's version as of now: what was known of an older one is out of date.
+    pub channel_version: i64,
     /// The contact it is about; none for account-level jobs.
     pub contact: Option<ContactId>,
     /// What it does.

@@ -40,6 +40,7 @@ pub struct ReceiptLine {
 #[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct Receipt {
     /// The sync.
+    #[cfg_attr(feature = "schema", schema(value_type = Uuid))]
     pub sync_id: SyncId,
     /// Contacts with at least one line.
     pub contacts: i64,

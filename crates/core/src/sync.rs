@@ -104,8 +104,10 @@ pub struct MessageCounts {
 #[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct SyncStatus {
     /// Public id.
+    #[cfg_attr(feature = "schema", schema(value_type = Uuid))]
     pub id: SyncId,
     /// The channel it reads.
+    #[cfg_attr(feature = "schema", schema(value_type = Uuid))]
     pub channel_id: ChannelId,
     /// What was asked for.
     pub kind: SyncKind,

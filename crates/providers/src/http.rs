@@ -4,7 +4,7 @@
 //! the gateway's own verdict. No redirect is followed (the next address would be given the token), no proxy is taken from
 //! the environment, and nothing is sent twice.
 
-use std::{error::Error as StdError, time::Duration};
+use std::{error::Error as StdError, io, time::Duration};
 
 use reqwest::{
     Client, Method, Response,
@@ -115,7 +115,9 @@ impl Http {
         }
         let retry_after = retry_after::read(response.headers(), clock::now());
         let body = match self.read(&name, response).await {
-            Ok(body) => String::from_utf8(body).unwrap_or_else(|not| String::from_utf8_lossy(not.as_bytes()).into_owned()),
+            Ok(body) => {
+                String::from_utf8(body).unwrap_or_else(|not| String::from_utf8_lossy(not.as_bytes()).into_owned())
+            }
             Err(_) if !status.is_success() => String::new(),
             Err(refusal) => return Err(refusal),
         };
@@ -156,6 +158,9 @@ impl Http {
             ("connection", format!("no connection: {}", root_cause(&error.without_url())))
         } else if error.is_timeout() {
             ("timeout", format!("no complete answer within {whole:?} ({bytes_read} bytes of it came)"))
+        } else if is_garbled(&error) {
+            let cause = root_cause(&error.without_url());
+            ("unreadable_answer", format!("the answer is garbled after {bytes_read} bytes: {cause}"))
         } else if bytes_read > 0 || error.is_decode() || error.is_body() {
             let cause = root_cause(&error.without_url());
             ("connection", format!("the answer broke off after {bytes_read} bytes: {cause}"))
@@ -170,10 +175,10 @@ impl Http {
 fn redirected(name: &str, response: &Response) -> Refusal {
     let location = response.headers().get(LOCATION).and_then(|location| location.to_str().ok());
     let host = location.and_then(|location| response.url().join(location).ok());
-    let place = host.as_ref().and_then(Url::host_str).map_or_else(
-        || "without saying where to".to_owned(),
-        |host| format!("to {}", excerpt(host, excerpt::BODY)),
-    );
+    let place = host
+        .as_ref()
+        .and_then(Url::host_str)
+        .map_or_else(|| "without saying where to".to_owned(), |host| format!("to {}", excerpt(host, excerpt::BODY)));
     let status = response.status().as_u16();
     let detail = format!(
         "{name}: {status} redirects {place}; redirects are not followed, so base_url has to be the final address"
@@ -181,13 +186,22 @@ fn redirected(name: &str, response: &Response) -> Refusal {
     Refusal::Permanent { code: "redirect", detail }
 }
 
+/// Whether the bytes came and are wrong: a body that does not unpack, or lengths of pieces that are none.
+fn is_garbled(error: &reqwest::Error) -> bool {
+    causes(error)
+        .filter_map(|cause| cause.downcast_ref::<io::Error>())
+        .any(|cause| matches!(cause.kind(), io::ErrorKind::InvalidData | io::ErrorKind::InvalidInput))
+}
+
 /// The innermost cause, which is the one that tells something: `Connection refused (os error 111)`.
-fn root_cause(error: &dyn StdError) -> String {
-    let mut innermost = error;
-    while let Some(source) = innermost.source() {
-        innermost = source;
-    }
+fn root_cause(error: &(dyn StdError + 'static)) -> String {
+    let innermost = causes(error).last().unwrap_or(error);
     excerpt(&innermost.to_string(), excerpt::CAUSE)
+}
+
+/// What is behind an error, from near to far.
+fn causes<'a>(error: &'a (dyn StdError + 'static)) -> impl Iterator<Item = &'a (dyn StdError + 'static)> {
+    std::iter::successors(error.source(), |&cause| cause.source())
 }
 
 #[cfg(test)]
@@ -202,7 +216,8 @@ mod tests {
             ("https://gate/a/b/?key=1#top", "https://gate/a/b/user/lid/55%2F11@lid?limit=1&chat_jid=a%40b%26c"),
         ] {
             let path = ["user", "lid", "55/11@lid"];
-            let request = Request::get(&base.parse().unwrap(), &path, &[("limit", "1"), ("chat_jid", "a@b&c")]).unwrap();
+            let request =
+                Request::get(&base.parse().unwrap(), &path, &[("limit", "1"), ("chat_jid", "a@b&c")]).unwrap();
             assert_eq!(request.url.as_str(), expected);
             assert_eq!(request.name(), "GET /user/lid/55/11@lid");
         }

@@ -10,18 +10,17 @@ use chrono::{DateTime, Utc};
 use reqwest::header::{DATE, HeaderMap, HeaderName, RETRY_AFTER};
 
 /// The longest wait taken from a header; a gateway that is further off its mind is asked again by then.
-const LONGEST: Duration = Duration::from_secs(3_600);
+const LONGEST: Duration = Duration::from_hours(1);
 
 /// The wait, more than nothing and at most an hour.
 pub(crate) fn read(headers: &HeaderMap, now: DateTime<Utc>) -> Option<Duration> {
     let said = text(headers, RETRY_AFTER)?;
-    let wait = match said.parse::<f64>() {
-        Ok(seconds) => Duration::try_from_secs_f64(seconds).unwrap_or(if seconds > 0.0 { LONGEST } else { Duration::ZERO }),
-        Err(_) => {
-            let until = http_date(said)?;
-            let now = text(headers, DATE).and_then(http_date).unwrap_or(now);
-            (until - now).to_std().unwrap_or_default()
-        }
+    let wait = if let Ok(seconds) = said.parse::<f64>() {
+        let beyond = if seconds > 0.0 { LONGEST } else { Duration::ZERO };
+        Duration::try_from_secs_f64(seconds).unwrap_or(beyond)
+    } else {
+        let now = text(headers, DATE).and_then(http_date).unwrap_or(now);
+        (http_date(said)? - now).to_std().unwrap_or_default()
     };
     Some(wait.min(LONGEST)).filter(|wait| !wait.is_zero())
 }

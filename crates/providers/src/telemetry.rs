@@ -42,3 +42,66 @@ fn word(outcome: &Result<Answer, Refusal>) -> &'static str {
         Err(Refusal::Permanent { code, .. } | Refusal::Transient { code, .. }) => code,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::{Arc, Mutex};
+
+    use metrics::{Counter, Gauge, Histogram, HistogramFn, Key, KeyName, Metadata, Recorder, SharedString};
+
+    use super::*;
+
+    /// Notes every histogram value with the key it came under.
+    #[derive(Default)]
+    struct Notes(Arc<Mutex<Vec<String>>>);
+
+    struct Note {
+        key: String,
+        notes: Arc<Mutex<Vec<String>>>,
+    }
+
+    impl HistogramFn for Note {
+        fn record(&self, value: f64) {
+            self.notes.lock().unwrap().push(format!("{} = {value}", self.key));
+        }
+    }
+
+    impl Recorder for Notes {
+        fn describe_counter(&self, _: KeyName, _: Option<Unit>, _: SharedString) {}
+        fn describe_gauge(&self, _: KeyName, _: Option<Unit>, _: SharedString) {}
+        fn describe_histogram(&self, name: KeyName, unit: Option<Unit>, _: SharedString) {
+            self.0.lock().unwrap().push(format!("{} in {unit:?}", name.as_str()));
+        }
+        fn register_counter(&self, _: &Key, _: &Metadata<'_>) -> Counter {
+            Counter::noop()
+        }
+        fn register_gauge(&self, _: &Key, _: &Metadata<'_>) -> Gauge {
+            Gauge::noop()
+        }
+        fn register_histogram(&self, key: &Key, _: &Metadata<'_>) -> Histogram {
+            let labels: Vec<_> = key.labels().map(|label| format!("{}={}", label.key(), label.value())).collect();
+            let key = format!("{} {}", key.name(), labels.join(" "));
+            Histogram::from_arc(Arc::new(Note { key, notes: Arc::clone(&self.0) }))
+        }
+    }
+
+    #[test]
+    fn a_call_is_measured_under_its_provider_its_name_and_how_it_ended() {
+        let notes = Notes::default();
+        metrics::with_local_recorder(&notes, || {
+            describe_metrics();
+            let took = Duration::from_millis(250);
+            call_ended(Provider::Wuzapi, &Call::Status, &Ok(Answer::Lid(None)), took);
+            let timeout = Err(Refusal::Transient { code: "timeout", detail: String::new() });
+            call_ended(Provider::Wuzapi, &Call::Contacts { cursor: None }, &timeout, took);
+        });
+        assert_eq!(
+            *notes.0.lock().unwrap(),
+            [
+                "sincro_gateway_call_seconds in Some(Seconds)",
+                "sincro_gateway_call_seconds provider=wuzapi call=status result=ok = 0.25",
+                "sincro_gateway_call_seconds provider=wuzapi call=contacts result=timeout = 0.25",
+            ]
+        );
+    }
+}

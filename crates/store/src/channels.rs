@@ -108,7 +108,7 @@ impl Store {
     /// Creates a channel. The queue hears of it with its first sync.
     pub async fn create_channel(&self, new: NewChannel) -> Result<Channel, Error> {
         let id = Uuid::now_v7();
-        let sealed = self.secret_key.seal(id, new.credentials.expose_secret())?;
+        let sealed = self.secret_key()?.seal(id, new.credentials.expose_secret())?;
         let mut tx = self.pool.begin().await?;
         sqlx::query!(
             "INSERT INTO channels (id, name, provider, base_url, server, credentials, features, rate_per_second, burst,
@@ -154,14 +154,14 @@ impl Store {
             .fetch_optional(&self.pool)
             .await?
             .ok_or(Error::NotFound("channel"))?;
-        let credentials = self.secret_key.open(id, &row.credentials)?;
+        let credentials = self.secret_key()?.open(id, &row.credentials)?;
         Ok(Connection { channel, credentials })
     }
 
     /// Changes a channel; the queue must hear the notice.
     pub async fn change_channel(&self, id: ChannelId, change: ChannelChange) -> Result<(Channel, Notice), Error> {
         let sealed = match &change.credentials {
-            Some(credentials) => Some(self.secret_key.seal(id, credentials.expose_secret())?),
+            Some(credentials) => Some(self.secret_key()?.seal(id, credentials.expose_secret())?),
             None => None,
         };
         let features = change.features.as_ref().map(feature_words);

@@ -21,8 +21,8 @@ impl Store {
     pub async fn open_jobs(&self, ids: &[JobId]) -> Result<Vec<Job>, Error> {
         let rows = sqlx::query!(
             r#"SELECT j.id, j.sync_id, j.channel_id, j.contact_id, j.kind, j.address_kind, j.step AS "step!", j.steps_done,
-                      j.attempts, j.attempt_limit, s.messages_wanted
-               FROM jobs j JOIN syncs s ON s.id = j.sync_id
+                      j.attempts, j.attempt_limit, s.messages_wanted, c.version AS channel_version
+               FROM jobs j JOIN syncs s ON s.id = j.sync_id JOIN channels c ON c.id = j.channel_id
                WHERE j.id = ANY($1) AND j.state IN ('queued', 'delayed')"#,
             ids
         )
@@ -33,6 +33,7 @@ impl Store {
                 id: row.id,
                 sync: row.sync_id,
                 channel: row.channel_id,
+                channel_version: row.channel_version,
                 contact: row.contact_id,
                 kind: row.kind.parse().map_err(Error::unreadable)?,
                 address_kind: row.address_kind.map(|kind| kind.parse()).transpose().map_err(Error::unreadable)?,

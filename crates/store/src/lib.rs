@@ -50,12 +50,13 @@ const CONNECTION_WAIT: Duration = Duration::from_secs(10);
 #[derive(Debug, Clone)]
 pub struct Store {
     pool: PgPool,
-    secret_key: SecretKey,
+    secret_key: Option<SecretKey>,
 }
 
 impl Store {
-    /// Opens a pool of at most `connections` and checks that the database answers.
-    pub async fn connect(database_url: &str, connections: u32, secret_key: SecretKey) -> Result<Self, Error> {
+    /// Opens a pool of at most `connections` and checks that the database answers. Without a secret key everything works
+    /// but channels cannot be created, nor their credentials read.
+    pub async fn connect(database_url: &str, connections: u32, secret_key: Option<SecretKey>) -> Result<Self, Error> {
         let pool = PgPoolOptions::new()
             .max_connections(connections)
             .acquire_timeout(CONNECTION_WAIT)
@@ -85,6 +86,10 @@ impl Store {
     pub async fn ping(&self) -> Result<(), Error> {
         sqlx::query("SELECT 1").execute(&self.pool).await?;
         Ok(())
+    }
+
+    fn secret_key(&self) -> Result<&SecretKey, Error> {
+        self.secret_key.as_ref().ok_or_else(|| Error::unreadable("credentials need SINCRO_SECRET_KEY"))
     }
 
     /// Closes the pool after everything under way has ended.

@@ -21,13 +21,13 @@ const RESTORE_LOCK: i32 = 0x51C0;
 #[derive(Debug)]
 pub struct Restoration {
     connection: PgConnection,
-    /// The life of the queue that begins.
-    pub epoch: i64,
+    namespace: String,
+    shard: i32,
 }
 
 impl Store {
-    /// Begins a new life of a shard, unless somebody else is at it.
-    pub async fn begin_restoration(&self, namespace: &str, shard: u16) -> Result<Option<Restoration>, Error> {
+    /// Takes the right to restore a shard, unless somebody else is at it.
+    pub async fn lock_restoration(&self, namespace: &str, shard: u16) -> Result<Option<Restoration>, Error> {
         let mut connection = self.pool.acquire().await?.detach();
         let free = sqlx::query_scalar!(
             r#"SELECT pg_try_advisory_lock($1, hashtext($2)) AS "free!""#,
@@ -36,24 +36,24 @@ impl Store {
         )
         .fetch_one(&mut connection)
         .await?;
-        if !free {
-            return Ok(None);
-        }
-        let epoch = sqlx::query_scalar!(
-            r#"INSERT INTO queue_epochs (namespace, shard, epoch, started_at) VALUES ($1, $2, nextval('queue_epoch_numbers'), $3)
-               ON CONFLICT (namespace, shard) DO UPDATE SET epoch = excluded.epoch, started_at = excluded.started_at
-               RETURNING epoch"#,
-            namespace,
-            i32::from(shard),
-            clock::now()
-        )
-        .fetch_one(&mut connection)
-        .await?;
-        Ok(Some(Restoration { connection, epoch }))
+        Ok(free.then(|| Restoration { connection, namespace: namespace.to_owned(), shard: i32::from(shard) }))
     }
 }
 
 impl Restoration {
+    /// Begins a new life of the shard: results that were claimed before no longer count.
+    pub async fn begin_epoch(&mut self) -> Result<i64, Error> {
+        let epoch = sqlx::query_scalar!(
+            "INSERT INTO queue_epochs (namespace, shard, epoch, started_at) VALUES ($1, $2, nextval('queue_epoch_numbers'), $3)
+             ON CONFLICT (namespace, shard) DO UPDATE SET epoch = excluded.epoch, started_at = excluded.started_at
+             RETURNING epoch",
+            self.namespace,
+            self.shard,
+            clock::now()
+        );
+        Ok(epoch.fetch_one(&mut self.connection).await?)
+    }
+
     /// The open syncs, each with its provider server: the queue knows which servers are a shard's.
     pub async fn open_lanes(&mut self) -> Result<Vec<(SyncId, String)>, Error> {
         let rows = sqlx::query!(

@@ -38,6 +38,11 @@ impl SecretKey {
         bytes.try_into().map(Self).map_err(|_| BadSecretKey)
     }
 
+    /// Makes a key; the text is what [`SecretKey::from_base64`] reads.
+    pub fn generate() -> Result<SecretString, Error> {
+        Ok(SecretString::from(BASE64_STANDARD.encode(random_bytes()?)))
+    }
+
     pub(crate) fn seal(&self, channel: Uuid, secret: &str) -> Result<Vec<u8>, Error> {
         let mut sealed = secret.as_bytes().to_vec();
         let nonce = self
@@ -75,9 +80,13 @@ pub(crate) fn new_api_key() -> Result<SecretString, Error> {
 
 /// 256 random bits as 43 characters that are safe in an address.
 pub(crate) fn random_token() -> Result<String, Error> {
+    Ok(BASE64_URL_SAFE_NO_PAD.encode(random_bytes()?))
+}
+
+fn random_bytes() -> Result<[u8; KEY_BYTES], Error> {
     let mut bytes = [0_u8; KEY_BYTES];
     SystemRandom::new().fill(&mut bytes).map_err(|_| Error::unreadable("the system gives no random numbers"))?;
-    Ok(BASE64_URL_SAFE_NO_PAD.encode(bytes))
+    Ok(bytes)
 }
 
 pub(crate) fn hash_api_key(key: &SecretString) -> Vec<u8> {

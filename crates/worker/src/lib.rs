@@ -1,1 +1,91 @@
-//! What a job does: plan, fetch, settle, and the janitors
+//! What a job does, from its claim to its settlement, and the janitors beside it.
+//!
+//! | module | its one task |
+//! |---|---|
+//! | [`execute`] | one claimed job: load, call the gateway, settle |
+//! | [`outcome`] | a gateway's answer -> what the job came to |
+//! | [`ledger`] | the ledger in batches: loads and settlements of many jobs at once |
+//! | [`batch`] | many callers, one call |
+//! | [`connections`] | the channels' credentials, opened once per version |
+//! | [`deliver`] | notices -> queue |
+//! | [`sweep`] | what a crash left undelivered |
+//! | [`restore`] | a queue that was emptied is filled from the ledger |
+//!
+//! The queue decides when a job runs, `core` decides what a refusal means; nothing here knows a limit or a delay.
+
+mod batch;
+mod connections;
+mod deliver;
+mod execute;
+mod ledger;
+mod outcome;
+mod restore;
+mod sweep;
+
+use std::{sync::Arc, time::Duration};
+
+use sincro_core::retry::RetryPolicy;
+use sincro_providers::Gateways;
+use sincro_queue::{Queue, WorkerSettings};
+use sincro_store::Store;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+use crate::{execute::Executor, ledger::Ledger};
+
+/// How a worker process works.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// Unique among all workers; appears in logs.
+    pub name: String,
+    /// Jobs under way at once.
+    pub concurrency: usize,
+    /// How long a claimed job stays ours without a renewal.
+    pub lease: Duration,
+    /// How long running jobs may take to finish when the worker is asked to stop.
+    pub grace: Duration,
+    /// When a failed attempt is tried again.
+    pub retry: RetryPolicy,
+    /// Most jobs in one ledger transaction.
+    pub settle_batch: usize,
+    /// How often undelivered notices are looked for.
+    pub sweep_every: Duration,
+}
+
+/// Works until `stop`; then finishes or hands back what runs.
+pub async fn run(
+    store: Store,
+    queue: Queue,
+    gateways: Gateways,
+    settings: Settings,
+    stop: CancellationToken,
+) -> Result<(), sincro_queue::Error> {
+    let mut beside = JoinSet::new();
+    beside.spawn(sweep::run(store.clone(), queue.clone(), settings.sweep_every));
+    beside.spawn(restore::run(store.clone(), queue.clone()));
+    let (ledger, [loading, settling]) = Ledger::new(&store, settings.settle_batch);
+    beside.spawn(loading);
+    beside.spawn(settling);
+
+    let executor = Arc::new(Executor::new(store, queue.clone(), gateways, ledger, settings.retry));
+    let worker = WorkerSettings {
+        name: settings.name,
+        concurrency: settings.concurrency,
+        lease: settings.lease,
+        grace: settings.grace,
+        retry: settings.retry,
+    };
+    let handler = move |claim| {
+        let executor = executor.clone();
+        async move { executor.execute(claim).await }
+    };
+    let ended = sincro_queue::run_worker(queue, worker, handler, stop).await;
+    beside.shutdown().await;
+    ended
+}
+
+/// Names and units of this crate's metrics.
+pub fn describe_metrics() {
+    ledger::describe_metrics();
+    execute::describe_metrics();
+}

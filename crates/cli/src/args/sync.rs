@@ -117,7 +117,8 @@ pub(crate) struct Jobs {
 }
 
 fn sync_state() -> impl clap::builder::TypedValueParser<Value = SyncState> {
-    PossibleValuesParser::new(SyncState::ALL.iter().map(|known| known.as_str())).try_map(|word| word.parse::<SyncState>())
+    PossibleValuesParser::new(SyncState::ALL.iter().map(|known| known.as_str()))
+        .try_map(|word| word.parse::<SyncState>())
 }
 
 fn job_state() -> impl clap::builder::TypedValueParser<Value = JobState> {

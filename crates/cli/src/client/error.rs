@@ -1,6 +1,6 @@
 //! What can come back instead of an answer, told by who has to act: the caller, or whoever runs the API.
 
-use std::{error::Error as _, fmt};
+use std::fmt;
 
 use reqwest::StatusCode;
 use serde::Deserialize;
@@ -17,7 +17,10 @@ pub(crate) enum Error {
     #[error("the API failed: {0}")]
     Failed(Problem),
     /// Nobody there, or the line broke.
-    #[error("the API at {url} cannot be reached ({}); is `sincro all` running at {url}? (--api-url, SINCRO_API_URL)", root_cause(source))]
+    #[error(
+        "cannot reach the API: {}; is `sincro all` running at {url}? (--api-url, SINCRO_API_URL)",
+        root_cause(source)
+    )]
     Unreachable {
         /// Where it should be.
         url: String,

@@ -42,7 +42,8 @@ impl Reader {
     /// Notes a problem with the value of `key`, which is shown.
     pub(super) fn refuse(&mut self, key: &str, problem: &str) {
         let shown = self.values.get(key).map(|value| match &value.kind {
-            ValueKind::String(text) => format!(" = {text:?}"),
+            // All variables are texts: one that holds a number is shown as one.
+            ValueKind::String(text) if text.parse::<f64>().is_err() => format!(" = {text:?}"),
             _ => format!(" = {value}"),
         });
         self.note(key, &shown.unwrap_or_default(), problem);
@@ -131,7 +132,10 @@ impl Reader {
         }
         let right = text.filter(|text| Url::parse(text).is_ok_and(|url| schemes.contains(&url.scheme())));
         if right.is_none() {
-            self.refuse_unseen(key, &format!("must be empty, or a URL that begins with {}://", schemes.join(":// or ")));
+            self.refuse_unseen(
+                key,
+                &format!("must be empty, or a URL that begins with {}://", schemes.join(":// or ")),
+            );
         }
         right.map(SecretString::from)
     }
@@ -141,9 +145,8 @@ impl Reader {
         if text.as_deref() == Some("") {
             return None;
         }
-        let right = text.filter(|text| {
-            BASE64_STANDARD.decode(text.trim()).is_ok_and(|bytes| bytes.len() == SECRET_KEY_BYTES)
-        });
+        let right =
+            text.filter(|text| BASE64_STANDARD.decode(text.trim()).is_ok_and(|bytes| bytes.len() == SECRET_KEY_BYTES));
         if right.is_none() {
             self.refuse_unseen(key, "must be base64 of exactly 32 bytes (make one with: openssl rand -base64 32)");
         }
@@ -152,7 +155,8 @@ impl Reader {
 
     pub(super) fn name(&mut self, key: &str) -> String {
         let allowed = |name: &String| {
-            (1..=32).contains(&name.len()) && name.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_'))
+            (1..=32).contains(&name.len())
+                && name.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_'))
         };
         self.text(key).filter(allowed).unwrap_or_else(|| {
             self.refuse(key, "must be 1 to 32 letters, digits, - or _");
@@ -163,11 +167,13 @@ impl Reader {
     pub(super) fn one_of<T: Copy>(&mut self, key: &str, choices: &[(&str, T)]) -> T {
         let text = self.text(key);
         let chosen = choices.iter().find(|(word, _)| Some(*word) == text.as_deref());
-        chosen.unwrap_or_else(|| {
-            let words: Vec<_> = choices.iter().map(|(word, _)| *word).collect();
-            self.refuse(key, &format!("must be {}", words.join(" or ")));
-            &choices[0]
-        }).1
+        chosen
+            .unwrap_or_else(|| {
+                let words: Vec<_> = choices.iter().map(|(word, _)| *word).collect();
+                self.refuse(key, &format!("must be {}", words.join(" or ")));
+                &choices[0]
+            })
+            .1
     }
 
     pub(super) fn log_directives(&mut self, key: &str) -> String {
@@ -180,7 +186,7 @@ impl Reader {
 }
 
 /// What is wrong with filter directives. Stricter than the parser, to which a misspelt level is the name of a module.
-pub(crate) fn bad_log_directives(text: &str) -> Option<String> {
+fn bad_log_directives(text: &str) -> Option<String> {
     let is_level = |word: &str| LEVELS.contains(&word.to_ascii_lowercase().as_str());
     let odd = text.split(',').map(str::trim).find(|part| !part.contains(['=', '[', ']', '{', '}']) && !is_level(part));
     match odd {

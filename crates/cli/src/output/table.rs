@@ -33,7 +33,7 @@ impl Table {
     /// Adds a row; it has as many cells as there are headings.
     pub(crate) fn row(&mut self, cells: Vec<String>) {
         debug_assert_eq!(cells.len(), self.headings.len());
-        self.rows.push(cells.iter().map(|cell| one_line(cell)).collect());
+        self.rows.push(cells.into_iter().map(|cell| one_line(&cell)).collect());
     }
 
     /// Numbers stand under each other by their last digit.
@@ -79,8 +79,7 @@ pub(crate) fn record(object: &Value, first: &[&str]) -> String {
     let rank = |name: &str| first.iter().position(|known| *known == name).unwrap_or(first.len());
     fields.sort_by_key(|(name, _)| rank(name));
     let width = fields.iter().map(|(name, _)| name.chars().count()).max().unwrap_or(0);
-    let lines: Vec<_> =
-        fields.iter().map(|(name, value)| format!("{name:<width$}{GAP}{}", one_line(value))).collect();
+    let lines: Vec<_> = fields.iter().map(|(name, value)| format!("{name:<width$}{GAP}{}", one_line(value))).collect();
     lines.join("\n")
 }
 
@@ -107,12 +106,10 @@ mod tests {
 
     #[test]
     fn columns_line_up_and_numbers_stand_to_the_right() {
-        let items = [json!({"name": "Zoë", "jobs": {"total": 5}}), json!({"name": "support line", "jobs": {"total": 2000}})];
+        let items =
+            [json!({"name": "Zoë", "jobs": {"total": 5}}), json!({"name": "support line", "jobs": {"total": 2000}})];
         let table = Table::of(&items, &[("NAME", "/name"), ("JOBS", "/jobs/total"), ("WHY", "/why")]);
-        assert_eq!(
-            table.to_string(),
-            "NAME          JOBS  WHY\nZoë              5  -\nsupport line  2000  -"
-        );
+        assert_eq!(table.to_string(), "NAME          JOBS  WHY\nZoë              5  -\nsupport line  2000  -");
     }
 
     #[test]

@@ -1,0 +1,227 @@
+//! Reading JSON that somebody else wrote, and making it fit for Postgres.
+//!
+//! Readers here forgive the case of a name and a number where a text was expected. Lists and objects are walked piece by
+//! piece, so that an answer costs little more memory than its bytes.
+
+use std::fmt;
+
+use serde::{
+    Deserializer,
+    de::{Error as _, MapAccess, SeqAccess, Visitor},
+};
+use serde_json::{Value, value::RawValue};
+
+/// `\ufffd`, the character that stands for an unreadable one.
+const REPLACEMENT: &str = "\\ufffd";
+/// `\uXXXX`.
+const ESCAPE: usize = 6;
+
+/// A member by its name, exactly or else in any case; `null` counts as missing.
+pub(crate) fn field<'a>(object: &'a Value, name: &str) -> Option<&'a Value> {
+    let members = object.as_object()?;
+    members
+        .get(name)
+        .or_else(|| members.iter().find(|(key, _)| key.eq_ignore_ascii_case(name)).map(|(_, value)| value))
+        .filter(|value| !value.is_null())
+}
+
+/// [`field`] after [`field`].
+pub(crate) fn at<'a>(object: &'a Value, path: &[&str]) -> Option<&'a Value> {
+    path.iter().try_fold(object, |value, name| field(value, name))
+}
+
+/// A text, or a number as one, without the NULs that Postgres keeps in no text.
+pub(crate) fn text(value: &Value) -> Option<String> {
+    match value {
+        Value::String(text) => Some(text.replace('\0', "")),
+        Value::Number(number) => Some(number.to_string()),
+        _ => None,
+    }
+}
+
+/// A truth value, or its word.
+pub(crate) fn flag(value: &Value) -> Option<bool> {
+    value.as_bool().or_else(|| value.as_str()?.trim().to_ascii_lowercase().parse().ok())
+}
+
+/// An object written as JSON. Text that only half a surrogate pair keeps from being read is repaired first.
+pub(crate) fn object(json: &str) -> Option<Value> {
+    // A list as long as an answer may be would cost many times its bytes, only to be refused.
+    if !json.trim_start().starts_with('{') {
+        return None;
+    }
+    serde_json::from_str(json).ok().or_else(|| serde_json::from_str(&repaired(json)?).ok())
+}
+
+/// The provider's JSON as it came, but for what Postgres refuses in `jsonb`: an escaped NUL or half a surrogate pair becomes
+/// the escaped replacement character. Where there is none of these, not a byte changes.
+pub(crate) fn storable(raw: &RawValue) -> Box<RawValue> {
+    repaired(raw.get()).and_then(|json| RawValue::from_string(json).ok()).unwrap_or_else(|| raw.to_owned())
+}
+
+/// The text with its NULs and lone surrogates replaced; none when it has none.
+fn repaired(json: &str) -> Option<String> {
+    let mut repaired = String::new();
+    let (mut copied, mut position) = (0, 0);
+    // A backslash occurs in JSON only within a text, and begins an escape there.
+    while let Some(found) = json[position..].find('\\') {
+        let escape = position + found;
+        let Some(unit) = utf16_unit(json, escape) else {
+            // The escaped character is one byte wherever this is JSON; if it is not, the end is as good a place as any.
+            position = (escape + 2).min(json.len());
+            if !json.is_char_boundary(position) {
+                break;
+            }
+            continue;
+        };
+        let pair =
+            matches!(unit, 0xd800..=0xdbff) && matches!(utf16_unit(json, escape + ESCAPE), Some(0xdc00..=0xdfff));
+        if !pair && matches!(unit, 0 | 0xd800..=0xdfff) {
+            repaired.push_str(&json[copied..escape]);
+            repaired.push_str(REPLACEMENT);
+            copied = escape + ESCAPE;
+        }
+        position = escape + if pair { 2 * ESCAPE } else { ESCAPE };
+    }
+    (copied > 0).then(|| repaired + &json[copied..])
+}
+
+/// The unit of a `\uXXXX` that begins here.
+fn utf16_unit(json: &str, at: usize) -> Option<u16> {
+    let digits = json.get(at..at + ESCAPE)?.strip_prefix("\\u")?;
+    u16::from_str_radix(digits, 16).ok()
+}
+
+/// Hands over every item of a list; `null` is an empty one.
+pub(crate) fn each_item<'a>(json: &'a str, take: impl FnMut(&'a RawValue)) -> Result<(), serde_json::Error> {
+    walk(json, Walk { what: "a list", item: Some(take), entry: None::<fn(String, &'a RawValue)> })
+}
+
+/// Hands over every member of an object; `null` and an empty list are empty ones.
+pub(crate) fn each_entry<'a>(json: &'a str, take: impl FnMut(String, &'a RawValue)) -> Result<(), serde_json::Error> {
+    walk(json, Walk { what: "an object", item: None::<fn(&'a RawValue)>, entry: Some(take) })
+}
+
+fn walk<'a, V: Visitor<'a, Value = ()>>(json: &'a str, visitor: V) -> Result<(), serde_json::Error> {
+    let mut json = serde_json::Deserializer::from_str(json);
+    json.deserialize_any(visitor)?;
+    json.end()
+}
+
+struct Walk<I, E> {
+    what: &'static str,
+    item: Option<I>,
+    entry: Option<E>,
+}
+
+impl<'a, I: FnMut(&'a RawValue), E: FnMut(String, &'a RawValue)> Visitor<'a> for Walk<I, E> {
+    type Value = ();
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.what)
+    }
+
+    fn visit_unit<Error>(self) -> Result<(), Error> {
+        Ok(())
+    }
+
+    fn visit_seq<A: SeqAccess<'a>>(mut self, mut list: A) -> Result<(), A::Error> {
+        while let Some(item) = list.next_element::<&RawValue>()? {
+            match &mut self.item {
+                Some(take) => take(item),
+                None => return Err(A::Error::custom("a list with items")),
+            }
+        }
+        Ok(())
+    }
+
+    fn visit_map<A: MapAccess<'a>>(self, mut object: A) -> Result<(), A::Error> {
+        let Some(mut take) = self.entry else { return Err(A::Error::custom("an object")) };
+        while let Some((name, value)) = object.next_entry::<String, &RawValue>()? {
+            take(name, value);
+        }
+        Ok(())
+    }
+}
+
+/// What is wrong with JSON, without quoting it: the reader's own message would repeat values.
+pub(crate) fn flaw(error: &serde_json::Error) -> String {
+    use serde_json::error::Category;
+    let place = format!("line {} column {}", error.line(), error.column());
+    match error.classify() {
+        Category::Eof => format!("JSON that ends too early, at {place}"),
+        Category::Syntax | Category::Io => format!("no JSON, at {place}"),
+        Category::Data => "JSON of another shape".to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn stored(json: &str) -> String {
+        let raw: Box<RawValue> = serde_json::from_str(json).unwrap();
+        storable(&raw).get().to_owned()
+    }
+
+    #[test]
+    fn a_payload_without_nul_keeps_every_byte() {
+        for json in [
+            r#"{ "b" :1.50, "a":"\u00e9\/ \ud83d\ude00",  "a":[1e3,null] }"#,
+            r#"{"record":"{\"text\":\"a\\u0000b\"}"}"#,
+            r#""C:\\u0000\\""#,
+            "\"é😀\"",
+        ] {
+            assert_eq!(stored(json), json);
+        }
+    }
+
+    #[test]
+    fn an_escaped_nul_or_half_a_pair_becomes_the_replacement_character() {
+        for (json, expected) in [
+            (r#""a\u0000b\\\u0000""#, r#""a\ufffdb\\\ufffd""#),
+            (r#"{"\u0000":"\ud83d"}"#, r#"{"\ufffd":"\ufffd"}"#),
+            (r#""\ude00\ud83d\ude00\uD83D\n""#, r#""\ufffd\ud83d\ude00\ufffd\n""#),
+            (r#""\ud83d\u0000\ud83dé""#, r#""\ufffd\ufffd\ufffdé""#),
+        ] {
+            assert_eq!(stored(json), expected);
+        }
+    }
+
+    #[test]
+    fn an_object_is_read_in_spite_of_half_a_pair_and_rubbish_is_none() {
+        assert_eq!(object(r#"{"a":"x\ud83dy"}"#), Some(json!({"a": "x\u{fffd}y"})));
+        for rubbish in ["", "{", "[1]", "\"\\", "\"\\é", "\\u12", "{\"a\":1e999}"] {
+            assert_eq!(object(rubbish), None, "{rubbish}");
+        }
+    }
+
+    #[test]
+    fn names_are_found_in_any_case_and_the_exact_one_wins() {
+        let value = json!({"key": {"FROMME": null, "fromme": 2, "ID": "a\u{0}b"}});
+        assert_eq!(at(&value, &["Key", "id"]).and_then(text).as_deref(), Some("ab"));
+        assert_eq!(at(&value, &["key", "fromme"]), Some(&json!(2)));
+        assert_eq!(at(&value, &["key", "ID", "deeper"]), None);
+        assert_eq!(flag(&json!("True")), Some(true));
+    }
+
+    #[test]
+    fn lists_and_objects_are_walked_and_other_shapes_refused() {
+        let mut items = Vec::new();
+        each_item("[1, {\"a\":2}]", |item| items.push(item.get())).unwrap();
+        assert_eq!(items, ["1", "{\"a\":2}"]);
+        let mut names = Vec::new();
+        each_entry("{\"a\":1,\"b\":{}}", |name, _| names.push(name)).unwrap();
+        assert_eq!(names, ["a", "b"]);
+        for json in ["[1", "[1] 2", "3", "\"x\"", "{}"] {
+            assert!(each_item(json, |_| ()).is_err(), "{json}");
+        }
+        for json in ["[1]", "{\"a\"", "true"] {
+            assert!(each_entry(json, |_, _| ()).is_err(), "{json}");
+        }
+        assert!(each_item("null", |_| panic!()).is_ok());
+        assert!(each_entry("[]", |_, _| panic!()).is_ok());
+    }
+}

@@ -1,0 +1,84 @@
+//! asternic/wuzapi: a self-hosted whatsmeow server with a per-chat store.
+//!
+//! Facts about it are from its source, "handlers as of April 2026" throughout this folder, and from the notes of its
+//! releases up to v1.1.1 where they say so. Spoken: session status, contacts, the LID of a phone, stored history. Not
+//! spoken: anything that reaches WhatsApp itself (`/user/check`, `/user/info`, requests to the phone), the chat index
+//! (`chat_jid=index` lists the chats of all tenants), administration, webhooks.
+//!
+//! | module | what it holds |
+//! |---|---|
+//! | `calls` | call -> request |
+//! | `credentials` | the token |
+//! | `wire` | the envelope of every answer |
+//! | `verdict` | what an answer is: data, unknown, or which refusal; decided there and nowhere else |
+//! | `session`, `contacts`, `lid`, `messages` | the data of the four calls |
+//! | `row` | one stored message |
+
+mod calls;
+mod contacts;
+mod credentials;
+mod lid;
+mod messages;
+mod row;
+mod session;
+mod verdict;
+mod wire;
+
+use async_trait::async_trait;
+use reqwest::header::HeaderName;
+use secrecy::ExposeSecret as _;
+use serde_json::Value;
+use sincro_core::{
+    channel::Connection,
+    gateway::{Answer, Call, Refusal},
+    provider::{Capabilities, HistoryAccess, Provider},
+};
+
+use self::{
+    credentials::Credentials,
+    verdict::{Verdict, Wording},
+};
+use crate::{credentials::CredentialsError, http::Http, registry::Gateway};
+
+/// Instance calls carry the token here (`authalice` in asternic/wuzapi, handlers as of April 2026).
+const TOKEN: HeaderName = HeaderName::from_static("token");
+
+/// The gateway; it has no state.
+pub(crate) struct Wuzapi;
+
+#[async_trait]
+impl Gateway for Wuzapi {
+    fn capabilities(&self) -> Capabilities {
+        Capabilities { provider: Provider::Wuzapi, history: HistoryAccess::PerAddress, lid_lookup: true }
+    }
+
+    fn check_credentials(&self, given: &Value) -> Result<(), CredentialsError> {
+        Credentials::read(given).map(|_| ())
+    }
+
+    async fn call(&self, http: &Http, connection: &Connection, call: &Call) -> Result<Answer, Refusal> {
+        let request = calls::request(&connection.channel.base_url, call)?;
+        let name = request.name().to_owned();
+        let unusable = |problem: &str| Refusal::Unauthorized { detail: format!("{name}: not sent, {problem}") };
+        let credentials = Credentials::of(connection).map_err(|error| unusable(&error.to_string()))?;
+        let token = credentials.token.expose_secret();
+        let request = request.with_secret(TOKEN, token).ok_or_else(|| unusable("no header can hold the token"))?;
+        let reply = http.send(request).await?;
+        let wording = Wording { call, name: &name, token };
+        let data = match verdict::judge(call, &reply, &wording)? {
+            Verdict::Data(data) => data,
+            Verdict::LidUnknown => return Ok(Answer::Lid(None)),
+        };
+        read(call, &data).map_err(|cause| wording.unreadable(&cause, &reply.body))
+    }
+}
+
+/// The data of a good answer, or why it is none.
+fn read(call: &Call, data: &str) -> Result<Answer, String> {
+    match call {
+        Call::Status => session::read(data).map(Answer::Session),
+        Call::Contacts { .. } => contacts::read(data).map(Answer::Contacts),
+        Call::LookUpLid { .. } => lid::read(data).map(Answer::Lid),
+        Call::History { address, limit, .. } => messages::read(data, address, *limit).map(Answer::History),
+    }
+}

@@ -1,0 +1,230 @@
+//! What an answer of this gateway is: data, an unknown LID, or which refusal. Decided here and nowhere else.
+//!
+//! The HTTP status counts; the envelope's `code` only where a failure hides under a good status. Texts decide in two cases
+//! where the gateway answers 500 to everything: its client is not there (`no session`), and WhatsApp itself is being
+//! overrun (`rate-overlimit`, from usync and group queries). The gateway has no rate limit of its own; a 429 or 503 is a
+//! proxy's (asternic/wuzapi, handlers as of April 2026).
+
+use std::borrow::Cow;
+
+use sincro_core::gateway::{Call, Refusal};
+
+use super::wire::Envelope;
+use crate::{
+    excerpt::{self, excerpt},
+    http::Reply,
+};
+
+const OVERRUN: [&str; 5] = ["rate-overlimit", "rate overlimit", "ratelimit", "rate limit", "too many requests"];
+const NO_SESSION: [&str; 6] =
+    ["no session", "not connected", "not logged in", "notloggedin", "logged out", "doesn't contain a device jid"];
+
+/// How much of an error text is searched for those words.
+const LOOKED_AT: usize = 1_000;
+
+/// A good answer.
+#[derive(Debug)]
+pub(super) enum Verdict<'a> {
+    /// The data, still to be read.
+    Data(Cow<'a, str>),
+    /// The gateway knows no LID for the phone: an expected end.
+    LidUnknown,
+}
+
+/// The one verdict.
+pub(super) fn judge<'a>(call: &Call, reply: &'a Reply, wording: &Wording<'_>) -> Result<Verdict<'a>, Refusal> {
+    let envelope = Envelope::read(&reply.body);
+    if !(200..300).contains(&reply.status) {
+        // A plain text instead of an envelope comes from the HTTP library under the gateway; a page comes from a proxy.
+        let known = envelope.is_ok();
+        let text = envelope.map_or_else(|_| plain_text(&reply.body).to_owned(), |envelope| envelope.error());
+        return refuse(call, reply, reply.status, &text, known, wording);
+    }
+    let envelope = envelope.map_err(|flaw| wording.unreadable(&flaw, &reply.body))?;
+    if let Some(status) = envelope.disguised_failure() {
+        return refuse(call, reply, status, &envelope.error(), true, wording);
+    }
+    envelope.data().map(Verdict::Data).ok_or_else(|| wording.unreadable("an envelope without data", &reply.body))
+}
+
+/// `enveloped`: the gateway itself wrote this, not something in front of it.
+fn refuse<'a>(
+    call: &Call,
+    reply: &Reply,
+    status: u16,
+    text: &str,
+    enveloped: bool,
+    wording: &Wording<'_>,
+) -> Result<Verdict<'a>, Refusal> {
+    let lower: String = text.chars().take(LOOKED_AT).collect::<String>().to_ascii_lowercase();
+    let says = |words: &[&str]| words.iter().any(|word| lower.contains(word));
+    let detail = wording.detail(&format!("{status} {}", if text.is_empty() { "without a reason" } else { text }));
+    let retry_after = reply.retry_after;
+    Err(match status {
+        // Nothing of the channel can work with these credentials; 403 is what a proxy in front says.
+        401 | 403 => Refusal::Unauthorized { detail },
+        429 => Refusal::Throttled { retry_after, detail },
+        _ if says(&OVERRUN) => Refusal::Throttled { retry_after, detail },
+        503 if retry_after.is_some() => Refusal::Throttled { retry_after, detail },
+        // "LID not found ..." with nothing else to tell cases apart. The library's own "404 page not found" is another
+        // matter: the build has no such call, or base_url points beside it.
+        404 if matches!(call, Call::LookUpLid { .. }) && enveloped => return Ok(Verdict::LidUnknown),
+        404 => Refusal::Permanent { code: "not_found", detail },
+        501 if matches!(call, Call::History { .. }) => Refusal::Permanent {
+            code: "history_disabled",
+            detail: format!("{detail}; turn it on at the gateway with POST /session/history {{\"history\": N}}"),
+        },
+        501 => Refusal::Permanent { code: "not_implemented", detail },
+        _ if says(&NO_SESSION) => Refusal::SessionLost { detail },
+        408 => Refusal::Transient { code: "gateway_error", detail },
+        400..=499 => Refusal::Permanent { code: "bad_request", detail },
+        _ => Refusal::Transient { code: "gateway_error", detail },
+    })
+}
+
+fn plain_text(body: &str) -> &str {
+    let text = body.trim();
+    if text.starts_with('<') { "" } else { text }
+}
+
+/// How a refusal is told: the call, the cause, and never the token.
+pub(super) struct Wording<'a> {
+    pub(super) call: &'a Call,
+    /// Method and path.
+    pub(super) name: &'a str,
+    pub(super) token: &'a str,
+}
+
+impl Wording<'_> {
+    fn detail(&self, cause: &str) -> String {
+        format!("{}: {}", self.name, excerpt(&self.redacted(cause), excerpt::CAUSE))
+    }
+
+    /// The refusal of an answer that cannot be read, with its beginning where that may be shown.
+    pub(super) fn unreadable(&self, cause: &str, body: &str) -> Refusal {
+        let shown = match self.call {
+            // It holds the token, and one that the answer itself cut short would pass the redaction.
+            Call::Status => String::new(),
+            _ if body.trim().is_empty() => String::new(),
+            _ => format!(": {}", excerpt(&self.redacted(body), excerpt::BODY)),
+        };
+        let detail = format!("{}: the answer is {cause}{shown}", self.name);
+        Refusal::Transient { code: "unreadable_answer", detail }
+    }
+
+    /// Before anything is cut, so that no cut leaves a piece of the token.
+    fn redacted(&self, text: &str) -> String {
+        text.replace(self.token, "***")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    fn judged(call: &Call, status: u16, body: &str) -> Result<Option<String>, Refusal> {
+        let reply = Reply { status, retry_after: None, body: body.to_owned() };
+        let wording = Wording { call, name: "GET /path", token: "hush-hush" };
+        judge(call, &reply, &wording).map(|verdict| match verdict {
+            Verdict::Data(data) => Some(data.into_owned()),
+            Verdict::LidUnknown => None,
+        })
+    }
+
+    fn error(text: &str) -> String {
+        serde_json::json!({"code": 0, "success": false, "error": text}).to_string()
+    }
+
+    fn history() -> Call {
+        Call::History { address: "5511988887777@s.whatsapp.net".parse().unwrap(), limit: 5, cursor: None }
+    }
+
+    fn lid() -> Call {
+        Call::LookUpLid { phone: "5511988887777@s.whatsapp.net".parse().unwrap() }
+    }
+
+    /// The refusal as one word.
+    fn word(refusal: &Refusal) -> &'static str {
+        match refusal {
+            Refusal::Throttled { .. } => "throttled",
+            Refusal::SessionLost { .. } => "session lost",
+            Refusal::Unauthorized { .. } => "unauthorized",
+            Refusal::Permanent { code, .. } | Refusal::Transient { code, .. } => code,
+        }
+    }
+
+    #[test]
+    fn each_failure_of_the_gateway_has_its_refusal() {
+        for (status, text, expected) in [
+            (401, "unauthorized", "unauthorized"),
+            (403, "", "unauthorized"),
+            (429, "anything", "throttled"),
+            (500, "info query returned status 429: rate-overlimit", "throttled"),
+            (500, "Too Many Requests", "throttled"),
+            (500, "no session", "session lost"),
+            (500, "No session", "session lost"),
+            (500, "websocket not connected", "session lost"),
+            (503, "client is not logged in", "session lost"),
+            (500, "the store doesn't contain a device JID", "session lost"),
+            (500, "pq: sorry, too many clients already", "gateway_error"),
+            (502, "", "gateway_error"),
+            (503, "", "gateway_error"),
+            (501, "message history is disabled for this user", "history_disabled"),
+            (400, "chat_jid is required", "bad_request"),
+            (405, "", "bad_request"),
+            (404, "user not found", "not_found"),
+        ] {
+            assert_eq!(word(&judged(&history(), status, &error(text)).unwrap_err()), expected, "{status} {text}");
+        }
+    }
+
+    #[test]
+    fn a_failure_under_a_good_status_is_judged_like_one_under_its_own() {
+        let body = r#"{"code":500,"success":false,"error":"no session"}"#;
+        assert_eq!(word(&judged(&history(), 200, body).unwrap_err()), "session lost");
+    }
+
+    #[test]
+    fn an_unknown_lid_is_an_answer_and_a_missing_route_is_not() {
+        for text in ["LID not found for this number", "LID not found: invalid GetLIDForPN call"] {
+            assert_eq!(judged(&lid(), 404, &error(text)), Ok(None));
+        }
+        assert_eq!(word(&judged(&lid(), 404, "404 page not found\n").unwrap_err()), "not_found");
+    }
+
+    #[test]
+    fn a_disabled_history_says_how_to_turn_it_on() {
+        let refusal = judged(&history(), 501, &error("message history is disabled for this user")).unwrap_err();
+        assert_eq!(
+            refusal.to_string(),
+            "history_disabled: GET /path: 501 message history is disabled for this user; \
+             turn it on at the gateway with POST /session/history {\"history\": N}"
+        );
+    }
+
+    #[test]
+    fn an_unavailable_server_that_names_a_wait_is_a_throttle() {
+        let retry_after = Some(Duration::from_secs(3));
+        let reply = Reply { status: 503, retry_after, body: "<html>busy</html>".into() };
+        let wording = Wording { call: &history(), name: "GET /path", token: "hush" };
+        let refusal = judge(&history(), &reply, &wording).unwrap_err();
+        let detail = "GET /path: 503 without a reason".to_owned();
+        assert_eq!(refusal, Refusal::Throttled { retry_after, detail });
+    }
+
+    #[test]
+    fn what_cannot_be_read_is_shown_shortly_and_a_status_answer_not_at_all() {
+        let refusal = judged(&history(), 200, "<html>\n<b>hi\0</b> token=hush-hush").unwrap_err();
+        assert_eq!(
+            refusal.to_string(),
+            "unreadable_answer: GET /path: the answer is no JSON, at line 1 column 1: <html> <b>hi </b> token=***"
+        );
+        let refusal = judged(&Call::Status, 200, r#"{"data":{"token":"hush-hu"#).unwrap_err();
+        assert!(!refusal.to_string().contains("hush"), "{refusal}");
+        let long = judged(&history(), 500, &"x hush-hush ".repeat(200)).unwrap_err();
+        assert!(!long.to_string().contains("hu"), "{long}");
+        assert!(!judged(&history(), 500, &error("bad hush-hush")).unwrap_err().to_string().contains("hush"));
+    }
+}

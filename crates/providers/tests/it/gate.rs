@@ -1,0 +1,141 @@
+//! Small servers on local ports, and connections to them. No test waits for a clock: where time has to run out, nobody ever
+//! answers.
+
+use std::{
+    net::SocketAddr,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+use axum::{Router, extract::Request, response::Response};
+use sincro_core::{
+    channel::{Channel, ChannelState, Connection, Limit},
+    clock,
+    gateway::{Answer, Call, Refusal},
+    provider::Provider,
+};
+use sincro_providers::{GatewaySettings, Gateways};
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::TcpListener,
+    task::JoinHandle,
+};
+use uuid::Uuid;
+
+pub(crate) const PHONE: &str = "5511988887777@s.whatsapp.net";
+pub(crate) const TOKEN: &str = "hush-hush-4711";
+
+/// What arrived at a server.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Arrival {
+    pub(crate) target: String,
+    pub(crate) token: Option<String>,
+    pub(crate) user_agent: Option<String>,
+}
+
+/// A server that ends with the test.
+pub(crate) struct Gate {
+    pub(crate) address: SocketAddr,
+    arrivals: Arc<Mutex<Vec<Arrival>>>,
+    task: JoinHandle<()>,
+}
+
+impl Gate {
+    /// Gives this answer to everything.
+    pub(crate) async fn answering(answer: impl Fn() -> Response + Clone + Send + Sync + 'static) -> Self {
+        let arrivals: Arc<Mutex<Vec<Arrival>>> = Arc::default();
+        let noted = Arc::clone(&arrivals);
+        let app = Router::new().fallback(move |request: Request| {
+            let header = |name| request.headers().get(name).and_then(|value| value.to_str().ok()).map(str::to_owned);
+            let arrival =
+                Arrival { target: request.uri().to_string(), token: header("token"), user_agent: header("user-agent") };
+            noted.lock().expect("no test panics in here").push(arrival);
+            let answer = answer();
+            async move { answer }
+        });
+        let listener = listener().await;
+        let address = listener.local_addr().expect("a bound listener has an address");
+        let task = tokio::spawn(async move { axum::serve(listener, app).await.expect("the server runs") });
+        Self { address, arrivals, task }
+    }
+
+    /// Gives these bytes to every request and closes the connection, whether they are an answer or not.
+    pub(crate) async fn sending(bytes: &'static [u8]) -> Self {
+        let listener = listener().await;
+        let address = listener.local_addr().expect("a bound listener has an address");
+        let task = tokio::spawn(async move {
+            while let Ok((mut socket, _)) = listener.accept().await {
+                let mut head = Vec::new();
+                // A TLS greeting has no such end; its first byte is enough.
+                while !head.ends_with(b"\r\n\r\n") && head.first() != Some(&0x16) {
+                    head.push(socket.read_u8().await.expect("a request comes"));
+                }
+                socket.write_all(bytes).await.expect("the caller listens");
+                socket.shutdown().await.expect("the connection is open");
+            }
+        });
+        Self { address, arrivals: Arc::default(), task }
+    }
+
+    pub(crate) fn url(&self) -> String {
+        format!("http://{}", self.address)
+    }
+
+    pub(crate) fn arrivals(&self) -> Vec<Arrival> {
+        self.arrivals.lock().expect("no test panics in here").clone()
+    }
+}
+
+impl Drop for Gate {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+/// The system accepts for it; nobody ever answers.
+pub(crate) async fn listener() -> TcpListener {
+    TcpListener::bind("127.0.0.1:0").await.expect("a local port is free")
+}
+
+pub(crate) fn settings() -> GatewaySettings {
+    GatewaySettings { call_timeout: Duration::from_secs(10), ..GatewaySettings::default() }
+}
+
+pub(crate) fn connection(base_url: &str) -> Connection {
+    Connection {
+        channel: Channel {
+            id: Uuid::nil(),
+            name: "test".to_owned(),
+            provider: Provider::Wuzapi,
+            base_url: base_url.parse().expect("tests use good addresses"),
+            features: [].into(),
+            limit: Limit::default(),
+            state: ChannelState::Active,
+            reason: None,
+            hook_token: String::new(),
+            version: 1,
+            created_at: clock::now(),
+        },
+        credentials: format!(r#"{{"token":"{TOKEN}"}}"#).into(),
+    }
+}
+
+pub(crate) fn history() -> Call {
+    Call::History { address: PHONE.parse().expect("a good address"), limit: 25, cursor: None }
+}
+
+pub(crate) fn lid() -> Call {
+    Call::LookUpLid { phone: PHONE.parse().expect("a good address") }
+}
+
+/// One call with these settings. No refusal may ever show the token.
+pub(crate) async fn call_with(settings: &GatewaySettings, base_url: &str, call: &Call) -> Result<Answer, Refusal> {
+    let gateways = Gateways::new(settings).expect("the client can be built");
+    let outcome = gateways.call(&connection(base_url), call).await;
+    assert!(!format!("{outcome:?}").contains(TOKEN), "{outcome:?}");
+    outcome
+}
+
+pub(crate) async fn call(base_url: &str, call: &Call) -> Result<Answer, Refusal> {
+    call_with(&settings(), base_url, call).await
+}

@@ -1,0 +1,5 @@
+//! The gateways over real sockets: what is sent, what every kind of answer becomes, and what a broken transport means.
+
+mod gate;
+mod transport;
+mod wuzapi;

@@ -1,0 +1,170 @@
+//! `WuzAPI`: what is sent, and what the answers of its page become.
+
+use std::time::Duration;
+
+use axum::{
+    http::{StatusCode, header},
+    response::{IntoResponse as _, Response},
+};
+use serde_json::{Value, json};
+use sincro_core::{
+    gateway::{Answer, Call, Refusal, Session},
+    provider::Provider,
+};
+use sincro_providers::Gateways;
+
+use crate::gate::{Gate, PHONE, TOKEN, call, connection, history, lid, settings};
+
+fn ok(data: &Value) -> Response {
+    json!({"code": 200, "success": true, "data": data}).to_string().into_response()
+}
+
+fn error(status: StatusCode, text: &str) -> Response {
+    (status, json!({"code": status.as_u16(), "success": false, "error": text}).to_string()).into_response()
+}
+
+async fn refused(answer: impl Fn() -> Response + Clone + Send + Sync + 'static, asked: &Call) -> Refusal {
+    let gate = Gate::answering(answer).await;
+    call(&gate.url(), asked).await.expect_err("a refusal")
+}
+
+#[tokio::test]
+async fn every_call_goes_to_its_path_behind_the_prefix_with_the_token_in_its_header() {
+    let gate = Gate::answering(|| ok(&Value::Null)).await;
+    for (asked, target) in [
+        (Call::Status, "/wuzapi/session/status".to_owned()),
+        (Call::Contacts { cursor: None }, "/wuzapi/user/contacts".to_owned()),
+        (lid(), format!("/wuzapi/user/lid/{PHONE}")),
+        (history(), "/wuzapi/chat/history?chat_jid=5511988887777%40s.whatsapp.net&limit=25".to_owned()),
+        (
+            Call::History { address: "190000000000001@lid".parse().unwrap(), limit: 0, cursor: Some("x".into()) },
+            "/wuzapi/chat/history?chat_jid=190000000000001%40lid&limit=1".to_owned(),
+        ),
+    ] {
+        drop(call(&format!("{}/wuzapi/", gate.url()), &asked).await);
+        let arrival = gate.arrivals().pop().unwrap();
+        assert_eq!(arrival.target, target);
+        assert_eq!(arrival.token.as_deref(), Some(TOKEN));
+        assert_eq!(arrival.user_agent.as_deref(), Some(concat!("sincro/", env!("CARGO_PKG_VERSION"))));
+    }
+    assert_eq!(gate.arrivals().len(), 5, "a call is one request");
+}
+
+#[tokio::test]
+async fn the_four_good_answers_are_read() {
+    let gate = Gate::answering(|| {
+        ok(&json!({"connected": true, "loggedIn": false, "token": TOKEN, "history": "0", "jid": ""}))
+    })
+    .await;
+    let Ok(Answer::Session(session)) = call(&gate.url(), &Call::Status).await else { panic!("no session") };
+    assert_eq!(session, Session { connected: true, logged_in: false, keeps_history: Some(false) });
+
+    let gate = Gate::answering(|| ok(&json!({PHONE: {"FullName": "Ana P"}, "1203@g.us": {}}))).await;
+    let Ok(Answer::Contacts(page)) = call(&gate.url(), &Call::Contacts { cursor: None }).await else {
+        panic!("no page")
+    };
+    assert_eq!((page.contacts.len(), page.left_out, page.next), (1, 1, None));
+
+    let gate = Gate::answering(|| ok(&json!({"jid": PHONE, "lid": "190000000000001:4@lid"}))).await;
+    let Ok(Answer::Lid(Some(found))) = call(&gate.url(), &lid()).await else { panic!("no LID") };
+    assert_eq!(found.as_str(), "190000000000001@lid");
+
+    let gate = Gate::answering(|| ok(&json!([{"message_id": "A", "timestamp": "2026-04-03T12:00:00Z"}]))).await;
+    let Ok(Answer::History(page)) = call(&gate.url(), &history()).await else { panic!("no history") };
+    assert_eq!(page.messages[0].id, "A");
+}
+
+#[tokio::test]
+async fn an_empty_chat_and_an_unknown_lid_are_answers() {
+    let gate = Gate::answering(|| ok(&Value::Null)).await;
+    let Ok(Answer::History(page)) = call(&gate.url(), &history()).await else { panic!("no history") };
+    assert!(page.messages.is_empty());
+    let gate = Gate::answering(|| error(StatusCode::NOT_FOUND, "LID not found for this number")).await;
+    assert!(matches!(call(&gate.url(), &lid()).await, Ok(Answer::Lid(None))));
+}
+
+#[tokio::test]
+async fn failures_become_what_the_caller_has_to_do_about_them() {
+    let refusal = refused(|| error(StatusCode::UNAUTHORIZED, "unauthorized"), &history()).await;
+    assert_eq!(refusal, Refusal::Unauthorized { detail: "GET /chat/history: 401 unauthorized".into() });
+    let refusal = refused(|| error(StatusCode::INTERNAL_SERVER_ERROR, "no session"), &lid()).await;
+    assert_eq!(refusal, Refusal::SessionLost { detail: format!("GET /user/lid/{PHONE}: 500 no session") });
+    let refusal =
+        refused(|| error(StatusCode::NOT_IMPLEMENTED, "message history is disabled for this user"), &history()).await;
+    assert!(matches!(refusal, Refusal::Permanent { code: "history_disabled", .. }), "{refusal}");
+    let refusal = refused(|| error(StatusCode::BAD_GATEWAY, ""), &history()).await;
+    assert!(matches!(refusal, Refusal::Transient { code: "gateway_error", .. }), "{refusal}");
+}
+
+#[tokio::test]
+async fn a_wait_is_taken_from_the_header_in_both_its_forms() {
+    let throttled = |status, said: Option<&'static str>| async move {
+        let answer = move || {
+            let date = [(header::DATE, "Wed, 21 Oct 2026 07:27:00 GMT")];
+            (date, said.map(|said| [(header::RETRY_AFTER, said)]), error(status, "busy")).into_response()
+        };
+        match refused(answer, &history()).await {
+            Refusal::Throttled { retry_after, .. } => Some(retry_after),
+            _ => None,
+        }
+    };
+    let (too_many, unavailable) = (StatusCode::TOO_MANY_REQUESTS, StatusCode::SERVICE_UNAVAILABLE);
+    assert_eq!(throttled(too_many, Some("7")).await, Some(Some(Duration::from_secs(7))));
+    assert_eq!(throttled(too_many, Some("Wed, 21 Oct 2026 07:28:00 GMT")).await, Some(Some(Duration::from_mins(1))));
+    assert_eq!(throttled(too_many, Some("86400")).await, Some(Some(Duration::from_hours(1))));
+    assert_eq!(throttled(too_many, None).await, Some(None));
+    assert_eq!(throttled(unavailable, Some("3")).await, Some(Some(Duration::from_secs(3))));
+    assert_eq!(throttled(unavailable, None).await, None);
+}
+
+#[tokio::test]
+async fn what_cannot_be_read_is_said_with_its_beginning() {
+    for (body, cause) in [
+        ("<!doctype html>\n<h1>It works</h1>", "no JSON, at line 1 column 1: <!doctype html> <h1>It works</h1>"),
+        (
+            r#"{"code":200,"data":[{"id":1"#,
+            r#"JSON that ends too early, at line 1 column 27: {"code":200,"data":[{"id":1"#,
+        ),
+        (r#"{"data":"unexpected"}"#, r#"a history that is JSON of another shape: {"data":"unexpected"}"#),
+        (r#"{"success":true}"#, r#"an envelope without data: {"success":true}"#),
+        ("{}", "an envelope without data: {}"),
+        ("", "an empty body"),
+    ] {
+        let refusal = refused(move || body.into_response(), &history()).await;
+        let detail = format!("GET /chat/history: the answer is {cause}");
+        assert_eq!(refusal, Refusal::Transient { code: "unreadable_answer", detail });
+    }
+    let long = refused(|| "x".repeat(5_000).into_response(), &history()).await.to_string();
+    assert!(long.len() < 250, "{long}");
+}
+
+#[tokio::test]
+async fn a_status_answer_that_cannot_be_read_shows_nothing_of_the_token() {
+    for body in [r#"{"data":{"connected":1,"token":"hush-hush-4711"}}"#, r#"{"data":{"token":"hush-hush-47"#] {
+        let refusal = refused(move || body.into_response(), &Call::Status).await;
+        assert!(matches!(refusal, Refusal::Transient { code: "unreadable_answer", .. }), "{refusal}");
+        assert!(!refusal.to_string().contains("hush"), "{refusal}");
+    }
+}
+
+#[tokio::test]
+async fn credentials_that_cannot_be_used_are_not_sent() {
+    let gate = Gate::answering(|| ok(&Value::Null)).await;
+    for credentials in ["", "{}", r#"{"token":""}"#, r#"{"api_key":"hush"}"#] {
+        let mut connection = connection(&gate.url());
+        connection.credentials = credentials.into();
+        let outcome = Gateways::new(&settings()).unwrap().call(&connection, &history()).await;
+        let Err(Refusal::Unauthorized { detail }) = outcome else { panic!("{outcome:?}") };
+        assert!(detail.starts_with("GET /chat/history: not sent, credentials"), "{detail}");
+        assert!(!detail.contains("hush"), "{detail}");
+    }
+    assert_eq!(gate.arrivals(), []);
+}
+
+#[tokio::test]
+async fn a_provider_that_is_not_built_refuses_for_good() {
+    let mut connection = connection("http://gate.invalid");
+    connection.channel.provider = Provider::Whapi;
+    let refusal = Gateways::new(&settings()).unwrap().call(&connection, &Call::Status).await.unwrap_err();
+    assert_eq!(refusal.to_string(), "provider_not_built: status: whapi is not built yet");
+}

@@ -1,0 +1,129 @@
+-- Applies one notice of the ledger, or one chunk of a big one: the channel's rule, then the lane and its new jobs.
+-- Applying twice changes nothing. The lane's number moves with the last chunk only; `partial` counts the entries of the
+-- next notice that are in already, so a delivery that broke off is taken up where it ended.
+--
+-- KEYS[1]  the shard's prefix
+-- ARGV[1]  time (µs, 0 = clock of Redis)
+--     [2]  token of the restoration, '' for a notice; a restoration replaces what is there and the shard has no epoch
+--     [3]  channel  [4] version  [5] interval_us  [6] burst  [7] concurrency  [8] rate per second  [9] why paused, or ''
+--    [10]  sync, or '' when the notice is about the channel alone
+--    [11]  seq  [12] opens (0, 1)  [13] urgent (0, 1)  [14] state  [15] entries before this chunk  [16] last chunk (0, 1)
+--    [17+] at most 1,000 entries: first-last | job:attempts | job:attempts@wait_us
+-- Returns  applied | early (an earlier notice is missing, nothing of the lane changed) | emptied (no epoch, nothing
+--          changed) | taken (another restoration began, or this one has ended; nothing changed)
+
+local token, id, version, interval_us, burst, concurrency, rate, paused = unpack(ARGV, 2, 9)
+local sync, seq, opens, urgent, state, before, last = unpack(ARGV, 10, 16)
+
+if #ARGV > 1016 then return redis.error_reply('ERR apply_notice: more than 1000 entries') end
+for i = 17, #ARGV do
+  if not (string.match(ARGV[i], '^%d+[-:]%d+$') or string.match(ARGV[i], '^%d+:%d+@%d+$')) then
+    return redis.error_reply('ERR apply_notice: unreadable entry ' .. ARGV[i])
+  end
+end
+
+local restoring = token ~= ''
+local has_epoch = redis.call('EXISTS', EPOCH) == 1
+if not restoring and not has_epoch then return 'emptied' end
+if restoring and (has_epoch or redis.call('GET', RESTORING) ~= token) then return 'taken' end
+
+local function finish(answer)
+  save_numbers()
+  place_channels()
+  wake()
+  return answer
+end
+
+local function apply_rule()
+  local stored = redis.call('HGET', CHANNEL .. id, 'version')
+  if not restoring and stored and tonumber(version) <= tonumber(stored) then return end
+  redis.call('HSET', CHANNEL .. id, 'version', version, 'interval_us', interval_us, 'burst', burst,
+    'concurrency', concurrency, 'rate', rate)
+  if paused == '' then redis.call('HDEL', CHANNEL .. id, 'paused')
+  else redis.call('HSET', CHANNEL .. id, 'paused', paused) end
+  local tat, empty = redis.call('HGET', CHANNEL .. id, 'tat'), now + interval_us * burst
+  -- What was called before a loss is not known: the bucket starts empty, so that no limit is exceeded. And a rule that
+  -- speeds a channel up does so now, not when the slots of the slow one are over.
+  if tat and tonumber(tat) > empty or restoring and not tat then
+    redis.call('HSET', CHANNEL .. id, 'tat', int(empty))
+  end
+end
+
+-- A new life of the lane. What an earlier one left is void: its results come too late for this one.
+local function begin_life(l)
+  l.channel = id
+  drop_waiting(l)
+  for _, job in ipairs(redis.call('SMEMBERS', RUNNING .. id)) do
+    local held = hold(job)
+    if held and held.sync == sync then release(job, held) end
+  end
+  redis.call('DEL', SYNC .. sync)
+  redis.call('HSET', SYNC .. sync, 'channel', id, 'state', state, 'urgent', urgent, 'opened', int(now),
+    'seq', int(seq - 1), 'life', seq)
+  lanes[sync] = nil
+  return lane(sync)
+end
+
+local function close(l)
+  drop_waiting(l)
+  l.alive = false
+  redis.call('DEL', SYNC .. sync)
+  redis.call('HSET', SYNC .. sync, 'channel', id, 'state', 'closed', 'seq', seq)
+  redis.call('EXPIRE', SYNC .. sync, 3600)
+end
+
+-- Puts the entries in that an earlier delivery of this chunk did not.
+local function add_jobs(l)
+  local fresh = {}
+  for i = 17 + l.partial - before, #ARGV do
+    local entry = ARGV[i]
+    local job, attempts, wait_us = string.match(entry, '^(%d+):(%d+)@(%d+)$')
+    if job then
+      delay(l, job, attempts, now + wait_us)
+    else
+      local first, last_id = string.match(entry, '^(%d+)-(%d+)$')
+      fresh[#fresh + 1] = entry
+      count(l, 'queued', first and last_id - first + 1 or 1)
+    end
+  end
+  if #fresh > 0 then redis.call('RPUSH', LANE .. sync, unpack(fresh)) end
+  local there = math.max(l.partial, before + #ARGV - 16)
+  if last == '1' then
+    redis.call('HSET', SYNC .. sync, 'seq', seq)
+    redis.call('HDEL', SYNC .. sync, 'partial')
+  else
+    redis.call('HSET', SYNC .. sync, 'partial', there)
+  end
+end
+
+apply_rule()
+channel(id)
+if sync == '' then return finish('applied') end
+
+local l = lane(sync)
+seq, before = tonumber(seq), tonumber(before)
+if not restoring then
+  if l.seq and seq <= l.seq then return finish('applied') end
+  local follows = l.seq and seq == l.seq + 1
+  local starts = opens == '1' and not l.alive
+  local ends = state == 'closed' and not l.seq
+  if not (follows or starts or ends) then return finish('early') end
+end
+if state == 'closed' then
+  close(l)
+  return finish('applied')
+end
+local begun = l.alive and l.life == seq
+if restoring and before == 0 or opens == '1' and not begun then l = begin_life(l) end
+if not l.alive then -- something about a life that is over: only its number counts
+  redis.call('HSET', SYNC .. sync, 'seq', seq)
+  return finish('applied')
+end
+if l.partial < before then return finish('early') end
+if l.state ~= state then
+  l.state = state
+  redis.call('HSET', SYNC .. sync, 'state', state)
+end
+add_jobs(l)
+file(l)
+return finish('applied')

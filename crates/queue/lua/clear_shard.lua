@@ -1,0 +1,13 @@
+-- One step of dropping what an emptied shard still holds, before it is restored. What is known of the channels stays:
+-- their limiters and cooldowns are true whatever happened to the jobs.
+--
+-- KEYS[1]  the shard's prefix
+-- ARGV[1]  time, unused  [2] token of the restoration  [3] cursor, 0 at first
+-- Returns  the next cursor, 0 when all is dropped; '' when another restoration began or this one has ended
+
+if redis.call('EXISTS', EPOCH) == 1 or redis.call('GET', RESTORING) ~= ARGV[2] then return '' end
+local step = redis.call('SCAN', ARGV[3], 'MATCH', P .. '*', 'COUNT', 1000)
+for _, key in ipairs(step[2]) do
+  if key ~= RESTORING and key ~= TICKET and string.sub(key, 1, #CHANNEL) ~= CHANNEL then redis.call('UNLINK', key) end
+end
+return step[1]

@@ -1,0 +1,91 @@
+-- Shared: the jobs of one sync, in their lane. Needs channel.lua.
+-- An entry of a lane is `first-last` (jobs never attempted), `job:attempts`, or `job+attempts` (a job between two of
+-- its calls: it goes on before anything else of its channel starts).
+
+local BULK = 4e15 -- bulk lanes behind urgent ones; each kind by the time of its opening (µs, about 1.8e15 today)
+local GOING_ON = 2e15 -- a lane whose first job is between two calls ahead of the others of its kind
+
+local lanes = {}
+local depth = { queued = 0, delayed = 0 }
+
+local function lane(sync)
+  local l = lanes[sync]
+  if l then return l end
+  local f = redis.call('HMGET', SYNC .. sync, 'channel', 'state', 'urgent', 'opened', 'seq', 'life', 'partial')
+  l = {
+    sync = sync,
+    channel = f[1],
+    state = f[2],
+    alive = f[2] == 'open' or f[2] == 'paused',
+    urgent = f[3] == '1',
+    opened = tonumber(f[4] or 0),
+    seq = tonumber(f[5] or nil),
+    life = tonumber(f[6] or nil),
+    partial = tonumber(f[7] or 0),
+    -- what this call adds to the lane's numbers
+    queued = 0, running = 0, delayed = 0,
+  }
+  lanes[sync] = l
+  return l
+end
+
+local function count(l, state, n)
+  l[state] = l[state] + n
+  if depth[state] then depth[state] = depth[state] + n end
+end
+
+-- Puts a lane in its order among the lanes of its channel, or takes it out when nothing of it can be claimed.
+local function file(l)
+  channel(l.channel)
+  local front = l.state == 'open' and redis.call('LINDEX', LANE .. l.sync, 0)
+  if not front then
+    redis.call('ZREM', LANES .. l.channel, l.sync)
+    return
+  end
+  local order = l.opened
+  if not l.urgent then order = order + BULK end
+  if string.find(front, '+', 1, true) then order = order - GOING_ON end
+  redis.call('ZADD', LANES .. l.channel, int(order), l.sync)
+end
+
+-- Back to the front of its lane; dropped when the lane is gone.
+local function put_back(l, job, mark, attempts)
+  if not l.alive then return end
+  redis.call('LPUSH', LANE .. l.sync, job .. mark .. attempts)
+  count(l, 'queued', 1)
+  file(l)
+end
+
+-- Not before `due`; dropped when the lane is gone.
+local function delay(l, job, attempts, due)
+  if not l.alive then return end
+  redis.call('ZADD', LATER .. l.sync, int(due), job .. ':' .. attempts)
+  redis.call('ZADD', DELAYED, 'LT', int(due), l.sync)
+  count(l, 'delayed', 1)
+end
+
+-- Forgets the jobs of a lane that wait.
+local function drop_waiting(l)
+  local waiting = redis.call('HMGET', SYNC .. l.sync, 'queued', 'delayed')
+  count(l, 'queued', -tonumber(waiting[1] or 0))
+  count(l, 'delayed', -tonumber(waiting[2] or 0))
+  redis.call('UNLINK', LANE .. l.sync, LATER .. l.sync)
+  redis.call('ZREM', DELAYED, l.sync)
+  if l.channel then
+    channel(l.channel)
+    redis.call('ZREM', LANES .. l.channel, l.sync)
+  end
+end
+
+local function save_numbers()
+  for _, l in pairs(lanes) do
+    for _, state in ipairs({ 'queued', 'running', 'delayed' }) do
+      if l.alive and l[state] ~= 0 then redis.call('HINCRBY', SYNC .. l.sync, state, l[state]) end
+      l[state] = 0
+    end
+  end
+  for state, n in pairs(depth) do
+    if n ~= 0 then redis.call('HINCRBY', DEPTH, state, n) end
+    depth[state] = 0
+  end
+end

@@ -1,0 +1,152 @@
+//! Notices of the ledger on their way into the queue.
+
+use std::sync::LazyLock;
+
+use redis::Value;
+use sincro_core::notice::{ChannelRule, Entry, LaneNotice, LaneState, Notice, NoticeId};
+
+use crate::{
+    Error, Queue,
+    limit::interval_us,
+    script::{Call, Script},
+};
+
+/// What the script takes at once.
+const ENTRIES_PER_CALL: usize = 1_000;
+/// Keeps a round trip short and the others' requests flowing.
+const CALLS_PER_TRIP: usize = 16;
+
+static APPLY_NOTICE: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("../lua/apply_notice.lua")));
+
+/// What became of one call of the script.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Applied {
+    /// It is in, now or from before.
+    In,
+    /// An earlier notice of the sync is missing.
+    Early,
+    /// The shard has no epoch.
+    Emptied,
+    /// Another restoration began, or this one has ended.
+    Taken,
+}
+
+impl Queue {
+    /// Applies notices in the order given; delivered twice, they change nothing.
+    ///
+    /// Returns those that are in and can be forgotten. The others wait: for an earlier notice of their sync, or for the
+    /// restoration of their shard. An error means that none is known to be in.
+    pub async fn apply(&self, notices: &[Notice]) -> Result<Vec<NoticeId>, Error> {
+        let mut applied = Vec::with_capacity(notices.len());
+        let mut failure = None;
+        for shard in self.shards() {
+            let of_shard = notices.iter().filter(|notice| self.shard_of(&notice.channel.server) == shard);
+            if let Err(error) = self.apply_to(shard, of_shard, &mut applied).await {
+                failure = Some(error);
+            }
+        }
+        match failure {
+            Some(error) if applied.is_empty() => Err(error),
+            Some(error) => {
+                tracing::warn!(error = &error as &dyn std::error::Error, "some notices were not applied");
+                Ok(applied)
+            }
+            None => Ok(applied),
+        }
+    }
+
+    /// One shard's part of [`Queue::apply`]. A notice that Redis refuses does not stop those behind it.
+    async fn apply_to<'a>(
+        &self,
+        shard: u16,
+        notices: impl Iterator<Item = &'a Notice>,
+        applied: &mut Vec<NoticeId>,
+    ) -> Result<(), Error> {
+        // Beside each call the notice that is in when the call is: every notice at its last chunk.
+        let (mut calls, mut completes) = (Vec::new(), Vec::new());
+        for notice in notices {
+            calls.extend(self.notice_calls(shard, "", notice));
+            completes.resize(calls.len() - 1, None);
+            completes.push(Some(notice.id));
+        }
+        let mut failure = Ok(());
+        for (calls, completes) in calls.chunks(CALLS_PER_TRIP).zip(completes.chunks(CALLS_PER_TRIP)) {
+            for (answer, completed) in self.link.run(calls).await?.into_iter().zip(completes) {
+                match answer.and_then(read) {
+                    Ok(Applied::In) => applied.extend(completed),
+                    Ok(Applied::Early | Applied::Taken) => {}
+                    Ok(Applied::Emptied) => {
+                        self.report_emptied(shard);
+                        return failure;
+                    }
+                    Err(error) => failure = Err(error),
+                }
+            }
+        }
+        failure
+    }
+
+    /// The calls that bring one notice in: one for each 1,000 of its entries.
+    pub(crate) fn notice_calls(&self, shard: u16, token: &str, notice: &Notice) -> Vec<Call> {
+        let Some(lane) = &notice.lane else {
+            return vec![self.rule_call(shard, token, &notice.channel).arg("")];
+        };
+        let entries: &[Entry] = if lane.state == LaneState::Closed { &[] } else { &lane.jobs };
+        let chunks = entries.len().div_ceil(ENTRIES_PER_CALL).max(1);
+        let chunk = |i: usize| {
+            let before = i * ENTRIES_PER_CALL;
+            let entries = &entries[before..entries.len().min(before + ENTRIES_PER_CALL)];
+            let call = self.rule_call(shard, token, &notice.channel);
+            self.lane_args(call, lane, before, i + 1 == chunks, entries)
+        };
+        (0..chunks).map(chunk).collect()
+    }
+
+    fn rule_call(&self, shard: u16, token: &str, rule: &ChannelRule) -> Call {
+        // An empty reason would read as "not paused".
+        let paused = rule.paused.as_deref().map_or("", |reason| if reason.is_empty() { "paused" } else { reason });
+        self.call(&APPLY_NOTICE, shard)
+            .arg(token)
+            .arg(rule.id.to_string())
+            .arg(rule.version)
+            .arg(interval_us(&rule.limit))
+            .arg(rule.limit.burst)
+            .arg(rule.limit.concurrency)
+            .arg(rule.limit.rate_per_second)
+            .arg(paused)
+    }
+
+    fn lane_args(&self, call: Call, lane: &LaneNotice, before: usize, last: bool, entries: &[Entry]) -> Call {
+        let call = call
+            .arg(lane.sync.to_string())
+            .arg(lane.seq)
+            .arg(i32::from(lane.opens))
+            .arg(i32::from(lane.urgent))
+            .arg(lane.state.as_str())
+            .arg(before)
+            .arg(i32::from(last));
+        let now_us = self.clock_us();
+        entries.iter().fold(call, |call, entry| call.arg(entry_text(entry, now_us)))
+    }
+}
+
+fn entry_text(entry: &Entry, now_us: i64) -> String {
+    match entry {
+        Entry::Span { first, last } => format!("{first}-{last}"),
+        Entry::Tried { job, attempts, due_ms } => match due_ms.saturating_mul(1_000) - now_us {
+            ..=0 => format!("{job}:{attempts}"),
+            wait_us => format!("{job}:{attempts}@{wait_us}"),
+        },
+    }
+}
+
+/// Reads the script's answer.
+pub(crate) fn read(answer: Value) -> Result<Applied, Error> {
+    match redis::from_redis_value::<String>(answer)?.as_str() {
+        "applied" => Ok(Applied::In),
+        "early" => Ok(Applied::Early),
+        "emptied" => Ok(Applied::Emptied),
+        "taken" => Ok(Applied::Taken),
+        other => Err(Error::Unreadable(other.to_owned())),
+    }
+}

@@ -1,0 +1,125 @@
+//! The handle on the queue, and what is asked of it as a whole.
+
+use std::{collections::BTreeSet, sync::Arc};
+
+use secrecy::SecretString;
+use sincro_core::clock;
+use tokio::sync::watch;
+
+use crate::{Error, keys, link::Link, script::Call, script::Script};
+
+/// Where the queue lives.
+#[derive(Debug, Clone)]
+pub struct QueueSettings {
+    /// `redis://` or `rediss://` (TLS), with user and password where Redis wants them; `redis+unix://` for a socket.
+    pub redis_url: SecretString,
+    /// Queues with different namespaces share a Redis and nothing else; letters, digits, `-`, `_` and `.`.
+    pub namespace: String,
+    /// How many parts the queue has, at least 1. One is right for one Redis; more spread over a cluster. Another number
+    /// means another place for most channels: the queue must be restored afterwards.
+    pub shards: u16,
+}
+
+impl QueueSettings {
+    /// One shard in the namespace `main`.
+    #[must_use]
+    pub fn new(redis_url: SecretString) -> Self {
+        Self { redis_url, namespace: "main".to_owned(), shards: 1 }
+    }
+}
+
+/// A handle on the queue; cheap to clone.
+#[derive(Clone)]
+pub struct Queue {
+    pub(crate) link: Link,
+    inner: Arc<Inner>,
+    /// 0 for the clock of Redis; tests bring their own time.
+    now_us: i64,
+}
+
+struct Inner {
+    namespace: String,
+    /// The key prefix of each shard.
+    prefixes: Vec<String>,
+    emptied: watch::Sender<BTreeSet<u16>>,
+}
+
+impl Queue {
+    /// Connects; fails within seconds when Redis is not there. Once connected, a lost connection comes back by itself.
+    pub async fn connect(settings: QueueSettings) -> Result<Self, Error> {
+        let QueueSettings { redis_url, namespace, shards } = settings;
+        if namespace.is_empty() || !namespace.chars().all(|c| c.is_ascii_alphanumeric() || "-_.".contains(c)) {
+            return Err(Error::Settings(format!("namespace {namespace:?} must be letters, digits, '-', '_' or '.'")));
+        }
+        if shards == 0 {
+            return Err(Error::Settings("shards must be at least 1".to_owned()));
+        }
+        let link = Link::open(&redis_url).await?;
+        let prefixes = (0..shards).map(|shard| keys::prefix(&namespace, shard)).collect();
+        let inner = Inner { namespace, prefixes, emptied: watch::Sender::default() };
+        Ok(Self { link, inner: Arc::new(inner), now_us: 0 })
+    }
+
+    /// Whether Redis answers.
+    pub async fn ping(&self) -> Result<(), Error> {
+        self.link.ping().await
+    }
+
+    /// What sets this queue apart from others in the same Redis.
+    #[must_use]
+    pub fn namespace(&self) -> &str {
+        &self.inner.namespace
+    }
+
+    /// The numbers of all shards.
+    #[must_use]
+    pub fn shards(&self) -> std::ops::Range<u16> {
+        0..u16::try_from(self.inner.prefixes.len()).unwrap_or(u16::MAX)
+    }
+
+    /// The shard that holds the channels of a provider server.
+    #[must_use]
+    pub fn shard_of(&self, server: &str) -> u16 {
+        keys::shard_of(server, self.shards().end)
+    }
+
+    /// The shards that were found without their epoch and wait for a restoration, as this process learns of them.
+    #[must_use]
+    pub fn emptied(&self) -> watch::Receiver<BTreeSet<u16>> {
+        self.inner.emptied.subscribe()
+    }
+
+    pub(crate) fn report_emptied(&self, shard: u16) {
+        let news = self.inner.emptied.send_if_modified(|shards| shards.insert(shard));
+        if news {
+            tracing::warn!(shard, "the queue was emptied; nothing of this shard runs until it is restored");
+        }
+    }
+
+    pub(crate) fn report_open(&self, shard: u16) {
+        self.inner.emptied.send_if_modified(|shards| shards.remove(&shard));
+    }
+
+    /// The same queue at a time of the caller's choice (µs since the Unix epoch), for tests under a virtual clock.
+    #[doc(hidden)]
+    #[must_use]
+    pub fn at(&self, now_us: i64) -> Self {
+        Self { now_us, ..self.clone() }
+    }
+
+    /// The time by which relative waits are reckoned (µs since the Unix epoch).
+    pub(crate) fn clock_us(&self) -> i64 {
+        if self.now_us == 0 { clock::now().timestamp_micros() } else { self.now_us }
+    }
+
+    pub(crate) fn call(&self, script: &'static Script, shard: u16) -> Call {
+        let prefix = self.inner.prefixes.get(usize::from(shard)).map_or("", String::as_str);
+        Call::new(script, prefix, self.now_us)
+    }
+}
+
+impl std::fmt::Debug for Queue {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Queue").field("namespace", &self.inner.namespace).field("shards", &self.shards()).finish()
+    }
+}

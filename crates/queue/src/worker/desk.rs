@@ -1,0 +1,107 @@
+//! What the driver remembers of one shard.
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use crate::{
+    Error,
+    claim::{Batch, HeldBack},
+    settle::Settlement,
+    telemetry,
+};
+
+const FIRST_PAUSE: Duration = Duration::from_millis(50);
+const LONGEST_PAUSE: Duration = Duration::from_secs(2);
+
+/// One shard's side of the driver.
+pub(super) struct Desk {
+    pub(super) shard: u16,
+    /// Rulings that Redis has not confirmed.
+    pub(super) pending: Vec<Settlement>,
+    /// When a claim may succeed.
+    pub(super) look_at: Instant,
+    /// Counts the claims that were answered.
+    pub(super) number: u64,
+    /// When the claim that was not answered yet was first sent.
+    pub(super) unanswered_since: Option<Instant>,
+    /// Since when free slots have waited for a permit while work was queued.
+    waiting_since: Option<Instant>,
+    /// How long to leave Redis alone after a failure; zero when there was none.
+    pause: Duration,
+    not_before: Instant,
+}
+
+impl Desk {
+    pub(super) fn new(shard: u16) -> Self {
+        let now = Instant::now();
+        Self {
+            shard,
+            pending: Vec::new(),
+            look_at: now,
+            number: 1,
+            unanswered_since: None,
+            waiting_since: None,
+            pause: Duration::ZERO,
+            not_before: now,
+        }
+    }
+
+    /// When the shard is to be visited, if at all; `claims` when there are free slots to claim for.
+    pub(super) fn due_at(&self, claims: bool) -> Option<Instant> {
+        if !self.pending.is_empty() {
+            Some(self.not_before)
+        } else if claims {
+            Some(self.look_at.max(self.not_before))
+        } else {
+            None
+        }
+    }
+
+    pub(super) const fn in_trouble(&self) -> bool {
+        !self.pause.is_zero()
+    }
+
+    pub(super) fn note_asked(&mut self, at: Instant) {
+        self.unanswered_since.get_or_insert(at);
+    }
+
+    /// The moment from which the leases of the answer count.
+    pub(super) fn note_answered(&mut self) -> Instant {
+        self.number += 1;
+        self.unanswered_since.take().unwrap_or_else(Instant::now)
+    }
+
+    /// When to look again, and how long slots were kept waiting.
+    pub(super) fn note_batch(&mut self, batch: &Batch, asked_for: usize, safety_look: Duration) {
+        let now = Instant::now();
+        let got = batch.jobs.len();
+        self.look_at = if got < asked_for { now + batch.wait.unwrap_or(safety_look).min(safety_look) } else { now };
+        if got > 0 {
+            if let Some(since) = self.waiting_since.take() {
+                metrics::histogram!(telemetry::LIMITER_WAIT).record((now - since).as_secs_f64());
+            }
+        }
+        match batch.held_back {
+            HeldBack::Rate | HeldBack::Cooldown => _ = self.waiting_since.get_or_insert(now),
+            HeldBack::No | HeldBack::Channel | HeldBack::Idle => self.waiting_since = None,
+        }
+    }
+
+    /// Logged when it begins; the pauses grow while it lasts.
+    pub(super) fn note_trouble(&mut self, error: &Error) {
+        if !self.in_trouble() {
+            let error = error as &dyn std::error::Error;
+            tracing::warn!(shard = self.shard, error, "redis failed; the worker holds what it has and tries again");
+        }
+        self.pause = (self.pause * 2).clamp(FIRST_PAUSE, LONGEST_PAUSE);
+        self.not_before = Instant::now() + self.pause;
+    }
+
+    pub(super) fn note_peace(&mut self) {
+        if self.in_trouble() {
+            tracing::info!(shard = self.shard, "redis answers again");
+            self.pause = Duration::ZERO;
+        }
+    }
+}

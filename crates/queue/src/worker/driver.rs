@@ -1,0 +1,273 @@
+//! The one task of a worker that claims and settles.
+//!
+//! It claims no more than there are free slots, so that a permit is taken only when its call can be made at once; settles
+//! what came in while the last request was under way, together with the next claim, in one round trip; and between
+//! requests waits for a result, for a call from the wake channel, or for the moment the last claim named. Whatever
+//! Redis does, it goes on.
+
+use std::{sync::Arc, time::Duration};
+
+use redis::Value;
+use tokio::{
+    sync::mpsc::{UnboundedReceiver, UnboundedSender},
+    time::Instant,
+};
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
+
+use crate::{
+    Error, Queue,
+    claim::{self, Ask, Batch, Claimed},
+    settle::{self, Ruling, SETTLEMENTS_PER_CALL, Settlement},
+    telemetry,
+    worker::{
+        backend::Outcome,
+        desk::Desk,
+        lease::{Claim, HoldKey, Leases},
+        wake::Wake,
+    },
+};
+
+/// The least time between looks that nothing asked for; every worker adds up to as much again of its own.
+const SAFETY_LOOK: Duration = Duration::from_secs(1);
+/// How long a stopping worker tries to reach Redis; what it cannot settle comes back when the leases run out.
+const LAST_WORDS: Duration = Duration::from_secs(5);
+
+pub(super) struct Driver {
+    queue: Queue,
+    concurrency: usize,
+    lease: Duration,
+    safety_look: Duration,
+    asker: String,
+    leases: Arc<Leases>,
+    wake: Arc<Wake>,
+    /// None once the worker is to stop.
+    claims: Option<UnboundedSender<Claim>>,
+    outcomes: UnboundedReceiver<Outcome>,
+    inbox: Vec<Outcome>,
+    desks: Vec<Desk>,
+    /// The desk that is visited first, so that no shard is always the last to find a free slot.
+    first: usize,
+}
+
+impl Driver {
+    pub(super) fn new(
+        queue: Queue,
+        concurrency: usize,
+        lease: Duration,
+        leases: Arc<Leases>,
+        wake: Arc<Wake>,
+        (claims, outcomes): (UnboundedSender<Claim>, UnboundedReceiver<Outcome>),
+    ) -> Self {
+        let asker = Uuid::now_v7();
+        let own_share = u64::from(asker.as_bytes()[15]) * 1_000 / 256;
+        let desks = queue.shards().map(Desk::new).collect();
+        Self {
+            queue,
+            concurrency,
+            lease,
+            safety_look: SAFETY_LOOK + Duration::from_millis(own_share),
+            asker: asker.simple().to_string(),
+            leases,
+            wake,
+            claims: Some(claims),
+            outcomes,
+            inbox: Vec::new(),
+            desks,
+            first: 0,
+        }
+    }
+
+    /// Runs until the last handler is gone; whatever is unstarted or unfinished then goes back.
+    pub(super) async fn run(mut self, stop: CancellationToken) -> Result<(), Error> {
+        while self.wait(&stop).await {
+            self.visit_due().await;
+        }
+        self.hand_back().await
+    }
+
+    /// Until a desk may be due; false when no more results can come.
+    async fn wait(&mut self, stop: &CancellationToken) -> bool {
+        let claiming = self.claims.is_some();
+        let next = self.next_visit();
+        tokio::select! {
+            biased;
+            () = stop.cancelled(), if claiming => self.claims = None,
+            received = self.outcomes.recv_many(&mut self.inbox, SETTLEMENTS_PER_CALL) => {
+                self.sort_inbox();
+                return received > 0;
+            }
+            () = self.wake.news(), if claiming => {
+                for desk in &mut self.desks {
+                    if self.wake.take(desk.shard) {
+                        desk.look_at = Instant::now();
+                    }
+                }
+            }
+            () = tokio::time::sleep_until(next.unwrap_or_else(Instant::now)), if next.is_some() => {}
+        }
+        true
+    }
+
+    fn sort_inbox(&mut self) {
+        for Outcome { key, ruling } in self.inbox.drain(..) {
+            if let Some(desk) = self.desks.get_mut(usize::from(key.shard)) {
+                desk.pending.push(Settlement { job: key.job, ticket: key.ticket, ruling });
+            }
+        }
+    }
+
+    fn free_slots(&self) -> usize {
+        self.concurrency.saturating_sub(self.leases.len())
+    }
+
+    fn next_visit(&self) -> Option<Instant> {
+        let claims = self.claims.is_some() && self.free_slots() > 0;
+        self.desks.iter().filter_map(|desk| desk.due_at(claims)).min()
+    }
+
+    async fn visit_due(&mut self) {
+        self.first = (self.first + 1) % self.desks.len().max(1);
+        for i in 0..self.desks.len() {
+            let i = (self.first + i) % self.desks.len();
+            let claims = self.claims.is_some() && self.free_slots() > 0;
+            if self.desks[i].due_at(claims).is_some_and(|at| at <= Instant::now()) {
+                self.visit(i).await;
+            }
+        }
+    }
+
+    /// One round trip to one shard: settles what is pending there, and claims for the slots that are free then.
+    async fn visit(&mut self, i: usize) {
+        let desk = &self.desks[i];
+        let settling = desk.pending.len().min(SETTLEMENTS_PER_CALL);
+        let free = if self.claims.is_some() { (self.free_slots() + settling).min(self.concurrency) } else { 0 };
+        let mut calls = Vec::with_capacity(2);
+        if settling > 0 {
+            calls.push(settle::call(&self.queue, desk.shard, free > 0, &desk.pending[..settling]));
+        }
+        if free > 0 {
+            calls.push(claim::call(&self.queue, &self.ask(desk, free)));
+        }
+        let asked = Instant::now();
+        let answers = self.queue.link.run(&calls).await;
+        if free > 0 {
+            self.desks[i].note_asked(asked);
+        }
+        if let Err(error) = self.hear(i, settling, free, answers) {
+            metrics::counter!(telemetry::REDIS_ERRORS).increment(1);
+            self.desks[i].note_trouble(&error);
+        } else {
+            self.desks[i].note_peace();
+        }
+    }
+
+    fn ask<'a>(&'a self, desk: &Desk, free: usize) -> Ask<'a> {
+        Ask {
+            shard: desk.shard,
+            max: free.min(SETTLEMENTS_PER_CALL),
+            lease: self.lease,
+            asker: &self.asker,
+            number: desk.number,
+            again: desk.unanswered_since.is_some(),
+        }
+    }
+
+    /// Takes in the answers of a visit; the first failure is returned when all of them are read.
+    fn hear(
+        &mut self,
+        i: usize,
+        settling: usize,
+        free: usize,
+        answers: Result<Vec<Result<Value, Error>>, Error>,
+    ) -> Result<(), Error> {
+        let claimed_before = free == 0;
+        let mut answers = answers.inspect_err(|_| self.note_claim_error(claimed_before))?.into_iter();
+        let mut settled = Ok(());
+        if settling > 0 {
+            settled = next(&mut answers).and_then(settle::read).map(|stale| self.note_settled(i, settling, &stale));
+        }
+        if free > 0 {
+            let claimed = next(&mut answers).and_then(claim::read);
+            match claimed.inspect_err(|_| self.note_claim_error(false))? {
+                Claimed::Emptied => self.note_emptied(i),
+                Claimed::Batch(batch) => self.note_batch(i, &batch, free),
+            }
+        }
+        settled
+    }
+
+    fn note_claim_error(&self, no_claim: bool) {
+        if !no_claim {
+            metrics::counter!(telemetry::CLAIMS, "result" => "error").increment(1);
+        }
+    }
+
+    fn note_settled(&mut self, i: usize, settled: usize, stale: &[i64]) {
+        let desk = &mut self.desks[i];
+        // After a failure the first sending may have done it; what is stale then is nobody's loss.
+        if !stale.is_empty() && !desk.in_trouble() {
+            metrics::counter!(telemetry::STALE_RESULTS).increment(stale.len() as u64);
+            tracing::warn!(shard = desk.shard, jobs = ?stale, "results came after their lease was lost");
+        }
+        let shard = desk.shard;
+        let keys = desk.pending.drain(..settled).map(|s| HoldKey { shard, job: s.job, ticket: s.ticket });
+        self.leases.drop_settled(keys);
+    }
+
+    fn note_emptied(&mut self, i: usize) {
+        metrics::counter!(telemetry::CLAIMS, "result" => "emptied").increment(1);
+        let desk = &mut self.desks[i];
+        desk.note_answered();
+        desk.look_at = Instant::now() + self.safety_look;
+        self.queue.report_emptied(desk.shard);
+    }
+
+    fn note_batch(&mut self, i: usize, batch: &Batch, asked_for: usize) {
+        let result = if batch.jobs.is_empty() { "nothing" } else { "claimed" };
+        metrics::counter!(telemetry::CLAIMS, "result" => result).increment(1);
+        let desk = &mut self.desks[i];
+        self.queue.report_open(desk.shard);
+        let asked = desk.note_answered();
+        desk.note_batch(batch, asked_for, self.safety_look);
+        if batch.jobs.is_empty() {
+            return;
+        }
+        #[expect(clippy::cast_precision_loss, reason = "at most 1,000")]
+        metrics::histogram!(telemetry::CLAIM_BATCH).record(batch.jobs.len() as f64);
+        for claim in self.leases.take(desk.shard, batch, asked, self.lease) {
+            let Claim { key: HoldKey { job, ticket, .. }, .. } = claim;
+            let started = claim.holds_lease() && self.claims.as_ref().is_some_and(|claims| claims.send(claim).is_ok());
+            if !started {
+                desk.pending.push(Settlement { job, ticket, ruling: Ruling::Back });
+            }
+        }
+    }
+
+    /// What no handler has ruled upon goes back unharmed, and everything is settled, if Redis can be reached.
+    async fn hand_back(mut self) -> Result<(), Error> {
+        self.claims = None;
+        let ruled: std::collections::HashSet<HoldKey> = self
+            .desks
+            .iter()
+            .flat_map(|desk| {
+                desk.pending.iter().map(|s| HoldKey { shard: desk.shard, job: s.job, ticket: s.ticket })
+            })
+            .collect();
+        for key in self.leases.keys().into_iter().filter(|key| !ruled.contains(key)) {
+            self.inbox.push(Outcome { key, ruling: Ruling::Back });
+        }
+        self.sort_inbox();
+        let settled = tokio::time::timeout(LAST_WORDS, async {
+            while let Some(at) = self.next_visit() {
+                tokio::time::sleep_until(at).await;
+                self.visit_due().await;
+            }
+        });
+        settled.await.map_err(|elapsed| Error::Unreachable(Box::new(elapsed)))
+    }
+}
+
+fn next(answers: &mut impl Iterator<Item = Result<Value, Error>>) -> Result<Value, Error> {
+    answers.next().unwrap_or_else(|| Err(Error::Unreadable("an answer is missing".to_owned())))
+}

@@ -1,0 +1,185 @@
+//! What a worker holds: its claims, and until when each is surely its own.
+//!
+//! Every claim carries a clock of its own, counted from *before* the request that won or renewed it and on the worker's
+//! monotonic clock: it runs out no later than the lease in Redis does, so nobody believes in a lease that another worker
+//! may already have taken over.
+
+use std::{
+    collections::{HashMap, HashSet},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use sincro_core::{channel::ChannelId, job::JobId, sync::SyncId};
+use tokio::time::{Instant, MissedTickBehavior};
+
+use crate::{
+    Queue,
+    claim::{Batch, ClaimedJob, Ticket},
+    renew::renew,
+    telemetry,
+};
+
+/// A job in the hands of a worker.
+#[derive(Debug, Clone)]
+pub struct Claim {
+    /// The job.
+    pub job: JobId,
+    /// Which attempt this is, from 1; counted already.
+    pub attempt: i32,
+    /// Its sync.
+    pub sync: SyncId,
+    /// Its channel.
+    pub channel: ChannelId,
+    /// The life of the queue it was claimed in.
+    pub epoch: i64,
+    pub(crate) key: HoldKey,
+    lease: Arc<Lease>,
+}
+
+impl Claim {
+    /// Whether the job is surely still this worker's: false once its lease ran out here without a renewal, or a
+    /// renewal said that it is lost. A renewal that still comes through makes it true again; a loss is for good.
+    #[must_use]
+    pub fn holds_lease(&self) -> bool {
+        self.lease.holds()
+    }
+}
+
+/// Tells apart what is held, even two claims of the same job.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) struct HoldKey {
+    pub(crate) shard: u16,
+    pub(crate) job: JobId,
+    pub(crate) ticket: Ticket,
+}
+
+#[derive(Debug)]
+struct Lease {
+    /// None once it is lost.
+    until: Mutex<Option<Instant>>,
+}
+
+impl Lease {
+    fn holds(&self) -> bool {
+        lock(&self.until).is_some_and(|until| Instant::now() < until)
+    }
+
+    fn extend(&self, to: Instant) {
+        if let Some(until) = lock(&self.until).as_mut() {
+            *until = to;
+        }
+    }
+
+    /// Whether it was not lost before.
+    fn lose(&self) -> bool {
+        lock(&self.until).take().is_some()
+    }
+}
+
+/// Everything one worker holds.
+#[derive(Debug, Default)]
+pub(crate) struct Leases {
+    held: Mutex<HashMap<HoldKey, Arc<Lease>>>,
+}
+
+impl Leases {
+    /// Takes note of jobs claimed by a request that was first sent at `asked`.
+    pub(crate) fn take(&self, shard: u16, batch: &Batch, asked: Instant, lease: Duration) -> Vec<Claim> {
+        let mut held = lock(&self.held);
+        let claims = batch.jobs.iter().map(|ClaimedJob { job, attempt, sync, channel }| {
+            let key = HoldKey { shard, job: *job, ticket: batch.ticket };
+            let lease = Arc::new(Lease { until: Mutex::new(Some(asked + lease)) });
+            if held.insert(key, lease.clone()).is_none() {
+                metrics::gauge!(telemetry::JOBS_RUNNING).increment(1);
+            }
+            Claim { job: *job, attempt: *attempt, sync: *sync, channel: *channel, epoch: batch.epoch, key, lease }
+        });
+        claims.collect()
+    }
+
+    /// Forgets what was settled.
+    pub(crate) fn drop_settled(&self, keys: impl Iterator<Item = HoldKey>) {
+        let mut held = lock(&self.held);
+        for key in keys {
+            if held.remove(&key).is_some() {
+                metrics::gauge!(telemetry::JOBS_RUNNING).decrement(1);
+            }
+        }
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        lock(&self.held).len()
+    }
+
+    pub(crate) fn keys(&self) -> Vec<HoldKey> {
+        lock(&self.held).keys().copied().collect()
+    }
+
+    /// Renews everything, three times per lease and more often after a failure, for as long as it is polled.
+    pub(crate) async fn keep(&self, queue: &Queue, lease: Duration) {
+        let mut beat = tokio::time::interval(lease / 3);
+        beat.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            beat.tick().await;
+            while !self.renew_all(queue, lease).await {
+                tokio::time::sleep(lease / 20).await;
+            }
+        }
+    }
+
+    /// Whether every shard answered.
+    async fn renew_all(&self, queue: &Queue, lease: Duration) -> bool {
+        let keys = self.keys();
+        let mut all_answered = true;
+        for shard in queue.shards() {
+            let of_shard: Vec<_> =
+                keys.iter().filter(|key| key.shard == shard).map(|key| (key.job, key.ticket)).collect();
+            if of_shard.is_empty() {
+                continue;
+            }
+            let asked = Instant::now();
+            match renew(queue, shard, lease, &of_shard).await {
+                Ok(lost) => self.note_renewal(shard, &of_shard, &lost, asked + lease),
+                Err(error) => {
+                    metrics::counter!(telemetry::REDIS_ERRORS).increment(1);
+                    tracing::debug!(shard, error = &error as &dyn std::error::Error, "leases were not renewed");
+                    all_answered = false;
+                }
+            }
+        }
+        all_answered
+    }
+
+    fn note_renewal(&self, shard: u16, asked_for: &[(JobId, Ticket)], lost: &[JobId], until: Instant) {
+        let lost: HashSet<JobId> = lost.iter().copied().collect();
+        let held = lock(&self.held);
+        let mut gone = Vec::new();
+        for &(job, ticket) in asked_for {
+            // What was settled while the request was under way is not lost.
+            let Some(lease) = held.get(&HoldKey { shard, job, ticket }) else { continue };
+            if !lost.contains(&job) {
+                lease.extend(until);
+            } else if lease.lose() {
+                gone.push(job);
+            }
+        }
+        drop(held);
+        if !gone.is_empty() {
+            metrics::counter!(telemetry::LEASES_LOST).increment(gone.len() as u64);
+            tracing::warn!(shard, jobs = ?gone, "leases were lost; what their jobs come to will not count");
+        }
+    }
+}
+
+impl Drop for Leases {
+    fn drop(&mut self) {
+        #[expect(clippy::cast_precision_loss, reason = "a gauge counts in floating point")]
+        metrics::gauge!(telemetry::JOBS_RUNNING).decrement(self.len() as f64);
+    }
+}
+
+/// Nothing that is locked here can be left half-changed, so a panic elsewhere does not matter.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

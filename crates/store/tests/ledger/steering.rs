@@ -1,0 +1,168 @@
+//! Pause, resume, cancel, retry, and who may begin what.
+
+use secrecy::ExposeSecret as _;
+use sincro_core::{
+    job::{Ending, Failure, Outcome},
+    notice::{Entry, LaneState},
+    sync::{SyncKind, SyncState},
+};
+use sincro_store::{
+    Conflict, Error,
+    access::{Idempotency, Scope},
+    settle::Recorded,
+    syncs::NewSync,
+};
+
+use crate::world::{ATTEMPTS, World, by_phone, message};
+
+#[tokio::test]
+async fn a_second_channel_sync_is_refused_with_the_name_of_the_first() {
+    let world = World::new().await;
+    let (first, _) = world.sync_of(vec![by_phone(1)]).await;
+    let refused = world.store.create_sync(world.wanted(None)).await.unwrap_err();
+    assert!(matches!(refused, Error::Conflict(Conflict::SyncRunning(id)) if id == first), "{refused}");
+    let ticket = NewSync { kind: SyncKind::Contact, ..world.wanted(Some(vec![by_phone(1)])) };
+    let urgent = world.store.create_sync(ticket).await.unwrap();
+    assert!(urgent.notice.unwrap().lane.unwrap().urgent);
+}
+
+#[tokio::test]
+async fn of_two_requests_at_once_one_begins() {
+    let world = World::new().await;
+    let (one, other) = tokio::join!(
+        world.store.create_sync(world.wanted(None)),
+        world.store.create_sync(world.wanted(Some(vec![by_phone(1)])))
+    );
+    assert!(one.is_ok() != other.is_ok());
+}
+
+#[tokio::test]
+async fn a_pause_and_what_follows_reach_the_queue_in_order() {
+    let world = World::new().await;
+    let (sync, jobs) = world.sync_of(vec![by_phone(1)]).await;
+    let (paused, first) = world.store.pause_sync(sync, Some("lunch")).await.unwrap();
+    assert_eq!(paused.state, SyncState::Paused);
+    assert_eq!(world.store.pause_sync(sync, None).await.unwrap().1, None, "already so");
+    let (resumed, second) = world.store.resume_sync(sync).await.unwrap();
+    assert_eq!(resumed.state, SyncState::Running);
+    let lanes = [first.unwrap().lane.unwrap(), second.unwrap().lane.unwrap()];
+    assert_eq!(lanes.map(|lane| (lane.seq, lane.state)), [(2, LaneState::Paused), (3, LaneState::Open)]);
+    assert_eq!(world.finish(&jobs[0], Vec::new()).await, Recorded::Ended);
+}
+
+#[tokio::test]
+async fn a_result_that_comes_after_the_cancellation_changes_nothing() {
+    let world = World::new().await;
+    let (sync, jobs) = world.sync_of(vec![by_phone(1), by_phone(2)]).await;
+    world.finish(&jobs[0], vec![message("in time")]).await;
+    let (cancelled, notice) = world.store.cancel_sync(sync, Some("mistake")).await.unwrap();
+    assert_eq!((cancelled.state, cancelled.jobs.cancelled, cancelled.jobs.succeeded), (SyncState::Cancelled, 3, 1));
+    assert_eq!(notice.unwrap().lane.unwrap().state, LaneState::Closed);
+    assert_eq!(world.finish(&jobs[1], vec![message("late")]).await, Recorded::Over);
+    assert_eq!(world.status(sync).await, cancelled);
+    assert!(matches!(world.store.retry_sync(sync, ATTEMPTS).await, Err(Error::Conflict(Conflict::SyncOver))));
+}
+
+#[tokio::test]
+async fn a_retry_queues_what_failed_with_fresh_attempts_and_opens_the_sync_again() {
+    let world = World::new().await;
+    let (sync, jobs) = world.sync_of(vec![by_phone(1)]).await;
+    world.finish(&jobs[0], Vec::new()).await;
+    let failed = Outcome::Ended(Ending::Failed(Failure::new("timeout", "no answer")));
+    world.settle(&[world.settlement(&jobs[1], failed, Vec::new())]).await;
+    assert_eq!(world.status(sync).await.state, SyncState::CompletedWithFailures);
+
+    let (status, notice) = world.store.retry_sync(sync, ATTEMPTS).await.unwrap();
+    assert_eq!((status.state, status.jobs.queued, status.jobs.failed), (SyncState::Running, 1, 0));
+    let lane = notice.unwrap().lane.unwrap();
+    assert!(lane.opens);
+    assert_eq!(lane.jobs, [Entry::Tried { job: jobs[1].id, attempts: 1, due_ms: 0 }]);
+    let job = world.jobs(&[jobs[1].id]).await.remove(0);
+    assert_eq!((job.attempts, job.attempt_limit), (1, 4));
+    world.finish(&job, Vec::new()).await;
+    assert_eq!(world.status(sync).await.state, SyncState::Completed);
+}
+
+#[tokio::test]
+async fn the_same_idempotency_key_gives_the_first_answer_even_at_the_same_time() {
+    let world = World::new().await;
+    let key = world.store.create_api_key("test", &[Scope::Enqueue]).await.unwrap();
+    let caller = world.store.authenticate(&key).await.unwrap().unwrap();
+    let request = |body: &str| NewSync {
+        idempotency: Some(Idempotency { key_id: caller.key_id, key: "abc".into(), request: body.into() }),
+        ..world.wanted(Some(vec![by_phone(1)]))
+    };
+    let (one, other) = tokio::join!(world.store.create_sync(request("x")), world.store.create_sync(request("x")));
+    let (one, other) = (one.unwrap(), other.unwrap());
+    assert_eq!((one.id, &one.answer), (other.id, &other.answer));
+    assert!(one.notice.is_some() != other.notice.is_some(), "one of them is the repetition");
+    let reused = world.store.create_sync(request("y")).await.unwrap_err();
+    assert!(matches!(reused, Error::Conflict(Conflict::IdempotencyKeyReused)));
+    assert_eq!(world.count("SELECT count(*) FROM syncs").await, 1);
+}
+
+#[tokio::test]
+async fn a_restored_lane_holds_what_is_open_and_nothing_else() {
+    let world = World::new().await;
+    let (sync, jobs) = world.sync_of(vec![by_phone(1), by_phone(2), by_phone(3)]).await;
+    world.finish(&jobs[0], Vec::new()).await;
+    let due = sincro_core::clock::now() + chrono::TimeDelta::hours(1);
+    let retry = Outcome::Retry { failure: Failure::new("timeout", "no answer"), due };
+    world.settle(&[world.settlement(&jobs[3], retry, Vec::new())]).await;
+
+    let mut restoration = world.store.lock_restoration("test", 0).await.unwrap().unwrap();
+    assert!(world.store.lock_restoration("test", 0).await.unwrap().is_none(), "one at a time");
+    assert!(restoration.begin_epoch().await.unwrap() > world.epoch);
+    assert_eq!(restoration.open_lanes().await.unwrap(), [(sync, world.channel.server())]);
+    let lane = restoration.lane(sync).await.unwrap().unwrap().lane.unwrap();
+    let ids: Vec<_> = jobs.iter().map(|job| job.id).collect();
+    assert_eq!(
+        lane.jobs,
+        [
+            Entry::Span { first: ids[1], last: ids[2] },
+            Entry::Tried { job: ids[3], attempts: 1, due_ms: due.timestamp_millis() },
+            Entry::Span { first: ids[4], last: ids[5] },
+        ]
+    );
+    restoration.end().await.unwrap();
+    let late = world.settlement(&jobs[1], Outcome::Ended(Ending::Succeeded), vec![message("late")]);
+    assert_eq!(world.settle(&[late]).await.recorded, [Recorded::Overtaken], "claimed in the life before");
+}
+
+#[tokio::test]
+async fn notices_stay_until_they_are_forgotten() {
+    let world = World::new().await;
+    let (sync, _) = world.sync_of(vec![by_phone(1)]).await;
+    world.store.pause_sync(sync, None).await.unwrap();
+    let left = world.store.undelivered_notices(sincro_core::clock::now(), 10).await.unwrap();
+    assert_eq!(left.len(), 2);
+    assert!(left.iter().all(|notice| notice.lane.as_ref().unwrap().state == LaneState::Paused), "the newest state");
+    world.store.forget_notices(&[left[0].id, left[1].id]).await.unwrap();
+    assert!(world.store.undelivered_notices(sincro_core::clock::now(), 10).await.unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn a_channel_with_an_open_sync_cannot_be_deleted_and_one_without_leaves_nothing_behind() {
+    let world = World::new().await;
+    let (sync, jobs) = world.sync_of(vec![by_phone(1)]).await;
+    let refused = world.store.delete_channel(world.channel.id).await.unwrap_err();
+    assert!(matches!(refused, Error::Conflict(Conflict::SyncOpen(id)) if id == sync));
+    world.finish(&jobs[0], vec![message("A")]).await;
+    world.store.cancel_sync(sync, None).await.unwrap();
+    world.store.delete_channel(world.channel.id).await.unwrap();
+    for table in ["SELECT count(*) FROM messages", "SELECT count(*) FROM jobs", "SELECT count(*) FROM contacts"] {
+        assert_eq!(world.count(table).await, 0, "{table}");
+    }
+}
+
+#[tokio::test]
+async fn a_key_that_was_revoked_or_never_made_opens_nothing() {
+    let world = World::new().await;
+    let key = world.store.create_api_key("test", &[Scope::Read, Scope::Admin]).await.unwrap();
+    assert_eq!(world.store.authenticate(&key).await.unwrap().unwrap().scope, Scope::Admin);
+    let hashes: Vec<Vec<u8>> = sqlx::query_scalar("SELECT hash FROM api_keys").fetch_all(&world.sql).await.unwrap();
+    assert!(hashes.iter().all(|hash| hash != key.expose_secret().as_bytes()));
+    sqlx::query("UPDATE api_keys SET revoked_at = now()").execute(&world.sql).await.unwrap();
+    assert!(world.store.authenticate(&key).await.unwrap().is_none());
+    assert!(world.store.authenticate(&"sincro_guess".to_owned().into()).await.unwrap().is_none());
+}

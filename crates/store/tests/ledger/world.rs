@@ -1,0 +1,222 @@
+//! A database of its own for each test, and the few gestures that all tests share.
+
+use std::collections::BTreeSet;
+
+use secrecy::SecretString;
+use sincro_core::{
+    address::Address,
+    channel::{Channel, Feature, Limit},
+    clock,
+    contact::Contact,
+    gateway::ContactsPage,
+    job::{Ending, Job, JobId, Outcome},
+    message::{Message, MessageKind},
+    notice::{Entry, Notice},
+    provider::{Capabilities, HistoryAccess, Provider},
+    sync::{SyncId, SyncKind, SyncStatus},
+};
+use sincro_store::{
+    SecretKey, Store,
+    settle::{Fence, Recorded, Settled, Settlement},
+    syncs::NewSync,
+};
+use sqlx::{Connection as _, PgConnection, PgPool};
+use uuid::Uuid;
+
+pub const WUZAPI: Capabilities =
+    Capabilities { provider: Provider::Wuzapi, history: HistoryAccess::PerAddress, lid_lookup: true };
+pub const ATTEMPTS: u32 = 3;
+
+/// A fresh ledger with one channel. Its database is dropped with it.
+pub struct World {
+    pub store: Store,
+    pub channel: Channel,
+    pub epoch: i64,
+    /// For looking at rows that the ledger's own functions do not show.
+    pub sql: PgPool,
+    _database: Database,
+}
+
+impl World {
+    pub async fn new() -> Self {
+        let database = Database::create().await;
+        let key = SecretKey::from_base64("MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5MDE=").unwrap();
+        let store = Store::connect(&database.url, 8, Some(key)).await.unwrap();
+        store.migrate().await.unwrap();
+        let channel = store
+            .create_channel(sincro_store::channels::NewChannel {
+                name: "test".to_owned(),
+                provider: Provider::Wuzapi,
+                base_url: "http://127.0.0.1:1".parse().unwrap(),
+                credentials: SecretString::from(r#"{"token":"t"}"#),
+                features: BTreeSet::from([Feature::ImportMessages]),
+                limit: Limit::default(),
+            })
+            .await
+            .unwrap();
+        let mut restoration = store.lock_restoration("test", 0).await.unwrap().unwrap();
+        let epoch = restoration.begin_epoch().await.unwrap();
+        restoration.end().await.unwrap();
+        let sql = PgPool::connect(&database.url).await.unwrap();
+        Self { store, channel, epoch, sql, _database: database }
+    }
+
+    pub fn wanted(&self, contacts: Option<Vec<Contact>>) -> NewSync {
+        NewSync {
+            channel: self.channel.id,
+            kind: SyncKind::Channel,
+            messages_wanted: 25,
+            contacts,
+            capabilities: WUZAPI,
+            max_attempts: ATTEMPTS,
+            idempotency: None,
+        }
+    }
+
+    /// A sync of these contacts, planned at once, with its open jobs.
+    pub async fn sync_of(&self, contacts: Vec<Contact>) -> (SyncId, Vec<Job>) {
+        let created = self.store.create_sync(self.wanted(Some(contacts))).await.unwrap();
+        let jobs = self.jobs(&ids_of(&created.notice.unwrap())).await;
+        (created.id, jobs)
+    }
+
+    /// A sync whose contacts the gateway lists, with its plan job.
+    pub async fn unplanned_sync(&self) -> (SyncId, Job) {
+        let created = self.store.create_sync(self.wanted(None)).await.unwrap();
+        let job = self.jobs(&ids_of(&created.notice.unwrap())).await.remove(0);
+        (created.id, job)
+    }
+
+    pub async fn plan(&self, job: &Job, contacts: Vec<Contact>, next: Option<&str>) -> (Recorded, Vec<JobId>) {
+        let page = ContactsPage { contacts, next: next.map(str::to_owned), ..ContactsPage::default() };
+        let fence = self.fence(job, job.attempts + 1);
+        let planned = self.store.plan_page(job, fence, page, WUZAPI, ATTEMPTS).await.unwrap();
+        (planned.recorded, planned.notices.iter().flat_map(ids_of).collect())
+    }
+
+    pub async fn jobs(&self, ids: &[JobId]) -> Vec<Job> {
+        let mut jobs = self.store.open_jobs(ids).await.unwrap();
+        jobs.sort_by_key(|job| job.id);
+        jobs
+    }
+
+    pub fn fence(&self, job: &Job, attempt: i32) -> Fence {
+        Fence { job: job.id, attempt, steps_done: job.steps_done, epoch: self.epoch }
+    }
+
+    pub fn settlement(&self, job: &Job, outcome: Outcome, messages: Vec<Message>) -> Settlement {
+        let address = match &job.step {
+            sincro_core::job::Step::History { address, .. } => Some(address.clone()),
+            _ => None,
+        };
+        Settlement {
+            fence: self.fence(job, job.attempts + 1),
+            job: job.clone(),
+            outcome,
+            address,
+            messages,
+            learned: None,
+        }
+    }
+
+    pub async fn settle(&self, batch: &[Settlement]) -> Settled {
+        self.store.settle(batch).await.unwrap()
+    }
+
+    /// Ends a job well, with these messages.
+    pub async fn finish(&self, job: &Job, messages: Vec<Message>) -> Recorded {
+        let done = self.settlement(job, Outcome::Ended(Ending::Succeeded), messages);
+        self.settle(&[done]).await.recorded[0]
+    }
+
+    pub async fn status(&self, sync: SyncId) -> SyncStatus {
+        self.store.sync(sync).await.unwrap()
+    }
+
+    pub async fn count(&self, query: &'static str) -> i64 {
+        sqlx::query_scalar(query).fetch_one(&self.sql).await.unwrap()
+    }
+}
+
+pub fn ids_of(notice: &Notice) -> Vec<JobId> {
+    let entries = notice.lane.as_ref().map(|lane| lane.jobs.as_slice()).unwrap_or_default();
+    entries
+        .iter()
+        .flat_map(|entry| match *entry {
+            Entry::Span { first, last } => first..=last,
+            Entry::Tried { job, .. } => job..=job,
+        })
+        .collect()
+}
+
+pub fn address(text: &str) -> Address {
+    text.parse().unwrap()
+}
+
+pub fn phone(n: u32) -> Address {
+    address(&format!("5511900{n:06}@s.whatsapp.net"))
+}
+
+pub fn lid(n: u32) -> Address {
+    address(&format!("19000000{n:06}@lid"))
+}
+
+pub fn by_phone(n: u32) -> Contact {
+    Contact::under(phone(n), None)
+}
+
+pub fn by_lid(n: u32) -> Contact {
+    Contact::under(lid(n), None)
+}
+
+pub fn by_both(n: u32) -> Contact {
+    Contact::new(Some(phone(n)), Some(lid(n)), None).unwrap()
+}
+
+pub fn message(id: &str) -> Message {
+    Message {
+        id: id.to_owned(),
+        from_me: false,
+        sent_at: clock::now(),
+        kind: MessageKind::Text,
+        text: Some(format!("text of {id}")),
+        status: None,
+        payload: serde_json::value::RawValue::from_string(format!(r#"{{"id":"{id}"}}"#)).unwrap(),
+    }
+}
+
+struct Database {
+    url: String,
+    admin: String,
+    name: String,
+}
+
+impl Database {
+    async fn create() -> Self {
+        #[expect(clippy::disallowed_methods, reason = "tests are told by the environment where their servers are")]
+        let admin = std::env::var("DATABASE_URL")
+            .expect("DATABASE_URL is not set: run the tests with ./just test, which starts the servers they need");
+        let name = format!("sincro_test_{}", Uuid::now_v7().simple());
+        let mut connection = PgConnection::connect(&admin).await.expect("the server at DATABASE_URL answers");
+        sqlx::query(sqlx::AssertSqlSafe(format!("CREATE DATABASE {name}"))).execute(&mut connection).await.unwrap();
+        let mut url = url::Url::parse(&admin).unwrap();
+        url.set_path(&name);
+        Self { url: url.into(), admin, name }
+    }
+}
+
+impl Drop for Database {
+    fn drop(&mut self) {
+        let (admin, name) = (self.admin.clone(), self.name.clone());
+        let drop = async move {
+            let mut connection = PgConnection::connect(&admin).await?;
+            let drop = sqlx::AssertSqlSafe(format!("DROP DATABASE IF EXISTS {name} WITH (FORCE)"));
+            sqlx::query(drop).execute(&mut connection).await
+        };
+        // The test's own runtime may be on its way out.
+        let dropped = std::thread::spawn(move || {
+            tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(drop)
+        });
+        let _ = dropped.join();
+    }
+}

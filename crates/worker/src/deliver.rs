@@ -1,0 +1,23 @@
+//! Notices -> queue. Whatever does not arrive is left to the sweeper.
+
+use sincro_core::notice::Notice;
+use sincro_queue::Queue;
+use sincro_store::Store;
+
+/// Tells the queue, then forgets what it has applied. Returns how many that were.
+pub(crate) async fn deliver(store: &Store, queue: &Queue, notices: &[Notice]) -> usize {
+    if notices.is_empty() {
+        return 0;
+    }
+    let applied = match queue.apply(notices).await {
+        Ok(applied) => applied,
+        Err(error) => {
+            tracing::warn!(%error, notices = notices.len(), "the queue did not hear; the sweeper will tell it again");
+            return 0;
+        }
+    };
+    if let Err(error) = store.forget_notices(&applied).await {
+        tracing::warn!(%error, "delivered notices could not be forgotten; they will be delivered again, to no effect");
+    }
+    applied.len()
+}

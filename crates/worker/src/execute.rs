@@ -1,0 +1,179 @@
+//! One claimed job: load it, make its one gateway call, settle what came of it, and tell the queue.
+//!
+//! Nothing is said to the queue before the ledger has it. Where the ledger cannot be reached, the job goes back
+//! without losing its attempt, and the call is made again later.
+
+use std::sync::Arc;
+
+use chrono::TimeDelta;
+use sincro_core::{
+    channel::Connection,
+    clock,
+    gateway::{Answer, Call, ContactsPage, Refusal},
+    job::{Ending, Failure, Job, JobKind, Outcome},
+    notice::Notice,
+    retry::RetryPolicy,
+    verdict::{Rest, Verdict, judge},
+};
+use sincro_providers::{Gateways, capabilities};
+use sincro_queue::{Claim, Queue, Ruling};
+use sincro_store::{
+    Error, Store,
+    settle::{Fence, Recorded, Settlement},
+};
+
+use crate::{connections::Connections, deliver::deliver, ledger::Ledger, outcome::Reading};
+
+/// How long a job rests when the ledger could not be reached.
+const LEDGER_AWAY: TimeDelta = TimeDelta::seconds(2);
+
+/// Executes claims.
+pub(crate) struct Executor {
+    store: Store,
+    queue: Queue,
+    gateways: Gateways,
+    ledger: Ledger,
+    connections: Connections,
+    retry: RetryPolicy,
+}
+
+impl Executor {
+    pub(crate) fn new(store: Store, queue: Queue, gateways: Gateways, ledger: Ledger, retry: RetryPolicy) -> Self {
+        let connections = Connections::new(store.clone());
+        Self { store, queue, gateways, ledger, connections, retry }
+    }
+
+    /// From claim to ruling.
+    pub(crate) async fn execute(&self, claim: Claim) -> Ruling {
+        self.try_execute(&claim).await.unwrap_or_else(|error| {
+            tracing::warn!(job = claim.job, attempt = claim.attempt, %error, "the ledger is away; the job goes back unharmed");
+            Ruling::Snooze { due: clock::now() + LEDGER_AWAY }
+        })
+    }
+
+    async fn try_execute(&self, claim: &Claim) -> Result<Ruling, Arc<Error>> {
+        let Some(job) = self.ledger.load(claim.job).await? else {
+            // Cancelled, or settled by somebody whose acknowledgement was lost.
+            return Ok(Ruling::Done);
+        };
+        let fence =
+            Fence { job: job.id, attempt: claim.attempt, steps_done: job.steps_done, epoch: claim.epoch };
+        if claim.attempt <= job.attempts {
+            // The queue lost count of an attempt that the ledger has: let it count on.
+            return Ok(Ruling::Delay { due: clock::now() });
+        }
+        if claim.attempt > job.attempt_limit {
+            return self.settle(job, fence, Reading::bare(worn_out())).await;
+        }
+        let connection = self.connections.of(&job).await?;
+        let call = Call::for_step(&job.step, job.messages_wanted);
+        let answer = self.gateways.call(&connection, &call).await;
+        if !claim.holds_lease() {
+            metrics::counter!("sincro_late_results_total").increment(1);
+            tracing::warn!(job = job.id, attempt = claim.attempt, "the result came after the lease had run out; dropped");
+            return Ok(Ruling::Back);
+        }
+        match answer {
+            Ok(Answer::Contacts(page)) if job.kind == JobKind::Plan => self.plan(job, fence, &connection, page).await,
+            Ok(answer) => {
+                let reading = Reading::of(&job.step, answer).unwrap_or_else(|| Reading::bare(answered_beside()));
+                self.settle(job, fence, reading).await
+            }
+            Err(refusal) => self.refused(job, fence, refusal).await,
+        }
+    }
+
+    async fn plan(
+        &self,
+        job: Job,
+        fence: Fence,
+        connection: &Connection,
+        page: ContactsPage,
+    ) -> Result<Ruling, Arc<Error>> {
+        if page.left_out > 0 {
+            tracing::info!(sync = %job.sync, left_out = page.left_out, "records of the contact list that are no persons");
+        }
+        let Some(capabilities) = capabilities(connection.channel.provider) else {
+            return self.settle(job, fence, Reading::bare(answered_beside())).await;
+        };
+        let planned = self.store.plan_page(&job, fence, page, capabilities, self.retry.max_attempts).await?;
+        Ok(self.ruled(planned.recorded, &planned.notices).await)
+    }
+
+    async fn refused(&self, job: Job, fence: Fence, refusal: Refusal) -> Result<Ruling, Arc<Error>> {
+        match judge(refusal, fence.attempt, job.attempt_limit, &self.retry, clock::now()) {
+            Verdict::Settle(outcome) => self.settle(job, fence, Reading::bare(outcome)).await,
+            Verdict::Snooze(rest) => {
+                self.rest(&job, &rest).await?;
+                Ok(Ruling::Rest(rest))
+            }
+        }
+    }
+
+    /// A pause is written down, so that it survives the queue and people see it; a cooldown is the queue's own.
+    async fn rest(&self, job: &Job, rest: &Rest) -> Result<(), Arc<Error>> {
+        match rest {
+            Rest::Cooldown { wait, reason, detail, .. } => {
+                tracing::warn!(channel = %job.channel, ?wait, reason, detail, "the channel rests");
+            }
+            Rest::Pause { reason } => {
+                tracing::error!(channel = %job.channel, reason, "the channel is paused until somebody resumes it");
+                let (_, notice) = self.store.pause_channel(job.channel, reason).await?;
+                deliver(&self.store, &self.queue, &[notice]).await;
+            }
+        }
+        Ok(())
+    }
+
+    async fn settle(&self, job: Job, fence: Fence, reading: Reading) -> Result<Ruling, Arc<Error>> {
+        let Reading { outcome, address, messages, learned } = reading;
+        let name = outcome_name(&outcome);
+        let settlement = Settlement { job, fence, outcome, address, messages, learned };
+        let (recorded, notices) = self.ledger.settle(settlement).await?;
+        if !matches!(recorded, Recorded::Over | Recorded::Overtaken) {
+            metrics::counter!("sincro_jobs_settled_total", "outcome" => name).increment(1);
+        }
+        Ok(self.ruled(recorded, &notices).await)
+    }
+
+    /// What the queue is told of what the ledger has.
+    async fn ruled(&self, recorded: Recorded, notices: &[Notice]) -> Ruling {
+        deliver(&self.store, &self.queue, notices).await;
+        match recorded {
+            Recorded::Ended | Recorded::Over => Ruling::Done,
+            Recorded::Next => Ruling::Next,
+            Recorded::Delayed { due } => Ruling::Delay { due },
+            Recorded::Overtaken => {
+                metrics::counter!("sincro_late_results_total").increment(1);
+                Ruling::Back
+            }
+        }
+    }
+}
+
+/// Every attempt was claimed and none came back: the job kills its workers, or they were killed.
+fn worn_out() -> Outcome {
+    let detail = "no attempt came back: each worker that had the job stopped before it could settle it";
+    Outcome::Ended(Ending::Failed(Failure::new("worker_lost", detail)))
+}
+
+/// A provider's room gave an answer to another call than it was asked: a bug of ours, named as such.
+fn answered_beside() -> Outcome {
+    Outcome::Ended(Ending::Failed(Failure::new("internal", "the provider's answer does not fit the job's step")))
+}
+
+const fn outcome_name(outcome: &Outcome) -> &'static str {
+    match outcome {
+        Outcome::Ended(Ending::Succeeded) => "succeeded",
+        Outcome::Ended(Ending::Empty) => "empty",
+        Outcome::Ended(Ending::Skipped(_)) => "skipped",
+        Outcome::Ended(Ending::Failed(_)) => "failed",
+        Outcome::Next(_) => "next_step",
+        Outcome::Retry { .. } => "retry",
+    }
+}
+
+pub(crate) fn describe_metrics() {
+    metrics::describe_counter!("sincro_jobs_settled_total", "Results recorded in the ledger, by outcome");
+    metrics::describe_counter!("sincro_late_results_total", "Results that came too late and changed nothing");
+}

@@ -1,0 +1,140 @@
+//! The ledger as a single job sees it: one load, one settlement; underneath, many at once.
+
+use std::{collections::HashMap, sync::Arc, time::Duration};
+
+use sincro_core::job::{Ending, Failure, Job, JobId, Outcome};
+use sincro_store::{
+    Error, Store,
+    settle::{Recorded, Settled, Settlement},
+};
+use tokio::time::Instant;
+
+use crate::batch::{Batcher, Serving};
+
+/// How often a batch is offered to a database that does not take it, and the pause that grows between.
+const TRIES: u32 = 6;
+const PAUSE: Duration = Duration::from_millis(20);
+
+/// What a single settlement came to: what was recorded, and what the queue must hear of it.
+pub(crate) type Settling = Result<(Recorded, Vec<sincro_core::notice::Notice>), Arc<Error>>;
+
+/// Loads and settles jobs.
+pub(crate) struct Ledger {
+    loads: Batcher<JobId, Result<Option<Job>, Arc<Error>>>,
+    settlements: Batcher<Settlement, Settling>,
+}
+
+impl Ledger {
+    /// The ledger and the two futures that serve it.
+    pub(crate) fn new(store: &Store, most: usize) -> (Self, [Serving; 2]) {
+        let loading = store.clone();
+        let (loads, serve_loads) = Batcher::new(most, move |ids| load(loading.clone(), ids));
+        let settling = store.clone();
+        let (settlements, serve_settlements) = Batcher::new(most, move |batch| settle(settling.clone(), batch));
+        (Self { loads, settlements }, [serve_loads, serve_settlements])
+    }
+
+    /// An open job; none when it is over.
+    pub(crate) async fn load(&self, id: JobId) -> Result<Option<Job>, Arc<Error>> {
+        self.loads.ask(id).await.unwrap_or_else(|| Err(Arc::new(stopping())))
+    }
+
+    /// Records what a job came to.
+    pub(crate) async fn settle(&self, settlement: Settlement) -> Settling {
+        self.settlements.ask(settlement).await.unwrap_or_else(|| Err(Arc::new(stopping())))
+    }
+}
+
+fn stopping() -> Error {
+    Error::Unreadable("the worker is stopping".to_owned())
+}
+
+async fn load(store: Store, ids: Vec<JobId>) -> Vec<Result<Option<Job>, Arc<Error>>> {
+    match store.open_jobs(&ids).await {
+        Ok(jobs) => {
+            let mut jobs: HashMap<_, _> = jobs.into_iter().map(|job| (job.id, job)).collect();
+            ids.iter().map(|id| Ok(jobs.remove(id))).collect()
+        }
+        Err(error) => {
+            let error = Arc::new(error);
+            ids.iter().map(|_| Err(error.clone())).collect()
+        }
+    }
+}
+
+async fn settle(store: Store, batch: Vec<Settlement>) -> Vec<Settling> {
+    match record(&store, &batch).await {
+        Ok(settled) => answers(settled),
+        // One of them cannot be stored: find out which, so that the others do not suffer.
+        Err(Error::Unreadable(_)) => {
+            let mut single = Vec::with_capacity(batch.len());
+            for settlement in batch {
+                single.push(settle_alone(&store, settlement).await);
+            }
+            single
+        }
+        Err(error) => {
+            let error = Arc::new(error);
+            batch.iter().map(|_| Err(error.clone())).collect()
+        }
+    }
+}
+
+/// A settlement the database cannot take at all ends its job with that reason.
+async fn settle_alone(store: &Store, settlement: Settlement) -> Settling {
+    let attempt = record(store, std::slice::from_ref(&settlement)).await;
+    let settled = match attempt {
+        Err(Error::Unreadable(cause)) => {
+            tracing::error!(job = settlement.job.id, %cause, "what the gateway sent cannot be stored");
+            let failure = Failure::new("unstorable", format!("what the gateway sent cannot be stored: {cause}"));
+            let outcome = Outcome::Ended(Ending::Failed(failure));
+            let failed = Settlement { outcome, messages: Vec::new(), learned: None, ..settlement };
+            record(store, std::slice::from_ref(&failed)).await
+        }
+        other => other,
+    };
+    settled.map_err(Arc::new).and_then(|settled| {
+        answers(settled).pop().unwrap_or_else(|| Err(Arc::new(Error::Unreadable("no answer".to_owned()))))
+    })
+}
+
+/// Offers a batch to the database a few times: deadlocks and short absences pass.
+async fn record(store: &Store, batch: &[Settlement]) -> Result<Settled, Error> {
+    let begun = Instant::now();
+    let mut pause = PAUSE;
+    let mut tries = 1;
+    loop {
+        match store.settle(batch).await {
+            Err(Error::Unavailable(error)) if tries < TRIES => {
+                tracing::warn!(%error, jobs = batch.len(), "the ledger did not take a batch; trying again");
+                tokio::time::sleep(pause).await;
+                pause *= 3;
+                tries += 1;
+            }
+            result => {
+                metrics::histogram!("sincro_settle_seconds").record(begun.elapsed().as_secs_f64());
+                #[expect(clippy::cast_precision_loss, reason = "a batch is small")]
+                metrics::histogram!("sincro_settle_batch_size").record(batch.len() as f64);
+                return result;
+            }
+        }
+    }
+}
+
+/// Every settlement its own answer; the notices go with the last one of the batch, which delivers them.
+fn answers(settled: Settled) -> Vec<Settling> {
+    let mut notices = settled.notices;
+    let mut answers: Vec<Settling> = settled
+        .recorded
+        .into_iter()
+        .rev()
+        .map(|recorded| Ok((recorded, std::mem::take(&mut notices))))
+        .collect();
+    answers.reverse();
+    answers
+}
+
+pub(crate) fn describe_metrics() {
+    metrics::describe_histogram!("sincro_settle_seconds", metrics::Unit::Seconds, "Time of one settle transaction, tries included");
+    metrics::describe_histogram!("sincro_settle_batch_size", "Jobs settled in one transaction");
+}
