@@ -1,2 +1,20 @@
-//! The system from outside.
-fn main() {}
+//! The system from outside: the real binary as processes, over HTTP, on real Redis and Postgres, against a simulated
+//! gateway that keeps the truth.
+//!
+//! | module | what it is about |
+//! |---|---|
+//! | `sync` | a channel sync from request to receipt |
+//! | `crash` | processes, connections and queues that go away in the middle |
+//! | `steering` | pause, resume, cancel, retry, another limit |
+//! | `limits` | the rate and the concurrency, as the gateway sees them |
+//! | `faults` | gateways that refuse, break and lie |
+//! | `cli` | what the command line prints and returns |
+//! | `house` | who may use what, and whether what is written about it is so |
+//! | `support` | what every test stands on |
+//!
+//! `DATABASE_URL` and `REDIS_URL` say where the servers are; `./just test` starts them. Each test has a database and a Redis
+//! namespace of its own, so nothing depends on the order of tests.
+#![expect(clippy::unwrap_used, reason = "a test may end at once where something is not as it must be")]
+
+mod support;
+mod sync;

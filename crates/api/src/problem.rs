@@ -150,7 +150,10 @@ impl From<LedgerError> for Problem {
         match error {
             LedgerError::Unavailable(_) => {
                 tracing::warn!(%error, "the ledger is unavailable");
-                Self::new(Code::LedgerUnavailable, "the database does not answer; nothing was done, try again")
+                Self::new(
+                    Code::LedgerUnavailable,
+                    "the database does not answer; try again, with an Idempotency-Key where it must not happen twice",
+                )
             }
             LedgerError::NotFound("channel") => Self::no_channel(),
             LedgerError::NotFound("sync") => Self::no_sync(),

@@ -7,6 +7,7 @@ mod demo;
 mod dev;
 mod doctor;
 mod exit;
+mod home;
 mod keys;
 mod lifecycle;
 mod local;

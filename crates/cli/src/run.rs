@@ -1,18 +1,153 @@
-//! Composition of the server processes: `sincro api`, `worker`, `all`.
+//! Composition of the server processes: `sincro api`, `worker`, `all`; `dev` and `demo` use the same parts.
+//!
+//! The one place where the rooms are put together. A process that ends in good order has finished or handed back
+//! everything it had claimed.
+
+use std::net::SocketAddr;
+
+use anyhow::{Context as _, bail};
+use secrecy::ExposeSecret as _;
+use sincro_api::{Api, install_metrics};
+use sincro_core::retry::RetryPolicy;
+use sincro_providers::{GatewaySettings, Gateways};
+use sincro_queue::{Queue, QueueSettings};
+use sincro_store::{SecretKey, Store};
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
 
 use crate::{config::Config, lifecycle::Lifecycle};
 
+/// The ledger and the queue, connected.
+#[derive(Clone)]
+pub(crate) struct Parts {
+    pub store: Store,
+    pub queue: Queue,
+}
+
+impl Parts {
+    /// Connects to both servers.
+    pub(crate) async fn connect(config: &Config) -> anyhow::Result<Self> {
+        let store = connect_store(config).await?;
+        let settings = QueueSettings {
+            redis_url: config.redis_url()?.clone(),
+            namespace: config.redis_namespace.clone(),
+            shards: config.redis_shards,
+        };
+        let queue = Queue::connect(settings).await.context("redis_url: the queue cannot be reached")?;
+        Ok(Self { store, queue })
+    }
+}
+
+/// Connects to the ledger alone.
+pub(crate) async fn connect_store(config: &Config) -> anyhow::Result<Store> {
+    let secret_key = SecretKey::from_base64(config.secret_key()?.expose_secret()).context("secret_key")?;
+    let url = config.database_url()?.expose_secret();
+    Store::connect(url, config.database_connections, Some(secret_key))
+        .await
+        .context("database_url: the ledger cannot be reached")
+}
+
 /// Serves the API until it is drained.
-pub(crate) async fn api(_config: Config, _lifecycle: Lifecycle) -> anyhow::Result<()> {
-    anyhow::bail!("not built yet")
+pub(crate) async fn api(config: Config, lifecycle: Lifecycle) -> anyhow::Result<()> {
+    let parts = ready(&config).await?;
+    let listener = listen(config.listen).await?;
+    serve_api(parts, &config, listener, lifecycle.drain).await
 }
 
 /// Runs jobs until it is drained.
-pub(crate) async fn worker(_config: Config, _lifecycle: Lifecycle) -> anyhow::Result<()> {
-    anyhow::bail!("not built yet")
+pub(crate) async fn worker(config: Config, lifecycle: Lifecycle) -> anyhow::Result<()> {
+    let parts = ready(&config).await?;
+    run_worker(parts, &config, lifecycle.drain).await
 }
 
-/// Both in one process.
-pub(crate) async fn all(_config: Config, _lifecycle: Lifecycle) -> anyhow::Result<()> {
-    anyhow::bail!("not built yet")
+/// Both in one process. Either one's failure stops the other.
+pub(crate) async fn all(config: Config, lifecycle: Lifecycle) -> anyhow::Result<()> {
+    let parts = ready(&config).await?;
+    let listener = listen(config.listen).await?;
+    both(parts, &config, listener, lifecycle.drain).await
+}
+
+/// API and worker beside each other until `drain`.
+pub(crate) async fn both(
+    parts: Parts,
+    config: &Config,
+    listener: TcpListener,
+    drain: CancellationToken,
+) -> anyhow::Result<()> {
+    let guard = drain.child_token();
+    let stop = guard.clone();
+    let api = async {
+        let ended = serve_api(parts.clone(), config, listener, guard.clone()).await;
+        stop.cancel();
+        ended
+    };
+    let worker = async {
+        let ended = run_worker(parts.clone(), config, guard.clone()).await;
+        stop.cancel();
+        ended
+    };
+    let (api, worker) = tokio::join!(api, worker);
+    api.and(worker)
+}
+
+pub(crate) async fn listen(address: SocketAddr) -> anyhow::Result<TcpListener> {
+    TcpListener::bind(address).await.with_context(|| format!("listen: {address} cannot be listened on"))
+}
+
+async fn ready(config: &Config) -> anyhow::Result<Parts> {
+    let parts = Parts::connect(config).await?;
+    if !parts.store.is_migrated().await? {
+        bail!("the database is not up to date: run `sincro migrate` first");
+    }
+    Ok(parts)
+}
+
+/// Serves the API until `drain`.
+async fn serve_api(
+    parts: Parts,
+    config: &Config,
+    listener: TcpListener,
+    drain: CancellationToken,
+) -> anyhow::Result<()> {
+    let address = listener.local_addr()?;
+    let metrics = install_metrics()?;
+    sincro_queue::describe_metrics();
+    sincro_providers::describe_metrics();
+    sincro_worker::describe_metrics();
+    let settings = sincro_api::Settings {
+        public_url: config.public_url(address).parse().context("public_url")?,
+        max_attempts: config.max_attempts,
+        capabilities: sincro_providers::capabilities,
+        check_credentials: |provider, given| {
+            sincro_providers::check_credentials(provider, given).map_err(|error| (error.field, error.problem))
+        },
+        metrics,
+    };
+    Api::new(parts.store, parts.queue, settings).serve(listener, drain).await.context("the API")
+}
+
+/// Runs jobs until `drain`.
+async fn run_worker(parts: Parts, config: &Config, drain: CancellationToken) -> anyhow::Result<()> {
+    let gateways = Gateways::new(&GatewaySettings {
+        call_timeout: config.gateway_timeout,
+        max_body_bytes: config.gateway_max_body_bytes,
+        ..GatewaySettings::default()
+    })?;
+    let settings = sincro_worker::Settings {
+        name: format!("{}-{}", host_name(), Uuid::now_v7().simple()),
+        concurrency: config.worker_concurrency,
+        lease: config.lease,
+        grace: config.shutdown_grace,
+        retry: RetryPolicy { base: config.retry_base, cap: config.retry_cap, max_attempts: config.max_attempts },
+        settle_batch: config.settle_batch,
+        sweep_every: config.sweep_every,
+    };
+    tracing::info!(name = settings.name, concurrency = settings.concurrency, "the worker works");
+    sincro_worker::run(parts.store, parts.queue, gateways, settings, drain).await.context("the worker")
+}
+
+/// For people who look at logs; nothing depends on it.
+fn host_name() -> String {
+    std::fs::read_to_string("/etc/hostname").map_or_else(|_| "worker".to_owned(), |name| name.trim().to_owned())
 }

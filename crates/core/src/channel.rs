@@ -38,12 +38,15 @@ words! {
 pub struct Limit {
     /// Gateway calls per second over all workers, more than 0, at most 10,000.
     #[serde(default = "default_rate")]
+    #[cfg_attr(feature = "schema", schema(default = default_rate, exclusive_minimum = 0.0, maximum = 10_000.0))]
     pub rate_per_second: f64,
     /// Calls that may be made at once after a quiet time, 1 to 1,000.
     #[serde(default = "default_burst")]
+    #[cfg_attr(feature = "schema", schema(default = default_burst, minimum = 1, maximum = 1_000))]
     pub burst: u32,
     /// Calls that may be under way at once over all workers, 1 to 1,000.
     #[serde(default = "default_concurrency")]
+    #[cfg_attr(feature = "schema", schema(default = default_concurrency, minimum = 1, maximum = 1_000))]
     pub concurrency: u32,
 }
 

@@ -182,8 +182,10 @@ pub enum Outcome {
 #[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct JobLine {
     /// Row id.
+    #[cfg_attr(feature = "schema", schema(value_type = i64))]
     pub id: JobId,
     /// The contact it is about; none for account-level jobs.
+    #[cfg_attr(feature = "schema", schema(value_type = Option<i64>))]
     pub contact_id: Option<ContactId>,
     /// Phone or LID; none for account-level jobs.
     pub address_kind: Option<AddressKind>,

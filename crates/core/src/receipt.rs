@@ -14,6 +14,7 @@ use crate::{
 #[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct ReceiptLine {
     /// The contact (after merging: the person that survived); none for account-level jobs.
+    #[cfg_attr(feature = "schema", schema(value_type = Option<i64>))]
     pub contact_id: Option<ContactId>,
     /// The contact's name, when known.
     pub name: Option<String>,

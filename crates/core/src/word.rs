@@ -19,7 +19,13 @@ macro_rules! words {
         $(#[$meta])*
         #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
         #[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
-        $vis enum $name { $($(#[$vmeta])* #[serde(rename = $word)] $variant,)+ }
+        $vis enum $name { $(
+            $(#[$vmeta])*
+            #[serde(rename = $word)]
+            // utoipa does not see serde's word through the macro.
+            #[cfg_attr(feature = "schema", schema(rename = $word))]
+            $variant,
+        )+ }
 
         impl $name {
             /// Every variant, in the order of declaration.

@@ -98,7 +98,7 @@ end
 
 -- Goes round the channels whose time has come, earliest first, until enough is claimed or nothing is left.
 local function go_round()
-  local ring = redis.call('ZRANGEBYSCORE', READY, '-inf', int(now), 'LIMIT', 0, max)
+  local ring = redis.call('ZRANGEBYSCORE', READY, '-inf', int(now), 'WITHSCORES', 'LIMIT', 0, max)
   local visits, at = {}, 1
   while ring[at] and #visits < max do
     local ch = channel(ring[at])
@@ -106,14 +106,14 @@ local function go_round()
     local job, attempts, l
     if slot and slot <= now then job, attempts, l = take(ch) end
     if job then
-      spend(ch)
+      spend(ch, tonumber(ring[at + 1]))
       ch.running = ch.running + redis.call('SADD', RUNNING .. ch.id, job)
       count(l, 'running', 1)
       add_row(job, attempts + 1, l.sync, ch.id)
       visits[#visits + 1] = ch
-      ring[#ring + 1] = ch.id
+      ring[#ring + 1], ring[#ring + 2] = ch.id, now
     end
-    at = at + 1
+    at = at + 2
   end
   -- Served in this order, they stand in this order behind all who have waited longer.
   for i, ch in ipairs(visits) do ch.served = now - #visits + i end

@@ -5,6 +5,7 @@
 -- ARGV[1]  time, unused  [2] token of the restoration  [3] cursor, 0 at first
 -- Returns  the next cursor, 0 when all is dropped; '' when another restoration began or this one has ended
 
+if not string.match(P, '^sincro:{.+}:$') then return redis.error_reply('ERR clear_shard: not a shard') end
 if redis.call('EXISTS', EPOCH) == 1 or redis.call('GET', RESTORING) ~= ARGV[2] then return '' end
 local step = redis.call('SCAN', ARGV[3], 'MATCH', P .. '*', 'COUNT', 1000)
 for _, key in ipairs(step[2]) do

@@ -73,7 +73,10 @@ impl Queue {
         for (calls, completes) in calls.chunks(CALLS_PER_TRIP).zip(completes.chunks(CALLS_PER_TRIP)) {
             for (answer, completed) in self.link.run(calls).await?.into_iter().zip(completes) {
                 match answer.and_then(read) {
-                    Ok(Applied::In) => applied.extend(completed),
+                    Ok(Applied::In) => {
+                        self.report_open(shard);
+                        applied.extend(completed);
+                    }
                     Ok(Applied::Early | Applied::Taken) => {}
                     Ok(Applied::Emptied) => {
                         self.report_emptied(shard);

@@ -12,6 +12,9 @@ use crate::{
 
 static CLAIM_JOBS: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("../lua/claim_jobs.lua")));
 
+/// What the script gives at once.
+pub(crate) const JOBS_PER_CALL: usize = 1_000;
+
 /// What fences everything that is done for a claim: the time of the claim (µs), made unique.
 pub type Ticket = i64;
 

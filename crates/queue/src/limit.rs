@@ -15,7 +15,11 @@ const MARGIN: f64 = 1.015;
 /// Microseconds from one call to the next.
 pub(crate) fn interval_us(limit: &Limit) -> u64 {
     let interval = (1e6 / limit.rate_per_second * MARGIN).ceil();
-    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "positive, and clamped to what Lua counts")]
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "positive, and clamped to what Lua counts"
+    )]
     let interval = interval.clamp(1.0, 1e14) as u64;
     interval
 }

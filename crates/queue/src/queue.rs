@@ -92,7 +92,7 @@ impl Queue {
     pub(crate) fn report_emptied(&self, shard: u16) {
         let news = self.inner.emptied.send_if_modified(|shards| shards.insert(shard));
         if news {
-            tracing::warn!(shard, "the queue was emptied; nothing of this shard runs until it is restored");
+            tracing::info!(shard, "the queue is new or was emptied; nothing of this shard runs until it is restored");
         }
     }
 
@@ -113,13 +113,18 @@ impl Queue {
     }
 
     pub(crate) fn call(&self, script: &'static Script, shard: u16) -> Call {
-        let prefix = self.inner.prefixes.get(usize::from(shard)).map_or("", String::as_str);
-        Call::new(script, prefix, self.now_us)
+        match self.inner.prefixes.get(usize::from(shard)) {
+            Some(prefix) => Call::new(script, prefix, self.now_us),
+            None => Call::new(script, &keys::prefix(&self.inner.namespace, shard), self.now_us),
+        }
     }
 }
 
 impl std::fmt::Debug for Queue {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Queue").field("namespace", &self.inner.namespace).field("shards", &self.shards()).finish()
+        f.debug_struct("Queue")
+            .field("namespace", &self.inner.namespace)
+            .field("shards", &self.shards())
+            .finish_non_exhaustive()
     }
 }

@@ -12,12 +12,7 @@ static RENEW_LEASES: LazyLock<Script> = LazyLock::new(|| Script::new(include_str
 const LEASES_PER_CALL: usize = 1_000;
 
 /// Holds jobs of one shard for another `lease` from now; returns those that are lost.
-pub async fn renew(
-    queue: &Queue,
-    shard: u16,
-    lease: Duration,
-    held: &[(JobId, Ticket)],
-) -> Result<Vec<JobId>, Error> {
+pub async fn renew(queue: &Queue, shard: u16, lease: Duration, held: &[(JobId, Ticket)]) -> Result<Vec<JobId>, Error> {
     let calls: Vec<_> = held
         .chunks(LEASES_PER_CALL)
         .map(|chunk| {

@@ -35,6 +35,9 @@ impl Queue {
     ///
     /// Leases, waiting jobs and numbers go; what is known of the channels' limiters and cooldowns stays.
     pub async fn begin_restore(&self, shard: u16) -> Result<Option<Restoration>, Error> {
+        if !self.shards().contains(&shard) {
+            return Err(Error::Settings(format!("there is no shard {shard}")));
+        }
         let restoration = Restoration { queue: self.clone(), shard, token: Uuid::now_v7().to_string() };
         let call = self.call(&BEGIN_RESTORE, shard).arg(&restoration.token);
         match text(self.link.run_one(call).await?)?.as_str() {

@@ -23,10 +23,7 @@ pub fn describe_metrics() {
         "How long free worker slots waited for a permit of a rate or for the end of a cooldown while work was queued"
     );
     describe_counter!(REDIS_ERRORS, "Requests to Redis that failed and were sent again");
-    describe_counter!(
-        STALE_RESULTS,
-        "Results that came after their lease was lost, and changed nothing in the queue"
-    );
+    describe_counter!(STALE_RESULTS, "Results that came after their lease was lost, and changed nothing in the queue");
     describe_counter!(LEASES_LOST, "Leases that were gone when they were to be renewed");
     describe_gauge!(JOBS_RUNNING, Unit::Count, "Jobs held by this process");
 }

@@ -18,6 +18,7 @@ use apalis::{
     prelude::{Task, WorkerBuilder},
 };
 use apalis_core::worker::ext::parallelize::ParallelizeLayer;
+use futures::FutureExt as _;
 use sincro_core::retry::RetryPolicy;
 use tokio::sync::mpsc;
 use tokio_util::{
@@ -29,6 +30,7 @@ pub use self::lease::Claim;
 use self::{backend::ClaimBackend, driver::Driver, lease::Leases, wake::Wake};
 use crate::{Error, Queue, settle::Ruling};
 
+const SHORTEST_LEASE: Duration = Duration::from_millis(100);
 /// How long handlers that were told to end may take to notice.
 const LAST_POLL: Duration = Duration::from_secs(1);
 
@@ -37,9 +39,9 @@ const LAST_POLL: Duration = Duration::from_secs(1);
 pub struct WorkerSettings {
     /// For logs.
     pub name: String,
-    /// Jobs at a time.
+    /// Jobs at a time, at least 1.
     pub concurrency: usize,
-    /// How long a job stays with a worker that gives no sign of life. Renewed three times as often.
+    /// How long a job stays with a worker that gives no sign of life, at least 100 ms. Renewed three times as often.
     pub lease: Duration,
     /// How long running jobs may take to finish after the stop.
     pub grace: Duration,
@@ -66,6 +68,7 @@ where
     Fut: Future<Output = Ruling> + Send + 'static,
 {
     let WorkerSettings { name, concurrency, lease, grace, retry } = settings;
+    let (concurrency, lease) = (concurrency.max(1), lease.max(SHORTEST_LEASE));
     let (claims_in, claims_out) = mpsc::unbounded_channel();
     let (outcomes_in, outcomes_out) = mpsc::unbounded_channel();
     let leases = Arc::<Leases>::default();
@@ -79,16 +82,19 @@ where
     // Not bound to this future: if that is dropped, the driver sees its channels close and hands everything back.
     let driver = tokio::spawn(driver.run(end.clone()));
 
+    // Keeps the driver from handing back what handlers are still at.
+    let still_handling = outcomes_in.clone();
     let backend = ClaimBackend { claims: claims_out, outcomes: outcomes_in, retry, stop: end.clone() };
     let handlers = TaskTracker::new();
-    let worked = work(backend, name, concurrency, handler, &handlers, out_of_grace(&end, grace)).await;
+    let outcome = work(backend, name, concurrency, handler, &handlers, out_of_grace(&end, grace)).await;
     end.cancel();
     handlers.close();
     if tokio::time::timeout(LAST_POLL, handlers.wait()).await.is_err() {
         tracing::warn!(handlers = handlers.len(), "handlers do not end; their results will not count");
     }
+    drop(still_handling);
     let settled = driver.await.unwrap_or_else(|error| Err(Error::Worker(Box::new(error))));
-    worked.and(settled)
+    outcome.and(settled)
 }
 
 /// Lets apalis run the handlers, each in a task of its own, until it is through or `cut_off`; what runs then is dropped.
@@ -109,15 +115,17 @@ where
     let worker = WorkerBuilder::new(name)
         .backend(backend)
         .concurrency(concurrency)
-        .layer(ParallelizeLayer::new(move |handled| AbortOnDropHandle::new(tracker.spawn(handled))))
+        .layer(ParallelizeLayer::new(move |job| AbortOnDropHandle::new(tracker.spawn(job))))
         .layer(span)
         .catch_panic()
         .build(move |claim: Claim| {
-            let handled = handler(claim);
-            async move { Ok::<_, Infallible>(handled.await) }
+            let ruling = handler(claim);
+            async move { Ok::<_, Infallible>(ruling.await) }
         });
+    // Boxed, because the compiler cannot see through the whole type that the future is `Send`.
+    let run = worker.run().boxed();
     tokio::select! {
-        worked = worker.run() => worked.map_err(|error| Error::Worker(Box::new(error))),
+        end = run => end.map_err(|error| Error::Worker(Box::new(error))),
         () = cut_off => Ok(()),
     }
 }

@@ -88,6 +88,11 @@ impl Store {
         Ok(())
     }
 
+    /// The version of the database server, as it calls itself.
+    pub async fn server_version(&self) -> Result<String, Error> {
+        Ok(sqlx::query_scalar("SHOW server_version").fetch_one(&self.pool).await?)
+    }
+
     fn secret_key(&self) -> Result<&SecretKey, Error> {
         self.secret_key.as_ref().ok_or_else(|| Error::unreadable("credentials need SINCRO_SECRET_KEY"))
     }

@@ -1,6 +1,6 @@
 //! Every way in which a request can be refused, as a stable word that clients may rely on.
 //!
-//! The words, their statuses and their meanings are written here and nowhere else; the OpenAPI document is made of them.
+//! The words, their statuses and their meanings are written here and nowhere else; `/openapi.json` is made of them.
 
 use axum::http::StatusCode;
 
@@ -9,7 +9,7 @@ macro_rules! codes {
         /// A stable word for what is wrong. New ones may be added; none changes its meaning.
         #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, utoipa::ToSchema)]
         pub(crate) enum Code {
-            $($(#[doc = $meaning])+ #[serde(rename = $word)] $variant,)+
+            $($(#[doc = $meaning])+ #[serde(rename = $word)] #[schema(rename = $word)] $variant,)+
         }
 
         impl Code {
@@ -103,7 +103,7 @@ codes! {
     IdempotencyKeyReused = UNPROCESSABLE_ENTITY "idempotency_key_reused" "The Idempotency-Key belongs to another request",
     /// Our fault; the log says more under the request's `x-request-id`.
     Internal = INTERNAL_SERVER_ERROR "internal" "An internal error",
-    /// The database is away: nothing was done, try again after `Retry-After`.
+    /// The database is away; try again after `Retry-After`. Only a change that was under way may have been made.
     LedgerUnavailable = SERVICE_UNAVAILABLE "ledger_unavailable" "The database is unavailable",
     /// The call took longer than 30 s and was given up; it may or may not have been done.
     TimedOut = SERVICE_UNAVAILABLE "timed_out" "The request took too long",

@@ -4,6 +4,7 @@ use std::fmt;
 
 use reqwest::StatusCode;
 use serde::Deserialize;
+use sincro_core::sync::SyncId;
 
 const EXCERPT_CHARS: usize = 300;
 
@@ -49,6 +50,8 @@ pub(crate) struct Problem {
     pub code: Option<String>,
     /// The part of the request that is at fault.
     pub field: Option<String>,
+    /// The sync that is in the way, where one is.
+    pub running_sync: Option<SyncId>,
     /// What to do about it; ours, not the API's.
     #[serde(skip)]
     pub hint: Option<&'static str>,

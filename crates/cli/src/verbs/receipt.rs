@@ -5,12 +5,13 @@ use std::collections::BTreeMap;
 use sincro_core::{
     job::JobState,
     receipt::{Receipt, ReceiptLine},
+    sync::SyncId,
 };
 
 use super::{Operator, mention_next, paged};
 use crate::{
     args::{Paging, sync::Receipt as Wanted},
-    client::Call,
+    client::{Call, Client},
     output::{self, NOTHING, Table},
     watch::text,
 };
@@ -22,25 +23,25 @@ pub(super) async fn receipt(operator: &Operator, wanted: Wanted) -> anyhow::Resu
     if one_page {
         return operator.show(paged(Call::get(path), wanted.page), |reply| Ok(page(&reply.read()?))).await;
     }
-    let mut whole: Option<Receipt> = None;
-    let mut after = None;
-    loop {
-        let at = Paging { after, limit: wanted.page.limit };
-        let next: Receipt = operator.send(paged(Call::get(path.as_str()), at)).await?.read()?;
-        after = next.next.map(|cursor| cursor.to_string());
-        match &mut whole {
-            Some(whole) => whole.lines.extend(next.lines),
-            None => whole = Some(next),
-        }
-        if after.is_none() {
-            break;
-        }
-    }
-    if let Some(whole) = whole {
-        output::lines(&summary(&whole))?;
-        output::note(&format!("\nline by line: sincro sync receipt {} --lines", whole.sync_id));
-    }
+    let whole = whole(&operator.client, wanted.sync.id, wanted.page.limit).await?;
+    output::lines(&summary(&whole))?;
+    output::note(&format!("\nline by line: sincro sync receipt {} --lines", whole.sync_id));
     Ok(())
+}
+
+/// A receipt with all its lines, read in as many pages as it takes.
+pub(crate) async fn whole(client: &Client, sync: SyncId, page_size: Option<u32>) -> anyhow::Result<Receipt> {
+    let read = async |after: Option<i64>| -> anyhow::Result<Receipt> {
+        let at = Paging { after: after.map(|cursor| cursor.to_string()), limit: page_size };
+        Ok(client.send(paged(Call::get(format!("v1/syncs/{sync}/receipt")), at)).await?.read()?)
+    };
+    let mut whole = read(None).await?;
+    while let Some(after) = whole.next {
+        let page = read(Some(after)).await?;
+        whole.lines.extend(page.lines);
+        whole.next = page.next;
+    }
+    Ok(whole)
 }
 
 /// The totals of a receipt, and its lines counted by how they ended and why.

@@ -40,9 +40,9 @@ local function earliest(ch)
   return slot, 'rate'
 end
 
--- Takes the permit that earliest() found, from every level.
-local function spend(ch)
-  ch.tat = math.max(ch.tat, now - LATENESS_US) + ch.interval_us
+-- Takes the permit that earliest() found, from every level. `opened`: since when it could have been taken.
+local function spend(ch, opened)
+  ch.tat = math.max(ch.tat, opened, now - LATENESS_US) + ch.interval_us
   ch.changed = true
 end
 

@@ -12,10 +12,8 @@ end
 local function release(job, held)
   redis.call('HDEL', HELD, job)
   redis.call('ZREM', LEASES, job)
+  count(lane(held.sync), 'running', -1)
   local ch = channel(held.channel)
-  if redis.call('SREM', RUNNING .. held.channel, job) == 1 then
-    ch.running = ch.running - 1
-    count(lane(held.sync), 'running', -1)
-  end
+  ch.running = ch.running - redis.call('SREM', RUNNING .. held.channel, job)
   return ch
 end

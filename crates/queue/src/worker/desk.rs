@@ -9,6 +9,7 @@ use crate::{
     claim::{Batch, HeldBack},
     settle::Settlement,
     telemetry,
+    worker::lease::HoldKey,
 };
 
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
@@ -58,6 +59,11 @@ impl Desk {
         }
     }
 
+    /// What the pending rulings are about, in their order.
+    pub(super) fn pending_keys(&self) -> impl Iterator<Item = HoldKey> {
+        self.pending.iter().map(|ruled| HoldKey { shard: self.shard, job: ruled.job, ticket: ruled.ticket })
+    }
+
     pub(super) const fn in_trouble(&self) -> bool {
         !self.pause.is_zero()
     }
@@ -77,10 +83,10 @@ impl Desk {
         let now = Instant::now();
         let got = batch.jobs.len();
         self.look_at = if got < asked_for { now + batch.wait.unwrap_or(safety_look).min(safety_look) } else { now };
-        if got > 0 {
-            if let Some(since) = self.waiting_since.take() {
-                metrics::histogram!(telemetry::LIMITER_WAIT).record((now - since).as_secs_f64());
-            }
+        if got > 0
+            && let Some(since) = self.waiting_since.take()
+        {
+            metrics::histogram!(telemetry::LIMITER_WAIT).record((now - since).as_secs_f64());
         }
         match batch.held_back {
             HeldBack::Rate | HeldBack::Cooldown => _ = self.waiting_since.get_or_insert(now),

@@ -5,9 +5,8 @@
 //! requests waits for a result, for a call from the wake channel, or for the moment the last claim named. Whatever
 //! Redis does, it goes on.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::HashSet, sync::Arc, time::Duration};
 
-use redis::Value;
 use tokio::{
     sync::mpsc::{UnboundedReceiver, UnboundedSender},
     time::Instant,
@@ -17,7 +16,8 @@ use uuid::Uuid;
 
 use crate::{
     Error, Queue,
-    claim::{self, Ask, Batch, Claimed},
+    claim::{self, Ask, Batch, Claimed, JOBS_PER_CALL},
+    link::Answers,
     settle::{self, Ruling, SETTLEMENTS_PER_CALL, Settlement},
     telemetry,
     worker::{
@@ -141,7 +141,8 @@ impl Driver {
     async fn visit(&mut self, i: usize) {
         let desk = &self.desks[i];
         let settling = desk.pending.len().min(SETTLEMENTS_PER_CALL);
-        let free = if self.claims.is_some() { (self.free_slots() + settling).min(self.concurrency) } else { 0 };
+        let free = if self.claims.is_some() { self.free_slots() + settling } else { 0 };
+        let free = free.min(self.concurrency).min(JOBS_PER_CALL);
         let mut calls = Vec::with_capacity(2);
         if settling > 0 {
             calls.push(settle::call(&self.queue, desk.shard, free > 0, &desk.pending[..settling]));
@@ -154,18 +155,27 @@ impl Driver {
         if free > 0 {
             self.desks[i].note_asked(asked);
         }
-        if let Err(error) = self.hear(i, settling, free, answers) {
-            metrics::counter!(telemetry::REDIS_ERRORS).increment(1);
-            self.desks[i].note_trouble(&error);
-        } else {
-            self.desks[i].note_peace();
+        let heard = match answers {
+            Ok(answers) => self.hear(i, settling, free, answers),
+            Err(error) => Err(error),
+        };
+        let desk = &mut self.desks[i];
+        match heard {
+            Ok(()) => desk.note_peace(),
+            Err(error) => {
+                metrics::counter!(telemetry::REDIS_ERRORS).increment(1);
+                if free > 0 && desk.unanswered_since.is_some() {
+                    metrics::counter!(telemetry::CLAIMS, "result" => "error").increment(1);
+                }
+                desk.note_trouble(&error);
+            }
         }
     }
 
     fn ask<'a>(&'a self, desk: &Desk, free: usize) -> Ask<'a> {
         Ask {
             shard: desk.shard,
-            max: free.min(SETTLEMENTS_PER_CALL),
+            max: free,
             lease: self.lease,
             asker: &self.asker,
             number: desk.number,
@@ -173,34 +183,21 @@ impl Driver {
         }
     }
 
-    /// Takes in the answers of a visit; the first failure is returned when all of them are read.
-    fn hear(
-        &mut self,
-        i: usize,
-        settling: usize,
-        free: usize,
-        answers: Result<Vec<Result<Value, Error>>, Error>,
-    ) -> Result<(), Error> {
-        let claimed_before = free == 0;
-        let mut answers = answers.inspect_err(|_| self.note_claim_error(claimed_before))?.into_iter();
+    /// Takes in the answers of a visit, all of them before the first failure is returned.
+    fn hear(&mut self, i: usize, settling: usize, free: usize, answers: Answers) -> Result<(), Error> {
+        let mut answers = answers.into_iter();
+        let mut next = || answers.next().unwrap_or_else(|| Err(Error::Unreadable("an answer is missing".to_owned())));
         let mut settled = Ok(());
         if settling > 0 {
-            settled = next(&mut answers).and_then(settle::read).map(|stale| self.note_settled(i, settling, &stale));
+            settled = next().and_then(settle::read).map(|stale| self.note_settled(i, settling, &stale));
         }
         if free > 0 {
-            let claimed = next(&mut answers).and_then(claim::read);
-            match claimed.inspect_err(|_| self.note_claim_error(false))? {
+            match next().and_then(claim::read)? {
                 Claimed::Emptied => self.note_emptied(i),
                 Claimed::Batch(batch) => self.note_batch(i, &batch, free),
             }
         }
         settled
-    }
-
-    fn note_claim_error(&self, no_claim: bool) {
-        if !no_claim {
-            metrics::counter!(telemetry::CLAIMS, "result" => "error").increment(1);
-        }
     }
 
     fn note_settled(&mut self, i: usize, settled: usize, stale: &[i64]) {
@@ -210,9 +207,8 @@ impl Driver {
             metrics::counter!(telemetry::STALE_RESULTS).increment(stale.len() as u64);
             tracing::warn!(shard = desk.shard, jobs = ?stale, "results came after their lease was lost");
         }
-        let shard = desk.shard;
-        let keys = desk.pending.drain(..settled).map(|s| HoldKey { shard, job: s.job, ticket: s.ticket });
-        self.leases.drop_settled(keys);
+        self.leases.drop_settled(desk.pending_keys().take(settled));
+        desk.pending.drain(..settled);
     }
 
     fn note_emptied(&mut self, i: usize) {
@@ -247,13 +243,7 @@ impl Driver {
     /// What no handler has ruled upon goes back unharmed, and everything is settled, if Redis can be reached.
     async fn hand_back(mut self) -> Result<(), Error> {
         self.claims = None;
-        let ruled: std::collections::HashSet<HoldKey> = self
-            .desks
-            .iter()
-            .flat_map(|desk| {
-                desk.pending.iter().map(|s| HoldKey { shard: desk.shard, job: s.job, ticket: s.ticket })
-            })
-            .collect();
+        let ruled: HashSet<HoldKey> = self.desks.iter().flat_map(Desk::pending_keys).collect();
         for key in self.leases.keys().into_iter().filter(|key| !ruled.contains(key)) {
             self.inbox.push(Outcome { key, ruling: Ruling::Back });
         }
@@ -266,8 +256,4 @@ impl Driver {
         });
         settled.await.map_err(|elapsed| Error::Unreachable(Box::new(elapsed)))
     }
-}
-
-fn next(answers: &mut impl Iterator<Item = Result<Value, Error>>) -> Result<Value, Error> {
-    answers.next().unwrap_or_else(|| Err(Error::Unreadable("an answer is missing".to_owned())))
 }

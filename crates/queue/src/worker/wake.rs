@@ -47,7 +47,12 @@ impl Wake {
         loop {
             let heard = self.subscription(queue, || pause = FIRST_PAUSE).await;
             if let Err(error) = heard {
-                tracing::debug!(error = &error as &dyn std::error::Error, "no word from the wake channel");
+                let cause = &error as &dyn std::error::Error;
+                if matches!(error, Error::Refused(_)) && pause == FIRST_PAUSE {
+                    tracing::warn!(error = cause, "redis allows no subscription; jobs start a second or two late");
+                } else {
+                    tracing::debug!(error = cause, "no word from the wake channel");
+                }
             }
             tokio::time::sleep(pause).await;
             pause = (pause * 2).min(LONGEST_PAUSE);

@@ -91,8 +91,11 @@ async fn a_delivery_that_broke_off_between_chunks_is_taken_up_where_it_ended() {
     let mut raw = bench.place.raw();
     let monitor = broken_off_after_one_chunk(&bench, &whole).await;
     assert_eq!(monitor, 1_000);
-    let partial: i64 =
-        redis::cmd("HGET").arg(bench.place.key(&format!("sync:{}", sync_of(&whole)))).arg("partial").query(&mut raw).unwrap();
+    let partial: i64 = redis::cmd("HGET")
+        .arg(bench.place.key(&format!("sync:{}", sync_of(&whole))))
+        .arg("partial")
+        .query(&mut raw)
+        .unwrap();
     assert_eq!(partial, 1_000);
     let early = bench.claim(10).await;
     assert_eq!(ids(&early), [2, 4, 6, 8, 10, 12, 14, 16, 18, 20]);
@@ -178,7 +181,7 @@ async fn a_closed_lane_drops_what_waits_and_forgets_what_ran() {
     assert!(bench.claim(5).await.is_empty());
     assert!(bench.settle(&jobs[1..3], &Ruling::Back).await.is_empty());
     assert!(bench.settle(&jobs[3..], &Ruling::Done).await.is_empty());
-    bench.pass(Duration::from_secs(60));
+    bench.pass(Duration::from_mins(1));
     assert!(bench.claim(5).await.is_empty());
     assert_eq!(bench.depth().await, Depth::default());
     let mut raw = bench.place.raw();

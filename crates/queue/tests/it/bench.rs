@@ -17,58 +17,58 @@ use uuid::Uuid;
 
 use crate::server::Place;
 
-pub const SERVER: &str = "wuzapi/gateway.test";
-pub const LEASE: Duration = Duration::from_secs(30);
+pub(crate) const SERVER: &str = "wuzapi/gateway.test";
+pub(crate) const LEASE: Duration = Duration::from_secs(30);
 
-pub struct Bench {
-    pub place: Place,
+pub(crate) struct Bench {
+    pub(crate) place: Place,
     /// Runs on the clock of Redis.
-    pub queue: Queue,
+    pub(crate) queue: Queue,
     /// µs since the Unix epoch.
-    pub now: i64,
+    pub(crate) now: i64,
     number: u64,
 }
 
 /// A claimed job with what its settlement needs.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Held {
-    pub job: JobId,
-    pub attempt: i32,
-    pub sync: SyncId,
-    pub channel: ChannelId,
-    pub ticket: Ticket,
+pub(crate) struct Held {
+    pub(crate) job: JobId,
+    pub(crate) attempt: i32,
+    pub(crate) sync: SyncId,
+    pub(crate) channel: ChannelId,
+    pub(crate) ticket: Ticket,
 }
 
 impl Bench {
-    pub async fn new() -> Self {
+    pub(crate) async fn new() -> Self {
         Self::at(Place::new()).await
     }
 
-    pub async fn at(place: Place) -> Self {
+    pub(crate) async fn at(place: Place) -> Self {
         let bench = Self::emptied(place).await;
         bench.queue.begin_restore(0).await.unwrap().unwrap().open_epoch(1).await.unwrap();
         bench
     }
 
     /// Without an epoch.
-    pub async fn emptied(place: Place) -> Self {
+    pub(crate) async fn emptied(place: Place) -> Self {
         let queue = connect(&place, 1).await;
         Self { place, queue, now: 1_800_000_000_000_000, number: 0 }
     }
 
-    pub fn pass(&mut self, time: Duration) {
+    pub(crate) fn pass(&mut self, time: Duration) {
         self.now += i64::try_from(time.as_micros()).unwrap();
     }
 
-    pub fn clock(&self) -> Queue {
+    pub(crate) fn clock(&self) -> Queue {
         self.queue.at(self.now)
     }
 
-    pub async fn apply(&self, notices: &[Notice]) -> Vec<NoticeId> {
+    pub(crate) async fn apply(&self, notices: &[Notice]) -> Vec<NoticeId> {
         self.clock().apply(notices).await.unwrap()
     }
 
-    pub async fn ask(&mut self, max: usize) -> Batch {
+    pub(crate) async fn ask(&mut self, max: usize) -> Batch {
         self.number += 1;
         let ask = Ask { shard: 0, max, lease: LEASE, asker: "test", number: self.number, again: false };
         match steps::claim(&self.clock(), &ask).await.unwrap() {
@@ -77,38 +77,38 @@ impl Bench {
         }
     }
 
-    pub async fn claim(&mut self, max: usize) -> Vec<Held> {
+    pub(crate) async fn claim(&mut self, max: usize) -> Vec<Held> {
         held(&self.ask(max).await)
     }
 
-    pub async fn claim_one(&mut self) -> Held {
+    pub(crate) async fn claim_one(&mut self) -> Held {
         let mut jobs = self.claim(1).await;
         assert_eq!(jobs.len(), 1, "nothing was claimed");
         jobs.remove(0)
     }
 
     /// The stale ones come back.
-    pub async fn settle(&self, jobs: &[Held], ruling: &Ruling) -> Vec<JobId> {
+    pub(crate) async fn settle(&self, jobs: &[Held], ruling: &Ruling) -> Vec<JobId> {
         let settlements: Vec<_> =
             jobs.iter().map(|held| Settlement { job: held.job, ticket: held.ticket, ruling: ruling.clone() }).collect();
         steps::settle(&self.clock(), 0, &settlements).await.unwrap()
     }
 
-    pub async fn depth(&self) -> Depth {
+    pub(crate) async fn depth(&self) -> Depth {
         self.queue.depth().await.unwrap()
     }
 
-    pub fn due_in(&self, time: Duration) -> chrono::DateTime<chrono::Utc> {
+    pub(crate) fn due_in(&self, time: Duration) -> chrono::DateTime<chrono::Utc> {
         chrono::DateTime::from_timestamp_micros(self.now).unwrap() + time
     }
 }
 
-pub async fn connect(place: &Place, shards: u16) -> Queue {
+pub(crate) async fn connect(place: &Place, shards: u16) -> Queue {
     let redis_url = SecretString::from(place.url.clone());
     Queue::connect(QueueSettings { redis_url, namespace: place.namespace.clone(), shards }).await.unwrap()
 }
 
-pub fn held(batch: &Batch) -> Vec<Held> {
+pub(crate) fn held(batch: &Batch) -> Vec<Held> {
     let row = |job: &ClaimedJob| {
         let &ClaimedJob { job, attempt, sync, channel } = job;
         Held { job, attempt, sync, channel, ticket: batch.ticket }
@@ -116,19 +116,19 @@ pub fn held(batch: &Batch) -> Vec<Held> {
     batch.jobs.iter().map(row).collect()
 }
 
-pub fn ids(jobs: &[Held]) -> Vec<JobId> {
+pub(crate) fn ids(jobs: &[Held]) -> Vec<JobId> {
     jobs.iter().map(|held| held.job).collect()
 }
 
 /// So fast and wide that it never binds.
-pub const WIDE: Limit = Limit { rate_per_second: 10_000.0, burst: 1_000, concurrency: 1_000 };
+pub(crate) const WIDE: Limit = Limit { rate_per_second: 10_000.0, burst: 1_000, concurrency: 1_000 };
 
-pub fn rule(limit: Limit) -> ChannelRule {
+pub(crate) fn rule(limit: Limit) -> ChannelRule {
     ChannelRule { id: Uuid::now_v7(), server: SERVER.to_owned(), version: 1, limit, paused: None }
 }
 
 /// The notice that opens a lane with the jobs `first..=last`.
-pub fn opens(channel: &ChannelRule, first: JobId, last: JobId) -> Notice {
+pub(crate) fn opens(channel: &ChannelRule, first: JobId, last: JobId) -> Notice {
     let lane = LaneNotice {
         sync: Uuid::now_v7(),
         seq: 1,
@@ -140,13 +140,13 @@ pub fn opens(channel: &ChannelRule, first: JobId, last: JobId) -> Notice {
     Notice { id: first, channel: channel.clone(), lane: Some(lane) }
 }
 
-pub fn urgent(mut notice: Notice) -> Notice {
+pub(crate) fn urgent(mut notice: Notice) -> Notice {
     lane(&mut notice).urgent = true;
     notice
 }
 
 /// The notice that follows `before`, without jobs.
-pub fn follows(before: &Notice, state: LaneState) -> Notice {
+pub(crate) fn follows(before: &Notice, state: LaneState) -> Notice {
     let mut notice = before.clone();
     notice.id += 1_000_000;
     let lane = lane(&mut notice);
@@ -154,10 +154,10 @@ pub fn follows(before: &Notice, state: LaneState) -> Notice {
     notice
 }
 
-pub fn lane(notice: &mut Notice) -> &mut LaneNotice {
+pub(crate) fn lane(notice: &mut Notice) -> &mut LaneNotice {
     notice.lane.as_mut().unwrap()
 }
 
-pub fn sync_of(notice: &Notice) -> SyncId {
+pub(crate) fn sync_of(notice: &Notice) -> SyncId {
     notice.lane.as_ref().unwrap().sync
 }

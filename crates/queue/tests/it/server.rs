@@ -8,32 +8,41 @@ use std::{
 use tempfile::TempDir;
 
 /// A redis-server on a socket in a folder of its own, gone when this is dropped.
-pub struct Server {
-    pub url: String,
+pub(crate) struct Server {
+    pub(crate) url: String,
     keeper: Child,
-    _folder: TempDir,
+    folder: TempDir,
 }
 
+/// The shell ends the server when its own input ends: also when the test process is killed.
+const KEEPER: &str = r#"
+    redis-server --port 0 --unixsocket "$0/redis.sock" --save "" --appendonly no --dir "$0" >/dev/null &
+    read -r _
+    kill $!
+    wait
+"#;
+
 impl Server {
-    pub fn start() -> Self {
+    pub(crate) fn start() -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let socket = folder.path().join("redis.sock");
-        // The shell ends the server when its input ends: also when the test process is killed.
-        let keeper = Command::new("sh")
-            .arg("-c")
-            .arg(r#"redis-server --port 0 --unixsocket "$0" --save "" --appendonly no --dir "$1" >/dev/null & read -r _; kill $!"#)
-            .arg(&socket)
-            .arg(folder.path())
-            .stdin(Stdio::piped())
-            .stderr(Stdio::null())
-            .spawn()
-            .unwrap();
-        let url = format!("redis+unix://{}", socket.display());
-        let server = Self { url, keeper, _folder: folder };
+        let url = format!("redis+unix://{}/redis.sock", folder.path().display());
+        let server = Self { url, keeper: keep(&folder), folder };
         server.await_answer();
         server
     }
 
+    /// Ends it; what it held is gone.
+    pub(crate) fn stop(&mut self) {
+        drop(self.keeper.stdin.take());
+        self.keeper.wait().unwrap();
+    }
+
+    pub(crate) fn start_again(&mut self) {
+        self.keeper = keep(&self.folder);
+        self.await_answer();
+    }
+
+    #[expect(clippy::disallowed_methods, reason = "nothing else runs before the server does")]
     fn await_answer(&self) {
         let client = redis::Client::open(self.url.as_str()).unwrap();
         let give_up = Instant::now() + Duration::from_secs(10);
@@ -47,46 +56,51 @@ impl Server {
     }
 }
 
+fn keep(folder: &TempDir) -> Child {
+    let mut shell = Command::new("sh");
+    shell.arg("-c").arg(KEEPER).arg(folder.path()).stdin(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap()
+}
+
 impl Drop for Server {
     fn drop(&mut self) {
-        drop(self.keeper.stdin.take());
-        let _ = self.keeper.wait();
+        self.stop();
     }
 }
 
 /// A namespace of its own, in a Redis of its own or in the one that `REDIS_URL` names.
-pub struct Place {
-    pub url: String,
-    pub namespace: String,
-    _server: Option<Server>,
+pub(crate) struct Place {
+    pub(crate) url: String,
+    pub(crate) namespace: String,
+    pub(crate) server: Option<Server>,
 }
 
 impl Place {
-    pub fn new() -> Self {
+    #[expect(clippy::disallowed_methods, reason = "a Redis to use is given by the environment")]
+    pub(crate) fn new() -> Self {
         let namespace = format!("test-{}", uuid::Uuid::now_v7().simple());
         match std::env::var("REDIS_URL") {
-            Ok(url) => Self { url, namespace, _server: None },
+            Ok(url) => Self { url, namespace, server: None },
             Err(_) => Self::own(),
         }
     }
 
     /// For tests that do to a Redis what others would feel.
-    pub fn own() -> Self {
+    pub(crate) fn own() -> Self {
         let server = Server::start();
-        Self { url: server.url.clone(), namespace: "test".to_owned(), _server: Some(server) }
+        Self { url: server.url.clone(), namespace: "test".to_owned(), server: Some(server) }
     }
 
-    pub fn raw(&self) -> redis::Connection {
+    pub(crate) fn raw(&self) -> redis::Connection {
         redis::Client::open(self.url.as_str()).unwrap().get_connection().unwrap()
     }
 
     /// A key of the first shard.
-    pub fn key(&self, rest: &str) -> String {
+    pub(crate) fn key(&self, rest: &str) -> String {
         format!("sincro:{{{}/0}}:{rest}", self.namespace)
     }
 
     /// Everything the queue keeps, by key.
-    pub fn keys(&self) -> Vec<String> {
+    pub(crate) fn keys(&self) -> Vec<String> {
         let mut raw = self.raw();
         let pattern = format!("sincro:{{{}/*", self.namespace);
         let mut keys: Vec<String> = redis::cmd("KEYS").arg(pattern).query(&mut raw).unwrap();
@@ -97,7 +111,7 @@ impl Place {
 
 impl Drop for Place {
     fn drop(&mut self) {
-        if self._server.is_none() {
+        if self.server.is_none() {
             let mut raw = self.raw();
             for key in self.keys() {
                 let _: () = redis::cmd("UNLINK").arg(key).query(&mut raw).unwrap();

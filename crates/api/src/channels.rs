@@ -1,0 +1,12 @@
+//! Channels over HTTP: connected numbers, how fast their gateways may be called, and whether their jobs run.
+//!
+//! Nothing here calls a gateway, and credentials go in and never come out.
+
+pub(crate) mod change;
+pub(crate) mod create;
+pub(crate) mod delete;
+mod fields;
+pub(crate) mod list;
+pub(crate) mod pause;
+pub(crate) mod show;
+mod view;

@@ -1,0 +1,17 @@
+//! Tells the queue what the ledger has just recorded.
+
+use sincro_core::notice::Notice;
+
+use crate::state::App;
+
+/// Delivers notices whose changes are committed. Nothing here can fail the request: what is not delivered, or delivered
+/// and not forgotten, the sweeper delivers (again), and hearing twice changes nothing.
+pub(crate) async fn deliver(app: &App, notices: &[Notice]) {
+    if notices.is_empty() {
+        return;
+    }
+    let applied = app.queue.apply(notices).await;
+    if let Err(error) = app.store.forget_notices(&applied).await {
+        tracing::warn!(%error, "delivered notices could not be forgotten; the sweeper will do it");
+    }
+}

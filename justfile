@@ -1,0 +1,52 @@
+# Recipes for whoever works on Sincro; `./just` runs them without anything installed but Rust.
+# Each installs what it needs and is missing, and stops what it started.
+
+set positional-arguments
+
+target := env_var_or_default("CARGO_TARGET_DIR", justfile_directory() / "target")
+
+shell_scripts := "just .ci/run deploy/local/* crates/cli/src/local/leash.sh"
+
+# Lists the recipes.
+default:
+    @{{ quote(just_executable()) }} --justfile {{ quote(justfile()) }} --list
+
+# Installs redis-server and postgresql with the system's package manager where they are missing; starts nothing.
+install-services:
+    @deploy/local/install-services
+
+# Shows a simulated channel of 1,000 contacts being synced, on private servers; takes the options of `sincro demo`.
+demo *ARGS: install-services
+    @cargo run --release --locked -p sincro-cli --bin sincro -- demo "$@"
+
+# Runs API and worker on private servers, to connect a real gateway to; takes the options of `sincro dev`.
+dev *ARGS: install-services
+    @cargo run --release --locked -p sincro-cli --bin sincro -- dev "$@"
+
+# Builds everything and runs the tests on private servers; the arguments go to `cargo test`.
+test *ARGS: install-services
+    cargo build --locked --workspace --all-targets
+    @{{ quote(target / "debug" / "sincro") }} services -- cargo test --locked "$@"
+
+# Checks format, lints, documentation, shell scripts and dependencies.
+lint: && deny
+    cargo fmt --all --check
+    cargo clippy --locked --workspace --all-targets -- -D warnings
+    RUSTDOCFLAGS='-D warnings' cargo doc --locked --no-deps --workspace
+    @if command -v shellcheck >/dev/null; then shellcheck {{ shell_scripts }}; else echo "shellcheck is not installed: scripts are not checked" >&2; fi
+
+# Checks licences, sources, duplicates and advisories of the dependencies, if cargo-deny is installed.
+deny:
+    @deploy/local/check-dependencies
+
+# Renews .sqlx, the committed descriptions of all queries, after a change to a query or a migration.
+prepare: install-services
+    @deploy/local/prepare-queries
+
+# Fails if .sqlx is not what `prepare` would make of it.
+prepare-check: install-services
+    @deploy/local/prepare-queries --check
+
+# Does what the continuous integration does.
+ci:
+    @.ci/run

@@ -1,0 +1,37 @@
+//! What every test stands on: servers, processes, a client, a simulated gateway, and the questions that all tests ask.
+//!
+//! | module | its one task |
+//! |---|---|
+//! | `world` | one test's database, namespace, key, and the processes in it |
+//! | `stage` | a world in which everything runs already |
+//! | `process` | the binary as a process: its log, its signals, its end |
+//! | `client` | the HTTP API as a backend uses it |
+//! | `follow` | a sync's event stream, read until something is so |
+//! | `gateway` | the simulated gateway and what it saw |
+//! | `audit` | what must be true of every sync that ended |
+//! | `servers` | a database and a Redis namespace that go with the test |
+//! | `proxy` | a line that can be cut |
+//! | `turn` | tests beside each other, or one alone |
+//! | `bounds` | nothing waits for ever |
+//!
+//! A test never sleeps. It waits for an event of the stream, a line of a log, a call at the gateway, or the end of a
+//! process; every wait has a bound that only a broken system reaches.
+
+pub(crate) mod audit;
+pub(crate) mod bounds;
+pub(crate) mod client;
+pub(crate) mod follow;
+pub(crate) mod gateway;
+pub(crate) mod process;
+pub(crate) mod proxy;
+pub(crate) mod servers;
+pub(crate) mod stage;
+pub(crate) mod turn;
+pub(crate) mod world;
+
+pub(crate) use bounds::within;
+pub(crate) use client::{Client, Person};
+pub(crate) use gateway::{Gateway, people};
+pub(crate) use process::Process;
+pub(crate) use stage::Stage;
+pub(crate) use world::{Api, World};

@@ -1,0 +1,117 @@
+//! A database and a Redis namespace for one test; both are gone when it ends, however it ends.
+
+use redis::Commands as _;
+use sqlx::{Connection as _, PgConnection};
+use url::Url;
+use uuid::Uuid;
+
+const HOW_TO_RUN: &str = "run the tests with `./just test`, which starts the servers they need";
+
+/// What a variable says that tests cannot do without.
+fn needed(variable: &str) -> String {
+    match std::env::var(variable) {
+        Ok(value) if !value.is_empty() => value,
+        _ => panic!("{variable} is not set: {HOW_TO_RUN}"),
+    }
+}
+
+/// An empty database on the server that `DATABASE_URL` names.
+pub(crate) struct Database {
+    pub(crate) url: String,
+    server: String,
+    name: String,
+}
+
+impl Database {
+    pub(crate) async fn create() -> Self {
+        let server = needed("DATABASE_URL");
+        let name = format!("sincro_it_{}", Uuid::now_v7().simple());
+        let mut connection = match PgConnection::connect(&server).await {
+            Ok(connection) => connection,
+            Err(error) => panic!("the server at DATABASE_URL does not answer ({error}): {HOW_TO_RUN}"),
+        };
+        sqlx::query(sqlx::AssertSqlSafe(format!("CREATE DATABASE {name}"))).execute(&mut connection).await.unwrap();
+        let mut url = Url::parse(&server).unwrap();
+        url.set_path(&name);
+        Self { url: url.into(), server, name }
+    }
+
+    /// Ends every connection to it but the asking one, as a server does that fails over.
+    pub(crate) async fn cut_connections(&self) {
+        let mut connection = PgConnection::connect(&self.url).await.unwrap();
+        sqlx::query(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+             WHERE datname = current_database() AND pid <> pg_backend_pid()",
+        )
+        .execute(&mut connection)
+        .await
+        .unwrap();
+    }
+}
+
+impl Drop for Database {
+    fn drop(&mut self) {
+        let (server, name) = (self.server.clone(), self.name.clone());
+        let drop = async move {
+            let mut connection = PgConnection::connect(&server).await?;
+            let drop = sqlx::AssertSqlSafe(format!("DROP DATABASE IF EXISTS {name} WITH (FORCE)"));
+            sqlx::query(drop).execute(&mut connection).await
+        };
+        // The test's own runtime may be on its way out.
+        let dropped = std::thread::spawn(move || {
+            tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(drop)
+        });
+        // A server that is gone has no database left to drop.
+        let _ = dropped.join();
+    }
+}
+
+/// A part of the Redis that `REDIS_URL` names.
+pub(crate) struct Namespace {
+    pub(crate) url: String,
+    pub(crate) name: String,
+}
+
+impl Namespace {
+    pub(crate) fn new() -> Self {
+        // A namespace has at most 32 characters; the first ones of the id are the time, and the same for long.
+        let name = format!("it-{}", &Uuid::now_v7().simple().to_string()[3..]);
+        Self { url: needed("REDIS_URL"), name }
+    }
+
+    /// What every key of the namespace begins with.
+    fn pattern(&self) -> String {
+        format!("sincro:{{{}/*", self.name)
+    }
+
+    pub(crate) fn keys(&self) -> Vec<String> {
+        let mut redis = self.connect();
+        redis.scan_match(self.pattern()).unwrap().map(Result::unwrap).collect()
+    }
+
+    /// Removes everything the queue keeps here, as a flush would, and returns how many keys that were.
+    pub(crate) fn flush(&self) -> usize {
+        let keys = self.keys();
+        if !keys.is_empty() {
+            let _: usize = self.connect().unlink(&keys).unwrap();
+        }
+        keys.len()
+    }
+
+    fn connect(&self) -> redis::Connection {
+        let client = redis::Client::open(self.url.as_str()).unwrap();
+        match client.get_connection() {
+            Ok(connection) => connection,
+            Err(error) => panic!("the server at REDIS_URL does not answer ({error}): {HOW_TO_RUN}"),
+        }
+    }
+}
+
+impl Drop for Namespace {
+    fn drop(&mut self) {
+        // While a test fails, a Redis that is gone must not hide why.
+        if !std::thread::panicking() || redis::Client::open(self.url.as_str()).is_ok_and(|c| c.get_connection().is_ok()) {
+            self.flush();
+        }
+    }
+}
