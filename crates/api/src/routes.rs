@@ -56,10 +56,25 @@ fn administering() -> OpenApiRouter<App> {
         .routes(routes!(channels::pause::resume))
 }
 
+/// What a process that only works can be asked.
+fn process_groups() -> [Group; 2] {
+    let [health, ..] = groups();
+    [health, (Some(Scope::Read), OpenApiRouter::new().routes(routes!(metrics::render)))]
+}
+
 /// The router that serves all calls.
 pub(crate) fn router(app: App) -> Router {
+    serve(groups(), app)
+}
+
+/// The router that serves the calls about the process.
+pub(crate) fn process_router(app: App) -> Router {
+    serve(process_groups(), app)
+}
+
+fn serve(groups: impl IntoIterator<Item = Group>, app: App) -> Router {
     let mut all = OpenApiRouter::new();
-    for (scope, group) in groups() {
+    for (scope, group) in groups {
         let group = match scope {
             Some(scope) => group.route_layer(middleware::from_fn_with_state((app.clone(), scope), auth::require)),
             None => group,

@@ -25,18 +25,26 @@ const UPKEEP: Duration = Duration::from_secs(5);
 #[derive(Clone)]
 pub struct Api {
     app: App,
+    about_itself_only: bool,
 }
 
 impl Api {
     /// An API over this ledger and this queue. The ledger need not be migrated and Redis need not be there: `/readyz` says so.
     #[must_use]
     pub fn new(store: Store, queue: Queue, settings: Settings) -> Self {
-        Self { app: App::new(store, queue, settings) }
+        Self { app: App::new(store, queue, settings), about_itself_only: false }
+    }
+
+    /// Only `/healthz`, `/readyz` and `/metrics`: for processes that work and serve nobody.
+    #[must_use]
+    pub fn about_itself(self) -> Self {
+        Self { about_itself_only: true, ..self }
     }
 
     /// The calls alone, without what [`Api::serve`] does beside them: event streams see changes a second late at most.
     pub fn router(&self) -> Router {
-        routes::router(self.app.clone())
+        let app = self.app.clone();
+        if self.about_itself_only { routes::process_router(app) } else { routes::router(app) }
     }
 
     /// Serves until `drain` is cancelled: then nothing new is accepted, event streams end, other answers under way are
@@ -44,7 +52,7 @@ impl Api {
     pub async fn serve(self, listener: TcpListener, drain: CancellationToken) -> io::Result<()> {
         tracing::info!(address = %listener.local_addr()?, "serving the API");
         let router = self.router();
-        let Self { app } = self;
+        let Self { app, .. } = self;
         let listener = listener.tap_io(|connection| {
             // An event is one small packet; it must not wait for the next one.
             if let Err(error) = connection.set_nodelay(true) {

@@ -23,6 +23,8 @@ pub(crate) type Environment = BTreeMap<String, String>;
 pub(crate) struct Config {
     /// Where the API listens; port 0 takes a free one.
     pub listen: SocketAddr,
+    /// Where a process that only works answers about itself.
+    pub worker_listen: Option<SocketAddr>,
     /// How the outside reaches the API, when it differs from `listen`; see [`Config::public_url`].
     pub public_url: Option<Url>,
     /// Postgres, when set; see [`Config::database_url`].
@@ -105,6 +107,7 @@ impl Config {
         let mut reader = Reader::new(layers::merge(file, environment)?);
         let config = Self {
             listen: reader.socket_address("listen"),
+            worker_listen: reader.optional_socket_address("worker_listen"),
             public_url: reader.http_url("public_url"),
             database_url: reader.secret_url("database_url", &["postgres", "postgresql"]),
             redis_url: reader.secret_url("redis_url", &["redis", "rediss", "redis+unix", "unix"]),

@@ -6,26 +6,23 @@
 mod gateway;
 mod story;
 
-use std::process::ExitCode;
+use std::{process::ExitCode, time::Duration};
 
 use anyhow::Context as _;
 use tokio_util::sync::CancellationToken;
 
 use self::{gateway::Gateway, story::Story};
-use crate::{
-    args::Demo,
-    config::Config,
-    exit,
-    home::Home,
-    lifecycle::Lifecycle,
-    output, run, telemetry,
-};
+use crate::{args::Demo, config::Config, exit, home::Home, lifecycle::Lifecycle, output, run, telemetry};
+
+const LEASE: Duration = Duration::from_secs(5);
 
 /// Starts what it needs, syncs, shows the receipt, stops what it started. Logging is not running yet when this begins.
-pub(crate) async fn run(options: Demo, config: Config, lifecycle: Lifecycle, json: bool) -> anyhow::Result<ExitCode> {
+pub(crate) async fn run(options: Demo, mut config: Config, lifecycle: Lifecycle, json: bool) -> anyhow::Result<ExitCode> {
     // The bar tells the story; the log is for trouble, unless somebody asked for more.
     let directives = if config.log == "info" { "warn" } else { &config.log };
     let screen = telemetry::start(directives, config.log_format)?;
+    // What a killed run had claimed comes back after its lease; nobody wants to watch a demo wait for it.
+    config.lease = config.lease.min(LEASE);
     let home = Home::open("demo", options.data_dir.as_deref(), config).await?;
     let told = tell(&options, &home, &lifecycle, &screen, json).await;
     home.close().await?;

@@ -108,8 +108,7 @@ async fn examine_redis(config: &Config) -> Vec<Finding> {
         Ok(url) => url.clone(),
         Err(refused) => return vec![Finding::broken("Redis", refused.to_string())],
     };
-    let settings =
-        QueueSettings { redis_url, namespace: config.redis_namespace.clone(), shards: config.redis_shards };
+    let settings = QueueSettings { redis_url, namespace: config.redis_namespace.clone(), shards: config.redis_shards };
     let facts = match Queue::connect(settings).await {
         Ok(queue) => queue.server_facts().await,
         Err(error) => Err(error),

@@ -52,13 +52,20 @@ pub(crate) async fn connect_store(config: &Config) -> anyhow::Result<Store> {
 pub(crate) async fn api(config: Config, lifecycle: Lifecycle) -> anyhow::Result<()> {
     let parts = ready(&config).await?;
     let listener = listen(config.listen).await?;
-    serve_api(parts, &config, listener, lifecycle.drain).await
+    api_over(&parts, &config, &listener)?.serve(listener, lifecycle.drain).await.context("the API")
 }
 
 /// Runs jobs until it is drained.
 pub(crate) async fn worker(config: Config, lifecycle: Lifecycle) -> anyhow::Result<()> {
     let parts = ready(&config).await?;
-    run_worker(parts, &config, lifecycle.drain).await
+    match config.worker_listen {
+        None => run_worker(parts, &config, lifecycle.drain).await,
+        Some(address) => {
+            let listener = listen(address).await?;
+            let api = api_over(&parts, &config, &listener)?.about_itself();
+            beside(api, parts, &config, listener, lifecycle.drain).await
+        }
+    }
 }
 
 /// Both in one process. Either one's failure stops the other.
@@ -75,20 +82,29 @@ pub(crate) async fn both(
     listener: TcpListener,
     drain: CancellationToken,
 ) -> anyhow::Result<()> {
-    let guard = drain.child_token();
-    let stop = guard.clone();
-    let api = async {
-        let ended = serve_api(parts.clone(), config, listener, guard.clone()).await;
-        stop.cancel();
-        ended
+    let api = api_over(&parts, config, &listener)?;
+    beside(api, parts, config, listener, drain).await
+}
+
+/// Serves and works until `drain`, or until one of both ends.
+async fn beside(
+    api: Api,
+    parts: Parts,
+    config: &Config,
+    listener: TcpListener,
+    drain: CancellationToken,
+) -> anyhow::Result<()> {
+    let stop = drain.child_token();
+    let serving = async {
+        let _stop_the_other = stop.clone().drop_guard();
+        api.serve(listener, stop.clone()).await.context("the API")
     };
-    let worker = async {
-        let ended = run_worker(parts.clone(), config, guard.clone()).await;
-        stop.cancel();
-        ended
+    let working = async {
+        let _stop_the_other = stop.clone().drop_guard();
+        run_worker(parts, config, stop.clone()).await
     };
-    let (api, worker) = tokio::join!(api, worker);
-    api.and(worker)
+    let (served, worked) = tokio::join!(serving, working);
+    served.and(worked)
 }
 
 pub(crate) async fn listen(address: SocketAddr) -> anyhow::Result<TcpListener> {
@@ -103,20 +119,14 @@ async fn ready(config: &Config) -> anyhow::Result<Parts> {
     Ok(parts)
 }
 
-/// Serves the API until `drain`.
-async fn serve_api(
-    parts: Parts,
-    config: &Config,
-    listener: TcpListener,
-    drain: CancellationToken,
-) -> anyhow::Result<()> {
-    let address = listener.local_addr()?;
+/// An API over these parts, and the process's one recorder of metrics.
+fn api_over(parts: &Parts, config: &Config, listener: &TcpListener) -> anyhow::Result<Api> {
     let metrics = install_metrics()?;
     sincro_queue::describe_metrics();
     sincro_providers::describe_metrics();
     sincro_worker::describe_metrics();
     let settings = sincro_api::Settings {
-        public_url: config.public_url(address).parse().context("public_url")?,
+        public_url: config.public_url(listener.local_addr()?).parse().context("public_url")?,
         max_attempts: config.max_attempts,
         capabilities: sincro_providers::capabilities,
         check_credentials: |provider, given| {
@@ -124,7 +134,7 @@ async fn serve_api(
         },
         metrics,
     };
-    Api::new(parts.store, parts.queue, settings).serve(listener, drain).await.context("the API")
+    Ok(Api::new(parts.store.clone(), parts.queue.clone(), settings))
 }
 
 /// Runs jobs until `drain`.

@@ -9,7 +9,12 @@ use anyhow::Context as _;
 use serde::Deserialize;
 use serde_json::Value;
 
-pub(crate) use self::{channel::channel, messages::messages, receipt::{summary as receipt_summary, whole as whole_receipt}, sync::sync};
+pub(crate) use self::{
+    channel::channel,
+    messages::messages,
+    receipt::{summary as receipt_summary, whole as whole_receipt},
+    sync::sync,
+};
 use crate::{
     args::{Global, Paging},
     client::{Call, Client, Reply},

@@ -38,7 +38,7 @@ local function apply_rule()
   local stored = redis.call('HGET', CHANNEL .. id, 'version')
   if not restoring and stored and tonumber(version) <= tonumber(stored) then return end
   redis.call('HSET', CHANNEL .. id, 'version', version, 'interval_us', interval_us, 'burst', burst,
-    'concurrency', concurrency, 'rate', rate)
+    'concurrency', concurrency, 'rate', rate, 'ruled_at', int(now))
   if paused == '' then redis.call('HDEL', CHANNEL .. id, 'paused')
   else redis.call('HSET', CHANNEL .. id, 'paused', paused) end
   local tat, empty = redis.call('HGET', CHANNEL .. id, 'tat'), now + interval_us * burst

@@ -55,8 +55,11 @@ local function cool_down(ch, ticket, argument)
   end
 end
 
-local function pause(ch, reason)
+-- Ahead of the ledger's notice, which follows. A rule that is newer than the call knew better: it may be that somebody
+-- resumed the channel meanwhile, and if the ledger paused it once more, that notice follows too.
+local function pause(ch, ticket, reason)
   if ch.paused or not ch.known then return end
+  if tonumber(ticket) < tonumber(redis.call('HGET', CHANNEL .. ch.id, 'ruled_at') or 0) then return end
   ch.paused = reason
   redis.call('HSET', CHANNEL .. ch.id, 'paused', reason)
 end
@@ -75,7 +78,7 @@ local function rule(job, held, ch, ruling, argument)
   else
     put_back(l, job, ':', held.attempt - 1)
     if ruling == 'cooldown' then cool_down(ch, held.ticket, argument) end
-    if ruling == 'pause' then pause(ch, argument) end
+    if ruling == 'pause' then pause(ch, held.ticket, argument) end
   end
 end
 

@@ -48,7 +48,7 @@ impl Queue {
         match failure {
             Some(error) if applied.is_empty() => Err(error),
             Some(error) => {
-                tracing::warn!(error = &error as &dyn std::error::Error, "some notices were not applied");
+                tracing::warn!(%error, "some notices were not applied");
                 Ok(applied)
             }
             None => Ok(applied),

@@ -11,11 +11,11 @@ pub enum Error {
     Settings(String),
     /// Redis cannot be reached or did not answer in time. What was asked may or may not have been done; asking again
     /// is harmless.
-    #[error("redis cannot be reached")]
+    #[error("redis cannot be reached: {0}")]
     Unreachable(#[source] Cause),
     /// Redis is there and refuses: out of memory, read-only, no permission, still loading. Asking again is harmless
     /// and may help; an operator should look.
-    #[error("redis refuses")]
+    #[error("redis refuses: {0}")]
     Refused(#[source] Cause),
     /// Redis answered something that this version cannot read.
     #[error("redis answered what nobody can read: {0}")]
@@ -24,7 +24,7 @@ pub enum Error {
     #[error("the restoration of shard {0} was taken over")]
     TakenOver(u16),
     /// The worker's machinery ended before it was asked to.
-    #[error("the worker ended by itself")]
+    #[error("the worker ended by itself: {0}")]
     Worker(#[source] Cause),
 }
 

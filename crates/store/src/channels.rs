@@ -158,7 +158,7 @@ impl Store {
         Ok(Connection { channel, credentials })
     }
 
-    /// Changes a channel; the queue must hear the notice.
+    /// Changes a channel; the queue must hear the notice. Moving it to another server is refused while a sync is open.
     pub async fn change_channel(&self, id: ChannelId, change: ChannelChange) -> Result<(Channel, Notice), Error> {
         let sealed = match &change.credentials {
             Some(credentials) => Some(self.secret_key()?.seal(id, credentials.expose_secret())?),
@@ -167,7 +167,12 @@ impl Store {
         let features = change.features.as_ref().map(feature_words);
         let mut tx = self.pool.begin().await?;
         lock(&mut tx, id).await?;
-        let provider = find(&mut tx, id).await?.provider;
+        let before = find(&mut tx, id).await?;
+        let server = change.base_url.as_ref().map(|url| server_key(before.provider, url));
+        // The jobs of an open sync wait in the shard of the server they were planned for.
+        if server.as_ref().is_some_and(|server| *server != before.server()) {
+            refuse_while_open(&mut tx, id).await?;
+        }
         sqlx::query!(
             "UPDATE channels SET name = coalesce($2, name), base_url = coalesce($3, base_url), server = coalesce($4, server),
                     credentials = coalesce($5, credentials), features = coalesce($6, features),
@@ -177,7 +182,7 @@ impl Store {
             id,
             change.name,
             change.base_url.as_ref().map(Url::as_str),
-            change.base_url.as_ref().map(|url| server_key(provider, url)),
+            server,
             sealed,
             features.as_deref(),
             change.limit.map(|limit| limit.rate_per_second),
@@ -240,6 +245,14 @@ impl Store {
         sqlx::query!("DELETE FROM channels WHERE id = $1", id).execute(&mut *tx).await?;
         tx.commit().await?;
         Ok(())
+    }
+}
+
+async fn refuse_while_open(connection: &mut PgConnection, id: ChannelId) -> Result<(), Error> {
+    let open = sqlx::query_scalar!("SELECT id FROM syncs WHERE channel_id = $1 AND finished_at IS NULL LIMIT 1", id);
+    match open.fetch_optional(connection).await? {
+        Some(sync) => Err(Conflict::SyncOpen(sync).into()),
+        None => Ok(()),
     }
 }
 

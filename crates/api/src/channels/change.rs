@@ -85,11 +85,12 @@ impl LimitChange {
     }
 }
 
-refusals!(Refusals: Code::ANY, Code::BODY, &[Code::ChannelNotFound, Code::BadBaseUrl, Code::BadCredentials]);
+refusals!(Refusals: Code::ANY, Code::BODY, &[Code::ChannelNotFound, Code::SyncOpen, Code::BadBaseUrl, Code::BadCredentials]);
 
 /// Change a channel
 ///
-/// Only what is given changes. Jobs that run are not disturbed; the next ones follow the new rules.
+/// Only what is given changes. Jobs that run are not disturbed; the next ones follow the new rules. While a sync of the channel
+/// is open its `base_url` cannot move to another server.
 #[utoipa::path(
     patch, path = "/v1/channels/{channel_id}", operation_id = "change_channel", tag = "channels",
     params(("channel_id" = Uuid, Path, description = "The channel")),

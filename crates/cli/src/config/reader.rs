@@ -111,6 +111,11 @@ impl Reader {
         })
     }
 
+    /// None for an empty text.
+    pub(super) fn optional_socket_address(&mut self, key: &str) -> Option<SocketAddr> {
+        if self.text(key).as_deref() == Some("") { None } else { Some(self.socket_address(key)) }
+    }
+
     pub(super) fn http_url(&mut self, key: &str) -> Option<Url> {
         let text = self.text(key);
         if text.as_deref() == Some("") {

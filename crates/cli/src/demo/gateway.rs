@@ -5,7 +5,6 @@ use std::time::Duration;
 use anyhow::Context as _;
 use sincro_simulator::{Latency, Population, Settings, Simulator};
 
-
 use crate::{args::Demo, home::Home};
 
 const PORT_FILE: &str = "gateway.port";

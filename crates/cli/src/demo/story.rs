@@ -66,12 +66,16 @@ impl<'a> Story<'a> {
         let limit = json!({"rate_per_second": self.options.rate, "burst": 1, "concurrency": 16});
         let list: Value = self.client.send(Call::get("v1/channels").query("limit", Some(1_000))).await?.read()?;
         let known = list["items"].as_array().and_then(|items| {
-            items.iter().find(|item| item["name"] == CHANNEL && same_address(&item["base_url"], self.gateway.base_url()))
+            items
+                .iter()
+                .find(|item| item["name"] == CHANNEL && same_address(&item["base_url"], self.gateway.base_url()))
         });
         let answer: Value = match known.and_then(|channel| channel["id"].as_str()) {
-            Some(id) => {
-                self.client.send(Call::patch(format!("v1/channels/{id}")).body(json!({"limit": limit}))).await?.read()?
-            }
+            Some(id) => self
+                .client
+                .send(Call::patch(format!("v1/channels/{id}")).body(json!({"limit": limit})))
+                .await?
+                .read()?,
             None => {
                 let channel = json!({
                     "name": CHANNEL,

@@ -97,8 +97,7 @@ impl Desk {
     /// Logged when it begins; the pauses grow while it lasts.
     pub(super) fn note_trouble(&mut self, error: &Error) {
         if !self.in_trouble() {
-            let error = error as &dyn std::error::Error;
-            tracing::warn!(shard = self.shard, error, "redis failed; the worker holds what it has and tries again");
+            tracing::warn!(shard = self.shard, %error, "redis failed; the worker holds what it has and tries again");
         }
         self.pause = (self.pause * 2).clamp(FIRST_PAUSE, LONGEST_PAUSE);
         self.not_before = Instant::now() + self.pause;

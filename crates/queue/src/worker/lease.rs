@@ -143,7 +143,7 @@ impl Leases {
                 Ok(lost) => self.note_renewal(shard, &of_shard, &lost, asked + lease),
                 Err(error) => {
                     metrics::counter!(telemetry::REDIS_ERRORS).increment(1);
-                    tracing::debug!(shard, error = &error as &dyn std::error::Error, "leases were not renewed");
+                    tracing::debug!(shard, %error, "leases were not renewed");
                     all_answered = false;
                 }
             }

@@ -47,11 +47,10 @@ impl Wake {
         loop {
             let heard = self.subscription(queue, || pause = FIRST_PAUSE).await;
             if let Err(error) = heard {
-                let cause = &error as &dyn std::error::Error;
                 if matches!(error, Error::Refused(_)) && pause == FIRST_PAUSE {
-                    tracing::warn!(error = cause, "redis allows no subscription; jobs start a second or two late");
+                    tracing::warn!(%error, "redis allows no subscription; jobs start a second or two late");
                 } else {
-                    tracing::debug!(error = cause, "no word from the wake channel");
+                    tracing::debug!(%error, "no word from the wake channel");
                 }
             }
             tokio::time::sleep(pause).await;

@@ -140,6 +140,19 @@ async fn a_refusal_pauses_the_channel_at_once_and_a_newer_rule_lifts_it() {
 }
 
 #[tokio::test]
+async fn a_refusal_from_before_the_newest_rule_leaves_the_pausing_to_the_ledger() {
+    let mut bench = Bench::new().await;
+    let mut channel = rule(WIDE);
+    bench.apply(&[opens(&channel, 1, 100)]).await;
+    let jobs = bench.claim(1).await;
+    bench.pass(SECOND);
+    channel.version = 2;
+    bench.apply(&[Notice { id: 2, channel, lane: None }]).await;
+    bench.settle(&jobs, &Ruling::Rest(Rest::Pause { reason: "unauthorized: 401".to_owned() })).await;
+    assert_eq!(bench.claim(3).await.len(), 3);
+}
+
+#[tokio::test]
 async fn a_resting_channel_does_not_slow_the_others() {
     let mut bench = Bench::new().await;
     let (resting, working) = (rule(WIDE), rule(WIDE));
