@@ -16,5 +16,6 @@
 //! namespace of its own, so nothing depends on the order of tests.
 #![expect(clippy::unwrap_used, reason = "a test may end at once where something is not as it must be")]
 
+mod crash;
 mod support;
 mod sync;

@@ -82,7 +82,7 @@ impl Api {
 
 impl std::fmt::Debug for Api {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Api").field("settings", &self.app.settings).finish()
+        f.debug_struct("Api").field("settings", &self.app.settings).finish_non_exhaustive()
     }
 }
 

@@ -168,7 +168,7 @@ impl Client {
         if status == StatusCode::UNAUTHORIZED && self.key.is_none() {
             problem.hint = Some(HOW_TO_GIVE_A_KEY);
         }
-        if status.is_client_error() { Err(Error::Refused(problem)) } else { Err(Error::Failed(problem)) }
+        if status.is_client_error() { Err(Error::Refused(problem.into())) } else { Err(Error::Failed(problem.into())) }
     }
 
     fn unreachable(&self, source: reqwest::Error) -> Error {

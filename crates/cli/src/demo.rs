@@ -1,6 +1,6 @@
 //! `sincro demo`: a simulated channel synced from end to end, with nothing to set up.
 //!
-//! Private servers (or the user's, where DATABASE_URL and REDIS_URL say so), a simulated gateway, API and worker in this
+//! Private servers (or the user's, where `DATABASE_URL` and `REDIS_URL` say so), a simulated gateway, API and worker in this
 //! process; then everything goes through the HTTP API, as a backend would do it. What it started, it stops.
 
 mod gateway;
@@ -17,7 +17,12 @@ use crate::{args::Demo, config::Config, exit, home::Home, lifecycle::Lifecycle, 
 const LEASE: Duration = Duration::from_secs(5);
 
 /// Starts what it needs, syncs, shows the receipt, stops what it started. Logging is not running yet when this begins.
-pub(crate) async fn run(options: Demo, mut config: Config, lifecycle: Lifecycle, json: bool) -> anyhow::Result<ExitCode> {
+pub(crate) async fn run(
+    options: Demo,
+    mut config: Config,
+    lifecycle: Lifecycle,
+    json: bool,
+) -> anyhow::Result<ExitCode> {
     // The bar tells the story; the log is for trouble, unless somebody asked for more.
     let directives = if config.log == "info" { "warn" } else { &config.log };
     let screen = telemetry::start(directives, config.log_format)?;

@@ -42,8 +42,8 @@ mod tests {
 
     #[test]
     fn each_kind_of_failure_has_its_code() {
-        let refused = anyhow::Error::new(client::Error::Refused(client::Problem::default()));
-        let failed = anyhow::Error::new(client::Error::Failed(client::Problem::default()));
+        let refused = anyhow::Error::new(client::Error::Refused(Box::default()));
+        let failed = anyhow::Error::new(client::Error::Failed(Box::default()));
         assert_eq!(code_of(&refused.context("while asking")), ExitCode::from(3));
         assert_eq!(code_of(&failed), ExitCode::from(4));
         assert_eq!(code_of(&anyhow::anyhow!("something else")), ExitCode::from(1));

@@ -75,9 +75,9 @@ impl Home {
         if let Some(kept) = self.read(name)? {
             return Ok(kept);
         }
-        let made = make()?;
-        self.write(name, &made)?;
-        Ok(made)
+        let text = make()?;
+        self.write(name, &text)?;
+        Ok(text)
     }
 
     /// What a file of that name holds, if there is one.

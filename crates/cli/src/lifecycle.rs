@@ -76,6 +76,7 @@ impl Lifecycle {
     }
 }
 
+#[expect(clippy::disallowed_methods, reason = "the second signal ends the process whatever it is doing")]
 fn end_now(code: u8) {
     std::process::exit(i32::from(code));
 }

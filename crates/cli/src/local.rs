@@ -60,11 +60,6 @@ pub(crate) struct LocalServers {
 }
 
 impl LocalServers {
-    /// Starts both servers in the folder.
-    pub(crate) async fn start(data_dir: &Path) -> anyhow::Result<Self> {
-        Self::start_missing(data_dir, Settings::default()).await
-    }
-
     /// Starts those servers that the settings do not name, and returns when both can be used.
     ///
     /// The folder is made, and its servers created in it, on first use. Fails when another process uses it, when a

@@ -4,7 +4,7 @@
 --
 -- KEYS[1]  the shard's prefix
 -- ARGV[1]  time (µs, 0 = clock of Redis)
---     [2]  at most so many jobs (at most 1,000)  [3] lease (µs)
+--     [2]  at most so many jobs (0 to 1,000)  [3] lease (µs)
 --     [4]  the asking worker, unique  [5] the number of its question
 --     [6]  1 when the answer to this very question may have been lost: what it gave is given again
 -- Returns  { 'emptied' } when the shard has no epoch: nothing was claimed; else

@@ -23,7 +23,7 @@ pub type Ticket = i64;
 pub struct Ask<'a> {
     /// Which shard is asked.
     pub shard: u16,
-    /// At most so many jobs, 1 to 1,000.
+    /// At most so many jobs, 0 to 1,000.
     pub max: usize,
     /// How long they are held without renewal.
     pub lease: Duration,

@@ -23,7 +23,8 @@ impl Gateway {
     }
 
     pub(crate) async fn start(settings: Settings) -> Self {
-        let runtime = Builder::new_multi_thread().worker_threads(1).thread_name("gateway").enable_all().build().unwrap();
+        let runtime =
+            Builder::new_multi_thread().worker_threads(1).thread_name("gateway").enable_all().build().unwrap();
         let simulator = runtime.spawn(Simulator::start(settings)).await.unwrap().unwrap();
         Self { simulator, runtime: Some(runtime) }
     }

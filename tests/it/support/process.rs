@@ -83,7 +83,8 @@ impl Process {
     pub(crate) async fn said(&self, message: &str) -> Value {
         let mut log = self.log.clone();
         let heard = async {
-            let log = log.wait_for(|log| log.ended || find(log, message).is_some()).await.expect("the reader ends last");
+            let log =
+                log.wait_for(|log| log.ended || find(log, message).is_some()).await.expect("the reader ends last");
             find(&log, message)
         };
         let what = format!("{} did not say {message:?}", self.name);

@@ -110,7 +110,8 @@ impl Namespace {
 impl Drop for Namespace {
     fn drop(&mut self) {
         // While a test fails, a Redis that is gone must not hide why.
-        if !std::thread::panicking() || redis::Client::open(self.url.as_str()).is_ok_and(|c| c.get_connection().is_ok()) {
+        if !std::thread::panicking() || redis::Client::open(self.url.as_str()).is_ok_and(|c| c.get_connection().is_ok())
+        {
             self.flush();
         }
     }

@@ -128,7 +128,7 @@ impl World {
     /// Starts `sincro api` or `sincro all` with settings of its own and waits until it listens.
     pub(crate) async fn listening(&self, verb: &str, settings: &[Setting<'_>]) -> Api {
         let process = self.start(verb, settings);
-        let line = process.said("the API listens").await;
+        let line = process.said("serving the API").await;
         let address = line["address"].as_str().expect("the log names the address");
         let client = Client::new(&format!("http://{address}"), &self.key);
         Api { process, client }

@@ -13,10 +13,10 @@ const EXCERPT_CHARS: usize = 300;
 pub(crate) enum Error {
     /// The request is at fault (4xx).
     #[error("{0}")]
-    Refused(Problem),
+    Refused(Box<Problem>),
     /// The API is at fault (5xx, or nothing an API should answer).
     #[error("the API failed: {0}")]
-    Failed(Problem),
+    Failed(Box<Problem>),
     /// Nobody there, or the line broke.
     #[error(
         "cannot reach the API: {}; is `sincro all` running at {url}? (--api-url, SINCRO_API_URL)",

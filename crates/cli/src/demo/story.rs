@@ -70,24 +70,19 @@ impl<'a> Story<'a> {
                 .iter()
                 .find(|item| item["name"] == CHANNEL && same_address(&item["base_url"], self.gateway.base_url()))
         });
-        let answer: Value = match known.and_then(|channel| channel["id"].as_str()) {
-            Some(id) => self
-                .client
-                .send(Call::patch(format!("v1/channels/{id}")).body(json!({"limit": limit})))
-                .await?
-                .read()?,
-            None => {
-                let channel = json!({
-                    "name": CHANNEL,
-                    "provider": "wuzapi",
-                    "base_url": self.gateway.base_url(),
-                    "credentials": {"token": self.gateway.token()},
-                    "features": ["import_messages"],
-                    "limit": limit,
-                });
-                self.client.send(Call::post("v1/channels").body(channel)).await?.read()?
-            }
+        let call = if let Some(id) = known.and_then(|channel| channel["id"].as_str()) {
+            Call::patch(format!("v1/channels/{id}")).body(json!({"limit": limit}))
+        } else {
+            Call::post("v1/channels").body(json!({
+                "name": CHANNEL,
+                "provider": "wuzapi",
+                "base_url": self.gateway.base_url(),
+                "credentials": {"token": self.gateway.token()},
+                "features": ["import_messages"],
+                "limit": limit,
+            }))
         };
+        let answer: Value = self.client.send(call).await?.read()?;
         answer["id"].as_str().map(str::to_owned).context("the API answered a channel without an id")
     }
 

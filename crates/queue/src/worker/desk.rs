@@ -48,11 +48,11 @@ impl Desk {
         }
     }
 
-    /// When the shard is to be visited, if at all; `claims` when there are free slots to claim for.
-    pub(super) fn due_at(&self, claims: bool) -> Option<Instant> {
+    /// When the shard is to be visited, if at all; `asks` when there is something to ask it for.
+    pub(super) fn due_at(&self, asks: bool) -> Option<Instant> {
         if !self.pending.is_empty() {
             Some(self.not_before)
-        } else if claims {
+        } else if asks {
             Some(self.look_at.max(self.not_before))
         } else {
             None

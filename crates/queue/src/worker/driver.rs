@@ -121,17 +121,29 @@ impl Driver {
         self.concurrency.saturating_sub(self.leases.len())
     }
 
+    /// What there is to ask a desk for; a stopped worker asks for the answer that got lost, so as to hand back what it
+    /// does not know it holds.
+    fn asks(&self, desk: &Desk, settling: usize) -> Option<usize> {
+        if self.claims.is_none() {
+            return desk.unanswered_since.map(|_| 0);
+        }
+        let free = (self.free_slots() + settling).min(self.concurrency).min(JOBS_PER_CALL);
+        (free > 0).then_some(free)
+    }
+
+    fn due_at(&self, desk: &Desk) -> Option<Instant> {
+        desk.due_at(self.asks(desk, 0).is_some())
+    }
+
     fn next_visit(&self) -> Option<Instant> {
-        let claims = self.claims.is_some() && self.free_slots() > 0;
-        self.desks.iter().filter_map(|desk| desk.due_at(claims)).min()
+        self.desks.iter().filter_map(|desk| self.due_at(desk)).min()
     }
 
     async fn visit_due(&mut self) {
         self.first = (self.first + 1) % self.desks.len().max(1);
         for i in 0..self.desks.len() {
             let i = (self.first + i) % self.desks.len();
-            let claims = self.claims.is_some() && self.free_slots() > 0;
-            if self.desks[i].due_at(claims).is_some_and(|at| at <= Instant::now()) {
+            if self.due_at(&self.desks[i]).is_some_and(|at| at <= Instant::now()) {
                 self.visit(i).await;
             }
         }
@@ -141,22 +153,22 @@ impl Driver {
     async fn visit(&mut self, i: usize) {
         let desk = &self.desks[i];
         let settling = desk.pending.len().min(SETTLEMENTS_PER_CALL);
-        let free = if self.claims.is_some() { self.free_slots() + settling } else { 0 };
-        let free = free.min(self.concurrency).min(JOBS_PER_CALL);
+        let asks = self.asks(desk, settling);
         let mut calls = Vec::with_capacity(2);
         if settling > 0 {
-            calls.push(settle::call(&self.queue, desk.shard, free > 0, &desk.pending[..settling]));
+            let claims_next = self.claims.is_some() && asks.is_some();
+            calls.push(settle::call(&self.queue, desk.shard, claims_next, &desk.pending[..settling]));
         }
-        if free > 0 {
+        if let Some(free) = asks {
             calls.push(claim::call(&self.queue, &self.ask(desk, free)));
         }
         let asked = Instant::now();
         let answers = self.queue.link.run(&calls).await;
-        if free > 0 {
+        if asks.is_some() {
             self.desks[i].note_asked(asked);
         }
         let heard = match answers {
-            Ok(answers) => self.hear(i, settling, free, answers),
+            Ok(answers) => self.hear(i, settling, asks, answers),
             Err(error) => Err(error),
         };
         let desk = &mut self.desks[i];
@@ -164,7 +176,7 @@ impl Driver {
             Ok(()) => desk.note_peace(),
             Err(error) => {
                 metrics::counter!(telemetry::REDIS_ERRORS).increment(1);
-                if free > 0 && desk.unanswered_since.is_some() {
+                if asks.is_some() && desk.unanswered_since.is_some() {
                     metrics::counter!(telemetry::CLAIMS, "result" => "error").increment(1);
                 }
                 desk.note_trouble(&error);
@@ -184,14 +196,14 @@ impl Driver {
     }
 
     /// Takes in the answers of a visit, all of them before the first failure is returned.
-    fn hear(&mut self, i: usize, settling: usize, free: usize, answers: Answers) -> Result<(), Error> {
+    fn hear(&mut self, i: usize, settling: usize, asked: Option<usize>, answers: Answers) -> Result<(), Error> {
         let mut answers = answers.into_iter();
         let mut next = || answers.next().unwrap_or_else(|| Err(Error::Unreadable("an answer is missing".to_owned())));
         let mut settled = Ok(());
         if settling > 0 {
             settled = next().and_then(settle::read).map(|stale| self.note_settled(i, settling, &stale));
         }
-        if free > 0 {
+        if let Some(free) = asked {
             match next().and_then(claim::read)? {
                 Claimed::Emptied => self.note_emptied(i),
                 Claimed::Batch(batch) => self.note_batch(i, &batch, free),

@@ -243,6 +243,24 @@ async fn a_renewed_lease_is_kept_and_a_lost_one_reported() {
 }
 
 #[tokio::test]
+async fn ten_thousand_leases_are_renewed_in_chunks() {
+    let mut bench = Bench::new().await;
+    let notices: Vec<Notice> = (0..10).map(|i| opens(&rule(WIDE), i * 1_000 + 1, i * 1_000 + 1_000)).collect();
+    bench.apply(&notices).await;
+    let mut leases = Vec::new();
+    for _ in 0..10 {
+        leases.extend(bench.claim(1_000).await.iter().map(|held| (held.job, held.ticket)));
+        bench.pass(Duration::from_millis(500));
+    }
+    for _ in 0..2 {
+        bench.pass(20 * SECOND);
+        assert!(steps::renew(&bench.clock(), 0, LEASE, &leases).await.unwrap().is_empty());
+    }
+    assert_eq!(bench.claim(10).await.len(), 0);
+    assert_eq!(bench.depth().await.running, 10_000);
+}
+
+#[tokio::test]
 async fn ten_thousand_expired_leases_come_back_in_bounded_steps() {
     let mut bench = Bench::new().await;
     let notices: Vec<Notice> = (0..10).map(|i| opens(&rule(WIDE), i * 1_000 + 1, i * 1_000 + 1_000)).collect();
@@ -300,6 +318,12 @@ async fn the_answer_to_a_claim_can_be_asked_for_again() {
     bench.settle(&held(&first)[..1], &Ruling::Done).await;
     let Claimed::Batch(third) = steps::claim(&bench.clock(), &again).await.unwrap() else { panic!() };
     assert_eq!(third.jobs, first.jobs[1..]);
+    let nothing_more = Ask { max: 0, ..again.clone() };
+    let Claimed::Batch(fourth) = steps::claim(&bench.clock(), &nothing_more).await.unwrap() else { panic!() };
+    assert_eq!(fourth.jobs, third.jobs);
+    let unheard = Ask { max: 0, number: 6, ..again.clone() };
+    let Claimed::Batch(nothing) = steps::claim(&bench.clock(), &unheard).await.unwrap() else { panic!() };
+    assert!(nothing.jobs.is_empty());
     let unheard = Ask { number: 6, ..again };
     let Claimed::Batch(fresh) = steps::claim(&bench.clock(), &unheard).await.unwrap() else { panic!() };
     assert_eq!(fresh.jobs.iter().map(|job| job.job).collect::<Vec<_>>(), [4, 5, 6]);

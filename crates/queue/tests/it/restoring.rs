@@ -67,6 +67,23 @@ async fn what_an_emptied_shard_still_holds_is_dropped_but_not_what_is_known_of_i
 }
 
 #[tokio::test]
+async fn a_shard_of_ten_thousand_lanes_is_dropped_in_bounded_steps() {
+    let bench = Bench::new().await;
+    let channel = rule(WIDE);
+    let notices: Vec<Notice> = (0..10_000).map(|i| opens(&channel, i * 2 + 1, i * 2 + 2)).collect();
+    bench.apply(&notices).await;
+    let elsewhere = bench.place.key("epoch").replace("/0}", "/00}");
+    let mut raw = bench.place.raw();
+    let _: () = redis::cmd("SET").arg(&elsewhere).arg("not ours").query(&mut raw).unwrap();
+    let _: () = redis::cmd("DEL").arg(bench.place.key("epoch")).query(&mut raw).unwrap();
+    let restoration = bench.clock().begin_restore(0).await.unwrap().unwrap();
+    let mut left = [bench.place.key(&format!("channel:{}", channel.id)), bench.place.key("restoring"), elsewhere];
+    left.sort();
+    assert_eq!(bench.place.keys(), left);
+    restoration.open_epoch(2).await.unwrap();
+}
+
+#[tokio::test]
 async fn a_channel_restored_after_a_flush_starts_with_an_empty_bucket() {
     let mut bench = Bench::emptied(Place::new()).await;
     let channel = rule(Limit { rate_per_second: 10.0, burst: 50, concurrency: 100 });
