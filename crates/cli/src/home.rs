@@ -36,8 +36,9 @@ impl Home {
             ..local::Settings::default()
         };
         let private = settings.database_url.is_none() || settings.redis_url.is_none();
-        fs::create_dir_all(&folder).with_context(|| format!("{} cannot be created", folder.display()))?;
+        // Makes the folder with what rights its servers need; where they are the user's, it is made here.
         let servers = LocalServers::start_missing(&folder, settings).await?;
+        fs::create_dir_all(&folder).with_context(|| format!("{} cannot be created", folder.display()))?;
         config.database_url = Some(servers.database_url().to_owned().into());
         config.redis_url = Some(servers.redis_url().to_owned().into());
         let home = Self { folder, servers, private, config };

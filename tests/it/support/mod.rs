@@ -9,6 +9,7 @@
 //! | `follow` | a sync's event stream, read until something is so |
 //! | `gateway` | the simulated gateway and what it saw |
 //! | `audit` | what must be true of every sync that ended |
+//! | `footprint` | what a request leaves behind |
 //! | `servers` | a database and a Redis namespace that go with the test |
 //! | `proxy` | a line that can be cut |
 //! | `turn` | tests beside each other, or one alone |
@@ -21,6 +22,7 @@ pub(crate) mod audit;
 pub(crate) mod bounds;
 pub(crate) mod client;
 pub(crate) mod follow;
+pub(crate) mod footprint;
 pub(crate) mod gateway;
 pub(crate) mod process;
 pub(crate) mod proxy;
