@@ -17,5 +17,6 @@
 #![expect(clippy::unwrap_used, reason = "a test may end at once where something is not as it must be")]
 
 mod crash;
+mod steering;
 mod support;
 mod sync;

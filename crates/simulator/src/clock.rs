@@ -15,7 +15,10 @@ pub(crate) struct Clock {
 impl Clock {
     /// Reads the wall clock for the only time.
     pub(crate) fn start() -> Self {
-        #[expect(clippy::disallowed_methods, reason = "the simulator knows none of the other crates, their clock neither")]
+        #[expect(
+            clippy::disallowed_methods,
+            reason = "the simulator knows none of the other crates, their clock neither"
+        )]
         let unix = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         Self { started: Instant::now(), started_unix_us: micros(unix) }
     }

@@ -67,7 +67,12 @@ mod tests {
         });
         tokio::spawn(serving);
         let batcher = Arc::new(batcher);
-        let ask = |n| tokio::spawn({ let batcher = batcher.clone(); async move { batcher.ask(n).await } });
+        let ask = |n| {
+            tokio::spawn({
+                let batcher = batcher.clone();
+                async move { batcher.ask(n).await }
+            })
+        };
 
         let first = ask(1);
         assert_eq!(seen.recv().await, Some(1));

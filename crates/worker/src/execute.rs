@@ -56,8 +56,7 @@ impl Executor {
             // Cancelled, or settled by somebody whose acknowledgement was lost.
             return Ok(Ruling::Done);
         };
-        let fence =
-            Fence { job: job.id, attempt: claim.attempt, steps_done: job.steps_done, epoch: claim.epoch };
+        let fence = Fence { job: job.id, attempt: claim.attempt, steps_done: job.steps_done, epoch: claim.epoch };
         if claim.attempt <= job.attempts {
             // The queue lost count of an attempt that the ledger has: let it count on.
             return Ok(Ruling::Delay { due: clock::now() });
@@ -70,7 +69,11 @@ impl Executor {
         let answer = self.gateways.call(&connection, &call).await;
         if !claim.holds_lease() {
             metrics::counter!("sincro_late_results_total").increment(1);
-            tracing::warn!(job = job.id, attempt = claim.attempt, "the result came after the lease had run out; dropped");
+            tracing::warn!(
+                job = job.id,
+                attempt = claim.attempt,
+                "the result came after the lease had run out; dropped"
+            );
             return Ok(Ruling::Back);
         }
         match answer {

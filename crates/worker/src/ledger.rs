@@ -124,17 +124,17 @@ async fn record(store: &Store, batch: &[Settlement]) -> Result<Settled, Error> {
 /// Every settlement its own answer; the notices go with the last one of the batch, which delivers them.
 fn answers(settled: Settled) -> Vec<Settling> {
     let mut notices = settled.notices;
-    let mut answers: Vec<Settling> = settled
-        .recorded
-        .into_iter()
-        .rev()
-        .map(|recorded| Ok((recorded, std::mem::take(&mut notices))))
-        .collect();
+    let mut answers: Vec<Settling> =
+        settled.recorded.into_iter().rev().map(|recorded| Ok((recorded, std::mem::take(&mut notices)))).collect();
     answers.reverse();
     answers
 }
 
 pub(crate) fn describe_metrics() {
-    metrics::describe_histogram!("sincro_settle_seconds", metrics::Unit::Seconds, "Time of one settle transaction, tries included");
+    metrics::describe_histogram!(
+        "sincro_settle_seconds",
+        metrics::Unit::Seconds,
+        "Time of one settle transaction, tries included"
+    );
     metrics::describe_histogram!("sincro_settle_batch_size", "Jobs settled in one transaction");
 }

@@ -2,14 +2,14 @@
 //!
 //! | module | its one task |
 //! |---|---|
-//! | [`execute`] | one claimed job: load, call the gateway, settle |
-//! | [`outcome`] | a gateway's answer -> what the job came to |
-//! | [`ledger`] | the ledger in batches: loads and settlements of many jobs at once |
-//! | [`batch`] | many callers, one call |
-//! | [`connections`] | the channels' credentials, opened once per version |
-//! | [`deliver`] | notices -> queue |
-//! | [`sweep`] | what a crash left undelivered |
-//! | [`restore`] | a queue that was emptied is filled from the ledger |
+//! | `execute` | one claimed job: load, call the gateway, settle |
+//! | `outcome` | a gateway's answer -> what the job came to |
+//! | `ledger` | the ledger in batches: loads and settlements of many jobs at once |
+//! | `batch` | many callers, one call |
+//! | `connections` | the channels' credentials, opened once per version |
+//! | `deliver` | notices -> queue |
+//! | `sweep` | what a crash left undelivered |
+//! | `restore` | a queue that was emptied is filled from the ledger |
 //!
 //! The queue decides when a job runs, `core` decides what a refusal means; nothing here knows a limit or a delay.
 

@@ -263,3 +263,10 @@ impl Person {
         person
     }
 }
+
+impl From<&sincro_simulator::Person> for Person {
+    fn from(person: &sincro_simulator::Person) -> Self {
+        let name = Some(person.full_name.clone()).filter(|name| !name.is_empty());
+        Self { phone_jid: person.phone_jid.clone(), lid: person.lid.clone(), name }
+    }
+}

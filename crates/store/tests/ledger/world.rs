@@ -23,22 +23,22 @@ use sincro_store::{
 use sqlx::{Connection as _, PgConnection, PgPool};
 use uuid::Uuid;
 
-pub const WUZAPI: Capabilities =
+pub(crate) const WUZAPI: Capabilities =
     Capabilities { provider: Provider::Wuzapi, history: HistoryAccess::PerAddress, lid_lookup: true };
-pub const ATTEMPTS: u32 = 3;
+pub(crate) const ATTEMPTS: u32 = 3;
 
 /// A fresh ledger with one channel. Its database is dropped with it.
-pub struct World {
-    pub store: Store,
-    pub channel: Channel,
-    pub epoch: i64,
+pub(crate) struct World {
+    pub(crate) store: Store,
+    pub(crate) channel: Channel,
+    pub(crate) epoch: i64,
     /// For looking at rows that the ledger's own functions do not show.
-    pub sql: PgPool,
+    pub(crate) sql: PgPool,
     _database: Database,
 }
 
 impl World {
-    pub async fn new() -> Self {
+    pub(crate) async fn new() -> Self {
         let database = Database::create().await;
         let key = SecretKey::from_base64("MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5MDE=").unwrap();
         let store = Store::connect(&database.url, 8, Some(key)).await.unwrap();
@@ -61,7 +61,7 @@ impl World {
         Self { store, channel, epoch, sql, _database: database }
     }
 
-    pub fn wanted(&self, contacts: Option<Vec<Contact>>) -> NewSync {
+    pub(crate) fn wanted(&self, contacts: Option<Vec<Contact>>) -> NewSync {
         NewSync {
             channel: self.channel.id,
             kind: SyncKind::Channel,
@@ -74,37 +74,37 @@ impl World {
     }
 
     /// A sync of these contacts, planned at once, with its open jobs.
-    pub async fn sync_of(&self, contacts: Vec<Contact>) -> (SyncId, Vec<Job>) {
+    pub(crate) async fn sync_of(&self, contacts: Vec<Contact>) -> (SyncId, Vec<Job>) {
         let created = self.store.create_sync(self.wanted(Some(contacts))).await.unwrap();
         let jobs = self.jobs(&ids_of(&created.notice.unwrap())).await;
         (created.id, jobs)
     }
 
     /// A sync whose contacts the gateway lists, with its plan job.
-    pub async fn unplanned_sync(&self) -> (SyncId, Job) {
+    pub(crate) async fn unplanned_sync(&self) -> (SyncId, Job) {
         let created = self.store.create_sync(self.wanted(None)).await.unwrap();
         let job = self.jobs(&ids_of(&created.notice.unwrap())).await.remove(0);
         (created.id, job)
     }
 
-    pub async fn plan(&self, job: &Job, contacts: Vec<Contact>, next: Option<&str>) -> (Recorded, Vec<JobId>) {
+    pub(crate) async fn plan(&self, job: &Job, contacts: Vec<Contact>, next: Option<&str>) -> (Recorded, Vec<JobId>) {
         let page = ContactsPage { contacts, next: next.map(str::to_owned), ..ContactsPage::default() };
         let fence = self.fence(job, job.attempts + 1);
         let planned = self.store.plan_page(job, fence, page, WUZAPI, ATTEMPTS).await.unwrap();
         (planned.recorded, planned.notices.iter().flat_map(ids_of).collect())
     }
 
-    pub async fn jobs(&self, ids: &[JobId]) -> Vec<Job> {
+    pub(crate) async fn jobs(&self, ids: &[JobId]) -> Vec<Job> {
         let mut jobs = self.store.open_jobs(ids).await.unwrap();
         jobs.sort_by_key(|job| job.id);
         jobs
     }
 
-    pub fn fence(&self, job: &Job, attempt: i32) -> Fence {
+    pub(crate) fn fence(&self, job: &Job, attempt: i32) -> Fence {
         Fence { job: job.id, attempt, steps_done: job.steps_done, epoch: self.epoch }
     }
 
-    pub fn settlement(&self, job: &Job, outcome: Outcome, messages: Vec<Message>) -> Settlement {
+    pub(crate) fn settlement(&self, job: &Job, outcome: Outcome, messages: Vec<Message>) -> Settlement {
         let address = match &job.step {
             sincro_core::job::Step::History { address, .. } => Some(address.clone()),
             _ => None,
@@ -119,26 +119,26 @@ impl World {
         }
     }
 
-    pub async fn settle(&self, batch: &[Settlement]) -> Settled {
+    pub(crate) async fn settle(&self, batch: &[Settlement]) -> Settled {
         self.store.settle(batch).await.unwrap()
     }
 
     /// Ends a job well, with these messages.
-    pub async fn finish(&self, job: &Job, messages: Vec<Message>) -> Recorded {
+    pub(crate) async fn finish(&self, job: &Job, messages: Vec<Message>) -> Recorded {
         let done = self.settlement(job, Outcome::Ended(Ending::Succeeded), messages);
         self.settle(&[done]).await.recorded[0]
     }
 
-    pub async fn status(&self, sync: SyncId) -> SyncStatus {
+    pub(crate) async fn status(&self, sync: SyncId) -> SyncStatus {
         self.store.sync(sync).await.unwrap()
     }
 
-    pub async fn count(&self, query: &'static str) -> i64 {
+    pub(crate) async fn count(&self, query: &'static str) -> i64 {
         sqlx::query_scalar(query).fetch_one(&self.sql).await.unwrap()
     }
 }
 
-pub fn ids_of(notice: &Notice) -> Vec<JobId> {
+pub(crate) fn ids_of(notice: &Notice) -> Vec<JobId> {
     let entries = notice.lane.as_ref().map(|lane| lane.jobs.as_slice()).unwrap_or_default();
     entries
         .iter()
@@ -149,31 +149,31 @@ pub fn ids_of(notice: &Notice) -> Vec<JobId> {
         .collect()
 }
 
-pub fn address(text: &str) -> Address {
+pub(crate) fn address(text: &str) -> Address {
     text.parse().unwrap()
 }
 
-pub fn phone(n: u32) -> Address {
+pub(crate) fn phone(n: u32) -> Address {
     address(&format!("5511900{n:06}@s.whatsapp.net"))
 }
 
-pub fn lid(n: u32) -> Address {
+pub(crate) fn lid(n: u32) -> Address {
     address(&format!("19000000{n:06}@lid"))
 }
 
-pub fn by_phone(n: u32) -> Contact {
+pub(crate) fn by_phone(n: u32) -> Contact {
     Contact::under(phone(n), None)
 }
 
-pub fn by_lid(n: u32) -> Contact {
+pub(crate) fn by_lid(n: u32) -> Contact {
     Contact::under(lid(n), None)
 }
 
-pub fn by_both(n: u32) -> Contact {
+pub(crate) fn by_both(n: u32) -> Contact {
     Contact::new(Some(phone(n)), Some(lid(n)), None).unwrap()
 }
 
-pub fn message(id: &str) -> Message {
+pub(crate) fn message(id: &str) -> Message {
     Message {
         id: id.to_owned(),
         from_me: false,
