@@ -14,8 +14,8 @@ COMMENT ON VIEW sync_status IS 'One row per sync: where it is, its jobs by state
 
 CREATE VIEW job_status AS
 SELECT j.id AS job_id, j.sync_id, j.channel_id, coalesce(c.merged_into, c.id) AS contact_id, j.kind, j.address_kind, j.address,
-       CASE WHEN j.state = 'delayed' AND j.next_at <= now() THEN 'queued'
-            WHEN j.state IN ('queued', 'delayed') AND (s.state = 'paused' OR ch.state = 'paused') THEN 'paused'
+       CASE WHEN j.state IN ('queued', 'delayed') AND (s.state = 'paused' OR ch.state = 'paused') THEN 'paused'
+            WHEN j.state = 'delayed' AND j.next_at <= now() THEN 'queued'
             ELSE j.state END AS state,
        j.attempts, j.attempt_limit, j.reason, j.last_error, j.next_at, j.fetched, j.stored, j.duplicate, j.created_at, j.settled_at
 FROM jobs j JOIN syncs s ON s.id = j.sync_id JOIN channels ch ON ch.id = j.channel_id LEFT JOIN contacts c ON c.id = j.contact_id;

@@ -14,7 +14,7 @@ use axum::{
 use serde::Serialize;
 use serde_json::json;
 use sincro_core::{address::AddressError, sync::SyncId};
-use sincro_store::{Conflict, Error as LedgerError};
+use sincro_store::{Conflict, Error as LedgerError, Missing};
 use utoipa::openapi::{ContentBuilder, Ref, RefOr, Response as Described, ResponseBuilder};
 
 pub(crate) use code::Code;
@@ -155,13 +155,13 @@ impl From<LedgerError> for Problem {
                     "the database does not answer; try again, with an Idempotency-Key where it must not happen twice",
                 )
             }
-            LedgerError::NotFound("channel") => Self::no_channel(),
-            LedgerError::NotFound("sync") => Self::no_sync(),
-            LedgerError::NotFound("contact") => {
+            LedgerError::NotFound(Missing::Channel) => Self::no_channel(),
+            LedgerError::NotFound(Missing::Sync) => Self::no_sync(),
+            LedgerError::NotFound(Missing::Contact) => {
                 Self::of(Code::ContactNotFound, "address", "the channel knows nobody under this address")
             }
             LedgerError::Conflict(conflict) => conflict.into(),
-            LedgerError::NotFound(_) | LedgerError::Migration(_) | LedgerError::Unreadable(_) => Self::internal(error),
+            LedgerError::Migration(_) | LedgerError::Unreadable(_) => Self::internal(error),
         }
     }
 }

@@ -70,6 +70,12 @@ impl Contact {
 }
 
 impl Contact {
+    /// The same person without the LID; none when nothing else is known of it.
+    #[must_use]
+    pub fn without_lid(self) -> Option<Self> {
+        self.phone.is_some().then_some(Self { lid: None, ..self })
+    }
+
     /// Takes over what the other record knows and this one does not.
     fn absorb(&mut self, other: Self) {
         self.phone = self.phone.take().or(other.phone);
@@ -80,45 +86,73 @@ impl Contact {
 
 /// One record per person: records that share an address, or whose addresses are paired, become one.
 ///
-/// The first record keeps its place and its name. Where records disagree (two phone numbers for one LID) the
-/// one that came first keeps the LID.
+/// The first record keeps its place and its name. A LID that two phone numbers claim stays with the one that came first;
+/// the other record goes on under its phone number alone, so that nobody who was listed is lost.
 #[must_use]
 pub fn unify(contacts: Vec<Contact>, pairings: &[Pairing]) -> Vec<Contact> {
-    let paired = pairings.iter().map(|pairing| Contact {
-        phone: Some(pairing.phone.clone()),
-        lid: Some(pairing.lid.clone()),
-        name: None,
-    });
-    let known: HashSet<Address> = contacts.iter().flat_map(|c| [c.phone.clone(), c.lid.clone()]).flatten().collect();
+    let listed: HashSet<Address> = contacts.iter().flat_map(|c| [c.phone.clone(), c.lid.clone()]).flatten().collect();
     // A pairing joins persons; it does not bring in persons nobody listed.
-    let paired = paired.filter(|c| [&c.phone, &c.lid].into_iter().flatten().any(|address| known.contains(address)));
+    let joining = pairings.iter().filter(|pair| listed.contains(&pair.phone) || listed.contains(&pair.lid));
+    let joining =
+        joining.map(|pair| Contact { phone: Some(pair.phone.clone()), lid: Some(pair.lid.clone()), name: None });
+    let mut persons = Persons::default();
+    for contact in joining.chain(contacts) {
+        persons.add(contact);
+    }
+    persons.rows.into_iter().flatten().collect()
+}
 
-    let mut persons: Vec<Option<Contact>> = Vec::with_capacity(contacts.len());
-    let mut places: HashMap<Address, usize> = HashMap::with_capacity(contacts.len() * 2);
-    for contact in paired.chain(contacts).collect::<Vec<_>>() {
-        let mut found: Vec<usize> =
-            [&contact.phone, &contact.lid].into_iter().flatten().filter_map(|a| places.get(a).copied()).collect();
-        found.sort_unstable();
-        found.dedup();
-        let place = found.first().copied().unwrap_or(persons.len());
-        if place == persons.len() {
-            persons.push(Some(contact));
-        } else {
-            let absorbed = found.iter().skip(1).filter_map(|&i| persons[i].take()).collect::<Vec<_>>();
-            if let Some(person) = persons[place].as_mut() {
-                for other in absorbed {
-                    person.absorb(other);
+/// Persons, found by either of their addresses.
+#[derive(Default)]
+struct Persons {
+    /// None where a record was absorbed by another one.
+    rows: Vec<Option<Contact>>,
+    places: HashMap<Address, usize>,
+}
+
+impl Persons {
+    fn add(&mut self, mut contact: Contact) {
+        let by_phone = contact.phone.as_ref().and_then(|phone| self.places.get(phone).copied());
+        let by_lid = contact.lid.as_ref().and_then(|lid| self.places.get(lid).copied());
+        let (place, other) = match (by_phone, by_lid) {
+            (Some(by_phone), Some(by_lid)) if by_phone != by_lid => {
+                if self.can_join(by_phone, by_lid) {
+                    (by_phone.min(by_lid), Some(by_phone.max(by_lid)))
+                } else {
+                    contact.lid = None;
+                    (by_phone, None)
                 }
-                person.absorb(contact);
+            }
+            (None, Some(by_lid)) if contact.phone.is_some() && self.knows_phone(by_lid) => {
+                contact.lid = None;
+                (self.rows.len(), None)
+            }
+            (by_phone, by_lid) => (by_phone.or(by_lid).unwrap_or(self.rows.len()), None),
+        };
+        let absorbed = other.and_then(|other| self.rows[other].take());
+        if place == self.rows.len() {
+            self.rows.push(Some(contact));
+        } else if let Some(person) = &mut self.rows[place] {
+            for more in absorbed.into_iter().chain([contact]) {
+                person.absorb(more);
             }
         }
-        if let Some(person) = &persons[place] {
+        if let Some(person) = &self.rows[place] {
             for address in [&person.phone, &person.lid].into_iter().flatten() {
-                places.insert(address.clone(), place);
+                self.places.insert(address.clone(), place);
             }
         }
     }
-    persons.into_iter().flatten().collect()
+
+    /// Whether the one knows a phone number alone and the other a LID alone.
+    fn can_join(&self, by_phone: usize, by_lid: usize) -> bool {
+        let lacks_lid = self.rows[by_phone].as_ref().is_some_and(|person| person.lid.is_none());
+        lacks_lid && !self.knows_phone(by_lid)
+    }
+
+    fn knows_phone(&self, place: usize) -> bool {
+        self.rows[place].as_ref().is_some_and(|person| person.phone.is_some())
+    }
 }
 
 #[cfg(test)]
@@ -161,5 +195,19 @@ mod tests {
             ],
         );
         assert_eq!(persons, [contact("5511911110000@s.whatsapp.net", "190000000000001@lid", "Ana")]);
+    }
+
+    #[test]
+    fn a_lid_that_two_phone_numbers_claim_stays_with_the_first_and_nobody_is_lost() {
+        let (one, two) = ("5511911110000@s.whatsapp.net", "5511922220000@s.whatsapp.net");
+        let (first, second) = ("190000000000001@lid", "190000000000002@lid");
+        assert_eq!(
+            unify(vec![contact(one, first, "Ana"), contact(two, first, "Bia")], &[]),
+            [contact(one, first, "Ana"), contact(two, "", "Bia")]
+        );
+        assert_eq!(
+            unify(vec![contact(one, first, "Ana"), contact(two, second, "Bia"), contact(one, second, "")], &[]),
+            [contact(one, first, "Ana"), contact(two, second, "Bia")]
+        );
     }
 }

@@ -118,6 +118,12 @@ pub enum Refusal {
         /// The call and the cause.
         detail: String,
     },
+    /// Nobody answers at the gateway's address: it is down, for every job of this channel. Costs no attempt.
+    #[error("unreachable: {detail}")]
+    Unreachable {
+        /// The call and the cause.
+        detail: String,
+    },
     /// The credentials are refused: a person has to act. Costs no attempt.
     #[error("unauthorized: {detail}")]
     Unauthorized {

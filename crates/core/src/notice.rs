@@ -8,7 +8,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    channel::{ChannelId, Limit},
+    channel::{Channel, ChannelId, Limit},
     job::JobId,
     sync::SyncId,
     word::words,
@@ -94,17 +94,34 @@ pub enum Entry {
     },
 }
 
-/// Folds ascending ids into spans.
+/// Folds ascending ids of jobs that were never attempted into spans.
 #[must_use]
 pub fn spans(ids: &[JobId]) -> Vec<Entry> {
-    let mut spans: Vec<Entry> = Vec::new();
+    let mut spans = Vec::new();
     for &id in ids {
-        match spans.last_mut() {
-            Some(Entry::Span { last, .. }) if *last + 1 == id => *last = id,
-            _ => spans.push(Entry::Span { first: id, last: id }),
-        }
+        add_fresh(&mut spans, id);
     }
     spans
+}
+
+/// Adds a job that was never attempted, to the last span where its id follows.
+pub fn add_fresh(entries: &mut Vec<Entry>, id: JobId) {
+    match entries.last_mut() {
+        Some(Entry::Span { last, .. }) if *last + 1 == id => *last = id,
+        _ => entries.push(Entry::Span { first: id, last: id }),
+    }
+}
+
+impl From<&Channel> for ChannelRule {
+    fn from(channel: &Channel) -> Self {
+        Self {
+            id: channel.id,
+            server: channel.server(),
+            version: channel.version,
+            limit: channel.limit,
+            paused: channel.reason.clone(),
+        }
+    }
 }
 
 #[cfg(test)]

@@ -32,8 +32,10 @@ pub struct ReceiptLine {
     pub duplicate: i64,
     /// How the job ended, or where it is.
     pub outcome: JobState,
-    /// Why, for skipped and failed ones.
+    /// A stable word for why, for skipped and failed ones.
     pub reason: Option<String>,
+    /// The last failed call and its cause.
+    pub last_error: Option<String>,
 }
 
 /// The whole account of a sync.

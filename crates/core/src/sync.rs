@@ -144,8 +144,11 @@ impl SyncStatus {
         if self.state.is_terminal() {
             return;
         }
-        self.jobs.running = live.running.clamp(0, self.jobs.queued);
-        self.jobs.queued -= self.jobs.running;
+        // The ledger's delayed jobs may be due or at a worker by now; the two are read one after the other, hence the bounds.
+        let waiting = self.jobs.queued + self.jobs.delayed;
+        self.jobs.running = live.running.clamp(0, waiting);
+        self.jobs.delayed = live.delayed.clamp(0, waiting - self.jobs.running);
+        self.jobs.queued = waiting - self.jobs.running - self.jobs.delayed;
         self.limited_by.clone_from(&live.limited_by);
         let open = self.jobs.open();
         if self.state != SyncState::Running || open == 0 {
@@ -171,6 +174,8 @@ impl SyncStatus {
 pub struct Live {
     /// Jobs at a worker now.
     pub running: i64,
+    /// Jobs that wait for their next attempt.
+    pub delayed: i64,
     /// Why nothing more of it runs, when something binds.
     pub limited_by: Option<String>,
     /// The channel's rate, calls per second.

@@ -15,13 +15,16 @@ const THROTTLED_FOR: Duration = Duration::from_secs(1);
 /// The wait after a lost session; doubles while it stays lost.
 const SESSION_LOST_FOR: Duration = Duration::from_secs(5);
 
+/// The wait while nobody answers at the gateway's address; doubles while that lasts.
+const UNREACHABLE_FOR: Duration = Duration::from_secs(2);
+
 /// What follows from a refusal.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Verdict {
     /// The attempt is spent: record this.
     Settle(Outcome),
     /// Not the job's fault: it goes back without losing an attempt, and its channel rests.
-    Snooze(Rest),
+    Rest(Rest),
 }
 
 /// How long a channel rests, and why.
@@ -33,7 +36,7 @@ pub enum Rest {
         wait: Duration,
         /// Doubles with each cooldown that follows without a good answer between.
         grows: bool,
-        /// For people: `throttled`, `session lost`.
+        /// For people: `throttled`, `session lost`, `unreachable`.
         reason: &'static str,
         /// The call and the cause.
         detail: String,
@@ -49,16 +52,19 @@ pub enum Rest {
 #[must_use]
 pub fn judge(refusal: Refusal, attempt: i32, attempt_limit: i32, policy: &RetryPolicy, now: DateTime<Utc>) -> Verdict {
     match refusal {
-        Refusal::Throttled { retry_after, detail } => Verdict::Snooze(Rest::Cooldown {
+        Refusal::Throttled { retry_after, detail } => Verdict::Rest(Rest::Cooldown {
             wait: retry_after.unwrap_or(THROTTLED_FOR),
             grows: retry_after.is_none(),
             reason: "throttled",
             detail,
         }),
         Refusal::SessionLost { detail } => {
-            Verdict::Snooze(Rest::Cooldown { wait: SESSION_LOST_FOR, grows: true, reason: "session lost", detail })
+            Verdict::Rest(Rest::Cooldown { wait: SESSION_LOST_FOR, grows: true, reason: "session lost", detail })
         }
-        Refusal::Unauthorized { detail } => Verdict::Snooze(Rest::Pause { reason: format!("unauthorized: {detail}") }),
+        Refusal::Unreachable { detail } => {
+            Verdict::Rest(Rest::Cooldown { wait: UNREACHABLE_FOR, grows: true, reason: "unreachable", detail })
+        }
+        Refusal::Unauthorized { detail } => Verdict::Rest(Rest::Pause { reason: format!("unauthorized: {detail}") }),
         Refusal::Permanent { code, detail } => Verdict::Settle(failed(Failure::new(code, detail))),
         Refusal::Transient { code, detail } => {
             Verdict::Settle(after_failure(Failure::new(code, detail), attempt, attempt_limit, policy, now))
@@ -115,7 +121,7 @@ mod tests {
         let verdict = judge(refusal, 5, 5, &RetryPolicy::default(), clock::now());
         assert!(matches!(
             verdict,
-            Verdict::Snooze(Rest::Cooldown { wait, grows: false, .. }) if wait == Duration::from_secs(7)
+            Verdict::Rest(Rest::Cooldown { wait, grows: false, .. }) if wait == Duration::from_secs(7)
         ));
     }
 
@@ -124,7 +130,7 @@ mod tests {
         let refusal = Refusal::Unauthorized { detail: "GET /user/contacts: 401".into() };
         assert!(matches!(
             judge(refusal, 1, 5, &RetryPolicy::default(), clock::now()),
-            Verdict::Snooze(Rest::Pause { .. })
+            Verdict::Rest(Rest::Pause { .. })
         ));
     }
 }

@@ -152,11 +152,17 @@ impl Http {
             let detail = format!("{name}: no request could be made: {}", root_cause(&error.without_url()));
             return Refusal::Permanent { code: "bad_base_url", detail };
         }
-        let (code, cause) = if error.is_connect() && error.is_timeout() {
-            ("connection", format!("no connection within {connect:?}"))
-        } else if error.is_connect() {
-            ("connection", format!("no connection: {}", root_cause(&error.without_url())))
-        } else if error.is_timeout() {
+        if error.is_connect() {
+            let timed_out = error.is_timeout();
+            let cause = root_cause(&error.without_url());
+            let detail = if timed_out {
+                format!("{name}: no connection within {connect:?}")
+            } else {
+                format!("{name}: no connection: {cause}")
+            };
+            return Refusal::Unreachable { detail };
+        }
+        let (code, cause) = if error.is_timeout() {
             ("timeout", format!("no complete answer within {whole:?} ({bytes_read} bytes of it came)"))
         } else if is_garbled(&error) {
             let cause = root_cause(&error.without_url());

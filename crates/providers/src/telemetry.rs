@@ -38,6 +38,7 @@ fn word(outcome: &Result<Answer, Refusal>) -> &'static str {
         Ok(_) => "ok",
         Err(Refusal::Throttled { .. }) => "throttled",
         Err(Refusal::SessionLost { .. }) => "session_lost",
+        Err(Refusal::Unreachable { .. }) => "unreachable",
         Err(Refusal::Unauthorized { .. }) => "unauthorized",
         Err(Refusal::Permanent { code, .. } | Refusal::Transient { code, .. }) => code,
     }

@@ -48,6 +48,7 @@ impl Queue {
         let fields = Fields::read(self.link.run_one(call).await?)?;
         Ok(Live {
             running: fields.number(0)?,
+            delayed: fields.number(2)?,
             limited_by: fields.limited_by()?,
             rate_per_second: fields.optional(5)?.unwrap_or_default(),
         })
@@ -123,15 +124,17 @@ impl Fields {
     /// Why no more jobs of a sync run, from the fields of `read_live.lua`.
     fn limited_by(&self) -> Result<Option<String>, Error> {
         let (queued, delayed) = (self.number::<i64>(1)?, self.number::<i64>(2)?);
-        if queued == 0 {
-            let retry_at = self.time(4)?.filter(|_| delayed > 0);
-            return Ok(retry_at.map(|at| format!("retry at {}", rfc3339(at))));
+        if queued + delayed == 0 {
+            return Ok(None);
         }
         if let Some(reason) = self.text(6) {
             return Ok(Some(format!("paused: {reason}")));
         }
         if self.text(3) == Some("paused") {
             return Ok(Some("paused: sync".to_owned()));
+        }
+        if queued == 0 {
+            return Ok(self.time(4)?.map(|at| format!("retry at {}", rfc3339(at))));
         }
         Ok(match (self.text(9), self.time(7)?) {
             (Some("cooldown"), Some(until)) => {

@@ -13,7 +13,7 @@ use sqlx::PgConnection;
 use url::Url;
 use uuid::Uuid;
 
-use crate::{Conflict, Error, Store, notices, secret};
+use crate::{Conflict, Error, Missing, Store, notices, secret};
 
 /// A channel to be created.
 #[derive(Debug)]
@@ -137,7 +137,7 @@ impl Store {
     /// One channel.
     pub async fn channel(&self, id: ChannelId) -> Result<Channel, Error> {
         let row = channel_rows!("WHERE id = $1", id).fetch_optional(&self.pool).await?;
-        row.ok_or(Error::NotFound("channel"))?.try_into()
+        row.ok_or(Error::NotFound(Missing::Channel))?.try_into()
     }
 
     /// Channels by id, oldest first, after the one named.
@@ -147,14 +147,15 @@ impl Store {
         rows.into_iter().map(Channel::try_from).collect()
     }
 
-    /// A channel with its credentials opened: for the worker only.
+    /// A channel with its credentials opened, both of the same version: for the worker only.
     pub async fn connection(&self, id: ChannelId) -> Result<Connection, Error> {
-        let channel = self.channel(id).await?;
-        let row = sqlx::query!("SELECT credentials FROM channels WHERE id = $1", id)
-            .fetch_optional(&self.pool)
-            .await?
-            .ok_or(Error::NotFound("channel"))?;
-        let credentials = self.secret_key()?.open(id, &row.credentials)?;
+        let mut tx = self.pool.begin().await?;
+        lock(&mut tx, id).await?;
+        let channel = find(&mut tx, id).await?;
+        let sealed =
+            sqlx::query_scalar!("SELECT credentials FROM channels WHERE id = $1", id).fetch_one(&mut *tx).await?;
+        tx.commit().await?;
+        let credentials = self.secret_key()?.open(id, &sealed)?;
         Ok(Connection { channel, credentials })
     }
 
@@ -202,6 +203,19 @@ impl Store {
         self.set_channel_state(id, ChannelState::Paused, Some(reason)).await
     }
 
+    /// Stops a channel for what was seen of its version `seen`. None when it was changed since: then it was somebody's
+    /// answer to just that.
+    pub async fn pause_channel_at(&self, id: ChannelId, seen: i64, reason: &str) -> Result<Option<Notice>, Error> {
+        let mut tx = self.pool.begin().await?;
+        lock(&mut tx, id).await?;
+        if find(&mut tx, id).await?.version != seen {
+            return Ok(None);
+        }
+        let notice = set_state(&mut tx, id, ChannelState::Paused, Some(reason)).await?;
+        tx.commit().await?;
+        Ok(Some(notice))
+    }
+
     /// Lets a channel go on.
     pub async fn resume_channel(&self, id: ChannelId) -> Result<(Channel, Notice), Error> {
         self.set_channel_state(id, ChannelState::Active, None).await
@@ -215,15 +229,7 @@ impl Store {
     ) -> Result<(Channel, Notice), Error> {
         let mut tx = self.pool.begin().await?;
         lock(&mut tx, id).await?;
-        sqlx::query!(
-            "UPDATE channels SET state = $2, reason = $3, version = version + 1 WHERE id = $1",
-            id,
-            state.as_str(),
-            reason
-        )
-        .execute(&mut *tx)
-        .await?;
-        let notice = notices::write_channel(&mut tx, id).await?;
+        let notice = set_state(&mut tx, id, state, reason).await?;
         let channel = find(&mut tx, id).await?;
         tx.commit().await?;
         Ok((channel, notice))
@@ -241,11 +247,30 @@ impl Store {
             return Err(Conflict::SyncOpen(sync).into());
         }
         sqlx::query!("DELETE FROM messages WHERE channel_id = $1", id).execute(&mut *tx).await?;
-        sqlx::query!("DELETE FROM jobs WHERE channel_id = $1", id).execute(&mut *tx).await?;
+        sqlx::query!("DELETE FROM jobs WHERE sync_id IN (SELECT id FROM syncs WHERE channel_id = $1)", id)
+            .execute(&mut *tx)
+            .await?;
         sqlx::query!("DELETE FROM channels WHERE id = $1", id).execute(&mut *tx).await?;
         tx.commit().await?;
         Ok(())
     }
+}
+
+async fn set_state(
+    connection: &mut PgConnection,
+    id: ChannelId,
+    state: ChannelState,
+    reason: Option<&str>,
+) -> Result<Notice, Error> {
+    sqlx::query!(
+        "UPDATE channels SET state = $2, reason = $3, version = version + 1 WHERE id = $1",
+        id,
+        state.as_str(),
+        reason
+    )
+    .execute(&mut *connection)
+    .await?;
+    notices::write_channel(connection, id).await
 }
 
 async fn refuse_while_open(connection: &mut PgConnection, id: ChannelId) -> Result<(), Error> {
@@ -262,12 +287,12 @@ pub(crate) async fn lock(connection: &mut PgConnection, id: ChannelId) -> Result
         .fetch_optional(connection)
         .await?
         .map(|_| ())
-        .ok_or(Error::NotFound("channel"))
+        .ok_or(Error::NotFound(Missing::Channel))
 }
 
 pub(crate) async fn find(connection: &mut PgConnection, id: ChannelId) -> Result<Channel, Error> {
     let row = channel_rows!("WHERE id = $1", id).fetch_optional(connection).await?;
-    row.ok_or(Error::NotFound("channel"))?.try_into()
+    row.ok_or(Error::NotFound(Missing::Channel))?.try_into()
 }
 
 fn feature_words(features: &BTreeSet<Feature>) -> Vec<String> {

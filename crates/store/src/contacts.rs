@@ -40,6 +40,7 @@ pub(crate) async fn upsert(
         merge(connection, survivor, loser).await?;
     }
     let rows = known(connection, channel, contacts).await?;
+    let contacts = &contacts.iter().map(|contact| without_contested_lid(contact, &rows)).collect::<Vec<_>>();
     let (old, new): (Vec<_>, Vec<_>) =
         contacts.iter().map(|contact| (contact, owner(contact, &rows))).partition(|(_, row)| row.is_some());
     complete(connection, &old).await?;
@@ -47,7 +48,9 @@ pub(crate) async fn upsert(
     let rows = known(connection, channel, contacts).await?;
     contacts
         .iter()
-        .map(|contact| owner(contact, &rows).ok_or(Error::NotFound("contact")).and_then(Person::try_from))
+        .map(|contact| {
+            owner(contact, &rows).ok_or_else(|| Error::unreadable("a contact vanished")).and_then(Person::try_from)
+        })
         .collect()
 }
 
@@ -97,6 +100,19 @@ fn joined_by(contacts: &[Contact], rows: &Rows) -> Vec<(ContactId, ContactId)> {
         .collect();
     pairs.dedup();
     pairs
+}
+
+/// A LID that is somebody else's by the ledger's knowledge is left to them; the contact goes on under its phone number.
+fn without_contested_lid(contact: &Contact, rows: &Rows) -> Contact {
+    let (Some(phone), Some(lid)) = (contact.phone(), contact.lid()) else { return contact.clone() };
+    let (by_phone, by_lid) = (rows.get(phone.as_str()), rows.get(lid.as_str()));
+    let is_others = by_lid.is_some_and(|row| row.phone_jid.as_deref().is_some_and(|known| known != phone.as_str()));
+    let has_another = by_phone.is_some_and(|row| row.lid.as_deref().is_some_and(|known| known != lid.as_str()));
+    if is_others || has_another {
+        contact.clone().without_lid().unwrap_or_else(|| contact.clone())
+    } else {
+        contact.clone()
+    }
 }
 
 /// Fills in what a row did not know yet. An address that belongs to another row stays there.

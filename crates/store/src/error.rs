@@ -9,10 +9,10 @@ pub(crate) const UNDEFINED_TABLE: &str = "42P01";
 pub enum Error {
     /// The database cannot be reached or cannot work now: nothing was written, try again later.
     #[error("the database is unavailable: {0}")]
-    Unavailable(#[source] sqlx::Error),
+    Unavailable(#[source] Box<dyn std::error::Error + Send + Sync>),
     /// There is no such row.
     #[error("no such {0}")]
-    NotFound(&'static str),
+    NotFound(Missing),
     /// The ledger's state forbids it; the caller decides what to say.
     #[error(transparent)]
     Conflict(#[from] Conflict),
@@ -22,6 +22,27 @@ pub enum Error {
     /// A row or a statement nobody can make sense of: a bug, or somebody else's hand in the tables.
     #[error("the ledger holds something unreadable: {0}")]
     Unreadable(String),
+}
+
+/// What there is none of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Missing {
+    /// A channel with that id.
+    Channel,
+    /// A sync with that id.
+    Sync,
+    /// A contact with that address.
+    Contact,
+}
+
+impl std::fmt::Display for Missing {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Channel => "channel",
+            Self::Sync => "sync",
+            Self::Contact => "contact",
+        })
+    }
 }
 
 /// Why the ledger's state forbids a change.
@@ -59,14 +80,14 @@ impl From<sqlx::Error> for Error {
             sqlx::Error::Database(database) => {
                 let class = database.code().map(|code| code.chars().take(2).collect::<String>());
                 match class.as_deref() {
-                    Some("08" | "28" | "40" | "53" | "57" | "58" | "25" | "55") => Self::Unavailable(error),
+                    Some("08" | "28" | "40" | "53" | "57" | "58" | "25" | "55") => Self::Unavailable(Box::new(error)),
                     _ => Self::Unreadable(error.to_string()),
                 }
             }
             sqlx::Error::ColumnDecode { .. } | sqlx::Error::Decode(_) | sqlx::Error::Encode(_) => {
                 Self::Unreadable(error.to_string())
             }
-            _ => Self::Unavailable(error),
+            _ => Self::Unavailable(Box::new(error)),
         }
     }
 }

@@ -38,13 +38,18 @@ use std::time::Duration;
 
 use sqlx::{PgPool, postgres::PgPoolOptions};
 
-pub use error::{Conflict, Error};
+pub use error::{Conflict, Error, Missing};
 pub use secret::{BadSecretKey, SecretKey};
 
 static MIGRATIONS: sqlx::migrate::Migrator = sqlx::migrate!("../../migrations");
 
 /// How long a caller waits for a free connection before it is told that the database is unavailable.
 const CONNECTION_WAIT: Duration = Duration::from_secs(10);
+
+/// What holds for every connection: a process that freezes within a transaction, or a lock that is not given back, stops
+/// the others for so long at most.
+const LIMITS: &str =
+    "SET lock_timeout = '10s'; SET statement_timeout = '60s'; SET idle_in_transaction_session_timeout = '15s'";
 
 /// The ledger. Cheap to clone; all clones share one pool.
 #[derive(Debug, Clone)]
@@ -60,6 +65,9 @@ impl Store {
         let pool = PgPoolOptions::new()
             .max_connections(connections)
             .acquire_timeout(CONNECTION_WAIT)
+            .after_connect(|connection, _| {
+                Box::pin(async move { sqlx::raw_sql(LIMITS).execute(connection).await.map(drop) })
+            })
             .connect(database_url)
             .await?;
         Ok(Self { pool, secret_key })

@@ -9,7 +9,7 @@ use sincro_core::{
     sync::SyncId,
 };
 
-use crate::{Error, Store};
+use crate::{Error, Missing, Store};
 
 impl Store {
     /// Messages in the order in which they were sent, after the one named; of one person under both addresses, or of
@@ -63,7 +63,7 @@ impl Store {
             channel,
             address.as_str()
         );
-        contact.fetch_optional(&self.pool).await?.ok_or(Error::NotFound("contact"))
+        contact.fetch_optional(&self.pool).await?.ok_or(Error::NotFound(Missing::Contact))
     }
 
     /// The account of a sync: its totals, and a page of its lines.
@@ -98,10 +98,8 @@ impl Store {
                 stored: row.stored.into(),
                 duplicate: row.duplicate.into(),
                 outcome: row.outcome.parse().map_err(Error::unreadable)?,
-                reason: match (row.reason, row.last_error) {
-                    (Some(reason), Some(error)) => Some(format!("{reason}: {error}")),
-                    (reason, error) => reason.or(error),
-                },
+                reason: row.reason,
+                last_error: row.last_error,
             })
         });
         let lines = lines.collect::<Result<_, Error>>()?;

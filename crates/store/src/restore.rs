@@ -1,18 +1,17 @@
 //! What the queue needs when it was emptied: a new epoch, and the open jobs of every lane.
 //!
 //! One process restores a shard at a time, under an advisory lock that its connection holds. The epoch is
-//! committed before anything is read, so a result claimed in the earlier life cannot slip in behind the reading.
+//! committed before anything is read; a result of the earlier life that is being recorded just then ends a job that is
+//! queued once more, and whoever claims it finds it over.
 
 use sincro_core::{
-    channel::Limit,
     clock,
-    job::JobId,
-    notice::{ChannelRule, Entry, LaneNotice, Notice},
+    notice::{ChannelRule, Entry, LaneNotice, Notice, add_fresh},
     sync::SyncId,
 };
 use sqlx::{Connection as _, PgConnection};
 
-use crate::{Error, Store, notices::lane_state};
+use crate::{Error, Store, channels, notices::lane_state};
 
 /// The first half of the advisory lock's name: "sincro restores".
 const RESTORE_LOCK: i32 = 0x51C0;
@@ -28,15 +27,20 @@ pub struct Restoration {
 impl Store {
     /// Takes the right to restore a shard, unless somebody else is at it.
     pub async fn lock_restoration(&self, namespace: &str, shard: u16) -> Result<Option<Restoration>, Error> {
-        let mut connection = self.pool.acquire().await?.detach();
+        let mut connection = self.pool.acquire().await?;
         let free = sqlx::query_scalar!(
             r#"SELECT pg_try_advisory_lock($1, hashtext($2)) AS "free!""#,
             RESTORE_LOCK,
             format!("{namespace}/{shard}")
         )
-        .fetch_one(&mut connection)
+        .fetch_one(&mut *connection)
         .await?;
-        Ok(free.then(|| Restoration { connection, namespace: namespace.to_owned(), shard: i32::from(shard) }))
+        // The lock belongs to this connection, which must not serve anybody else from now on.
+        Ok(free.then(|| Restoration {
+            connection: connection.detach(),
+            namespace: namespace.to_owned(),
+            shard: i32::from(shard),
+        }))
     }
 }
 
@@ -68,26 +72,15 @@ impl Restoration {
         let mut tx = self.connection.begin().await?;
         sqlx::query!("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY").execute(&mut *tx).await?;
         let row = sqlx::query!(
-            "SELECT s.channel_id, s.kind, s.state, s.lane_seq, c.server, c.version, c.rate_per_second, c.burst, c.concurrency, c.reason
-             FROM syncs s JOIN channels c ON c.id = s.channel_id WHERE s.id = $1 AND s.finished_at IS NULL",
+            "SELECT channel_id, kind, state, lane_seq FROM syncs WHERE id = $1 AND finished_at IS NULL",
             sync
         )
         .fetch_optional(&mut *tx)
         .await?;
         let Some(row) = row else { return Ok(None) };
+        let channel = ChannelRule::from(&channels::find(&mut tx, row.channel_id).await?);
         let jobs = open_entries(&mut tx, sync).await?;
         tx.commit().await?;
-        let channel = ChannelRule {
-            id: row.channel_id,
-            server: row.server,
-            version: row.version,
-            limit: Limit {
-                rate_per_second: row.rate_per_second,
-                burst: row.burst.unsigned_abs(),
-                concurrency: row.concurrency.unsigned_abs(),
-            },
-            paused: row.reason,
-        };
         let lane = LaneNotice {
             sync,
             seq: row.lane_seq,
@@ -114,7 +107,7 @@ async fn open_entries(connection: &mut PgConnection, sync: SyncId) -> Result<Vec
     let mut entries: Vec<Entry> = Vec::new();
     for row in rows.fetch_all(connection).await? {
         match (row.attempts, row.next_at) {
-            (0, None) => extend(&mut entries, row.id),
+            (0, None) => add_fresh(&mut entries, row.id),
             (attempts, due) => {
                 let due_ms = due.map_or(0, |due| due.timestamp_millis());
                 entries.push(Entry::Tried { job: row.id, attempts, due_ms });
@@ -122,11 +115,4 @@ async fn open_entries(connection: &mut PgConnection, sync: SyncId) -> Result<Vec
         }
     }
     Ok(entries)
-}
-
-fn extend(entries: &mut Vec<Entry>, id: JobId) {
-    match entries.last_mut() {
-        Some(Entry::Span { last, .. }) if *last + 1 == id => *last = id,
-        _ => entries.push(Entry::Span { first: id, last: id }),
-    }
 }

@@ -3,7 +3,7 @@
 //! The way of a batch: lock what it touches -> ask the fence which of its results still count -> learn LIDs -> store
 //! messages -> write the jobs -> add up the syncs -> close those that are done. A result whose fence fails changes nothing.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, HashSet};
 
 use chrono::{DateTime, Utc};
 use sincro_core::{
@@ -140,12 +140,13 @@ async fn fence(connection: &mut PgConnection, fences: &[Fence]) -> Result<Vec<Re
             open.insert(row.id, (state, row.attempts, row.steps_done));
         }
     }
-    // Taking the job out of the map lets a batch count one result of a job at most.
-    let verdict = |fence: &Fence| match open.remove(&fence.job) {
+    let mut counted = HashSet::with_capacity(fences.len());
+    let verdict = |fence: &Fence| match open.get(&fence.job) {
         None => Err(Recorded::Over),
-        Some((state, attempts, steps_done)) => {
+        Some(&(state, attempts, steps_done)) => {
             let holds = fence.attempt > attempts && fence.steps_done == steps_done && living.contains(&fence.epoch);
-            if holds { Ok(state) } else { Err(Recorded::Overtaken) }
+            // Of two results of one job in a batch the first one counts.
+            if holds && counted.insert(fence.job) { Ok(state) } else { Err(Recorded::Overtaken) }
         }
     };
     Ok(fences.iter().map(verdict).collect())

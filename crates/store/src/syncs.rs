@@ -13,7 +13,7 @@ use sqlx::PgConnection;
 use uuid::Uuid;
 
 use crate::{
-    Conflict, Error, Store,
+    Conflict, Error, Missing, Store,
     access::{self, Idempotency},
     channels, contacts, notices, plan,
 };
@@ -187,7 +187,7 @@ impl Store {
     /// One sync, as far as the ledger knows.
     pub async fn sync(&self, id: SyncId) -> Result<SyncStatus, Error> {
         let row = sync_rows!("WHERE id = $1", id).fetch_optional(&self.pool).await?;
-        row.ok_or(Error::NotFound("sync"))?.try_into()
+        row.ok_or(Error::NotFound(Missing::Sync))?.try_into()
     }
 
     /// Syncs, newest first.
@@ -240,13 +240,13 @@ pub(crate) async fn open_channel_sync(
 
 pub(crate) async fn find(connection: &mut PgConnection, id: SyncId) -> Result<SyncStatus, Error> {
     let row = sync_rows!("WHERE id = $1", id).fetch_optional(connection).await?;
-    row.ok_or(Error::NotFound("sync"))?.try_into()
+    row.ok_or(Error::NotFound(Missing::Sync))?.try_into()
 }
 
 /// Takes the sync's lock and says where it is.
 pub(crate) async fn lock(connection: &mut PgConnection, id: SyncId) -> Result<SyncStatus, Error> {
     let row = sync_rows!("WHERE id = $1 FOR NO KEY UPDATE", id).fetch_optional(connection).await?;
-    row.ok_or(Error::NotFound("sync"))?.try_into()
+    row.ok_or(Error::NotFound(Missing::Sync))?.try_into()
 }
 
 /// Closes the syncs among these whose last job has ended; the queue must hear the notices.

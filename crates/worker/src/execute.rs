@@ -13,7 +13,7 @@ use sincro_core::{
     job::{Ending, Failure, Job, JobKind, Outcome},
     notice::Notice,
     retry::RetryPolicy,
-    verdict::{Rest, Verdict, judge},
+    verdict::{Rest, Verdict, after_failure, judge},
 };
 use sincro_providers::{Gateways, capabilities};
 use sincro_queue::{Claim, Queue, Ruling};
@@ -26,6 +26,9 @@ use crate::{connections::Connections, deliver::deliver, ledger::Ledger, outcome:
 
 /// How long a job rests when the ledger could not be reached.
 const LEDGER_AWAY: TimeDelta = TimeDelta::seconds(2);
+
+/// How long a job rests whose result did not count.
+const OVERTAKEN: TimeDelta = TimeDelta::seconds(1);
 
 /// Executes claims.
 pub(crate) struct Executor {
@@ -56,15 +59,22 @@ impl Executor {
             // Cancelled, or settled by somebody whose acknowledgement was lost.
             return Ok(Ruling::Done);
         };
+        if job.sync != claim.sync {
+            // The queue belongs to another ledger.
+            return Ok(Ruling::Done);
+        }
         let fence = Fence { job: job.id, attempt: claim.attempt, steps_done: job.steps_done, epoch: claim.epoch };
         if claim.attempt <= job.attempts {
             // The queue lost count of an attempt that the ledger has: let it count on.
             return Ok(Ruling::Delay { due: clock::now() });
         }
         if claim.attempt > job.attempt_limit {
-            return self.settle(job, fence, Reading::bare(worn_out())).await;
+            return self.settle(job, fence, Reading::bare(no_attempt_returned())).await;
         }
-        let connection = self.connections.of(&job).await?;
+        let connection = match self.connections.of(&job).await {
+            Err(Error::Unreadable(reason)) => return self.rest(&job, Rest::Pause { reason }).await,
+            opened => opened?,
+        };
         let call = Call::for_step(&job.step, job.messages_wanted);
         let answer = self.gateways.call(&connection, &call).await;
         if !claim.holds_lease() {
@@ -79,7 +89,7 @@ impl Executor {
         match answer {
             Ok(Answer::Contacts(page)) if job.kind == JobKind::Plan => self.plan(job, fence, &connection, page).await,
             Ok(answer) => {
-                let reading = Reading::of(&job.step, answer).unwrap_or_else(|| Reading::bare(answered_beside()));
+                let reading = Reading::of(&job.step, answer).unwrap_or_else(|| Reading::bare(answer_does_not_fit()));
                 self.settle(job, fence, reading).await
             }
             Err(refusal) => self.refused(job, fence, refusal).await,
@@ -97,35 +107,41 @@ impl Executor {
             tracing::info!(sync = %job.sync, left_out = page.left_out, "records of the contact list that are no persons");
         }
         let Some(capabilities) = capabilities(connection.channel.provider) else {
-            return self.settle(job, fence, Reading::bare(answered_beside())).await;
+            return self.settle(job, fence, Reading::bare(answer_does_not_fit())).await;
         };
-        let planned = self.store.plan_page(&job, fence, page, capabilities, self.retry.max_attempts).await?;
-        Ok(self.ruled(planned.recorded, &planned.notices).await)
+        match self.store.plan_page(&job, fence, page, capabilities, self.retry.max_attempts).await {
+            Ok(planned) => Ok(self.ruled(planned.recorded, &planned.notices).await),
+            Err(Error::Unreadable(cause)) => {
+                let failure = Failure::new("unstorable", format!("the contact list cannot be stored: {cause}"));
+                let outcome = after_failure(failure, fence.attempt, job.attempt_limit, &self.retry, clock::now());
+                self.settle(job, fence, Reading::bare(outcome)).await
+            }
+            Err(error) => Err(error.into()),
+        }
     }
 
     async fn refused(&self, job: Job, fence: Fence, refusal: Refusal) -> Result<Ruling, Arc<Error>> {
         match judge(refusal, fence.attempt, job.attempt_limit, &self.retry, clock::now()) {
             Verdict::Settle(outcome) => self.settle(job, fence, Reading::bare(outcome)).await,
-            Verdict::Snooze(rest) => {
-                self.rest(&job, &rest).await?;
-                Ok(Ruling::Rest(rest))
-            }
+            Verdict::Rest(rest) => self.rest(&job, rest).await,
         }
     }
 
     /// A pause is written down, so that it survives the queue and people see it; a cooldown is the queue's own.
-    async fn rest(&self, job: &Job, rest: &Rest) -> Result<(), Arc<Error>> {
-        match rest {
+    async fn rest(&self, job: &Job, rest: Rest) -> Result<Ruling, Arc<Error>> {
+        match &rest {
             Rest::Cooldown { wait, reason, detail, .. } => {
                 tracing::warn!(channel = %job.channel, ?wait, reason, detail, "the channel rests");
             }
             Rest::Pause { reason } => {
+                let Some(notice) = self.store.pause_channel_at(job.channel, job.channel_version, reason).await? else {
+                    return Ok(Ruling::Back);
+                };
                 tracing::error!(channel = %job.channel, reason, "the channel is paused until somebody resumes it");
-                let (_, notice) = self.store.pause_channel(job.channel, reason).await?;
                 deliver(&self.store, &self.queue, &[notice]).await;
             }
         }
-        Ok(())
+        Ok(Ruling::Rest(rest))
     }
 
     async fn settle(&self, job: Job, fence: Fence, reading: Reading) -> Result<Ruling, Arc<Error>> {
@@ -148,20 +164,21 @@ impl Executor {
             Recorded::Delayed { due } => Ruling::Delay { due },
             Recorded::Overtaken => {
                 metrics::counter!("sincro_late_results_total").increment(1);
-                Ruling::Back
+                // Ours no longer, as a rule; if it is (the queue is older than the ledger), not at once again.
+                Ruling::Snooze { due: clock::now() + OVERTAKEN }
             }
         }
     }
 }
 
 /// Every attempt was claimed and none came back: the job kills its workers, or they were killed.
-fn worn_out() -> Outcome {
-    let detail = "no attempt came back: each worker that had the job stopped before it could settle it";
+fn no_attempt_returned() -> Outcome {
+    let detail = "no attempt came back: each worker that had the job stopped, or panicked, before it could settle it";
     Outcome::Ended(Ending::Failed(Failure::new("worker_lost", detail)))
 }
 
 /// A provider's room gave an answer to another call than it was asked: a bug of ours, named as such.
-fn answered_beside() -> Outcome {
+fn answer_does_not_fit() -> Outcome {
     Outcome::Ended(Ending::Failed(Failure::new("internal", "the provider's answer does not fit the job's step")))
 }
 

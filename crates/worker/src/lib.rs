@@ -33,6 +33,17 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{execute::Executor, ledger::Ledger};
 
+/// Why a worker ended without being asked to.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The queue could not be told of the last results, or its machinery broke.
+    #[error(transparent)]
+    Queue(#[from] sincro_queue::Error),
+    /// A task beside the jobs (settling, sweeping, restoring) ended: a bug. Start the worker again.
+    #[error("a task beside the jobs ended")]
+    Beside(#[source] Option<tokio::task::JoinError>),
+}
+
 /// How a worker process works.
 #[derive(Debug, Clone)]
 pub struct Settings {
@@ -59,7 +70,7 @@ pub async fn run(
     gateways: Gateways,
     settings: Settings,
     stop: CancellationToken,
-) -> Result<(), sincro_queue::Error> {
+) -> Result<(), Error> {
     let mut beside = JoinSet::new();
     beside.spawn(sweep::run(store.clone(), queue.clone(), settings.sweep_every));
     beside.spawn(restore::run(store.clone(), queue.clone()));
@@ -79,9 +90,20 @@ pub async fn run(
         let executor = executor.clone();
         async move { executor.execute(claim).await }
     };
-    let ended = sincro_queue::run_worker(queue, worker, handler, stop).await;
-    beside.shutdown().await;
-    ended
+    let working = sincro_queue::run_worker(queue, worker, handler, stop.clone());
+    tokio::pin!(working);
+    tokio::select! {
+        ended = &mut working => {
+            beside.shutdown().await;
+            Ok(ended?)
+        }
+        // They go on for ever, unless one of them panicked: without it the worker would call gateways and record nothing.
+        Some(ended) = beside.join_next() => {
+            stop.cancel();
+            working.await?;
+            Err(Error::Beside(ended.err()))
+        }
+    }
 }
 
 /// Names and units of this crate's metrics.

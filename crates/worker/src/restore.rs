@@ -23,19 +23,16 @@ enum Error {
 /// Restores whatever turns out to be empty, until the future is dropped.
 pub(crate) async fn run(store: Store, queue: Queue) {
     let mut emptied = queue.emptied();
-    loop {
-        let shard = match emptied.wait_for(|shards| !shards.is_empty()).await {
-            Ok(shards) => shards.first().copied(),
-            // The queue is gone, and so is the worker.
-            Err(_) => return,
-        };
-        let Some(shard) = shard else { continue };
-        match restore(&store, &queue, shard).await {
-            Ok(true) => {}
-            Ok(false) => tokio::time::sleep(AGAIN_AFTER).await,
-            Err(error) => {
-                tracing::warn!(shard, %error, "the queue could not be restored; trying again");
-                tokio::time::sleep(AGAIN_AFTER).await;
+    // The queue is gone when there is no more to hear of it, and so is the worker.
+    while let Ok(shards) = emptied.wait_for(|shards| !shards.is_empty()).await.map(|shards| shards.clone()) {
+        for shard in shards {
+            match restore(&store, &queue, shard).await {
+                Ok(true) => {}
+                Ok(false) => tokio::time::sleep(AGAIN_AFTER).await,
+                Err(error) => {
+                    tracing::warn!(shard, %error, "the queue could not be restored; trying again");
+                    tokio::time::sleep(AGAIN_AFTER).await;
+                }
             }
         }
     }

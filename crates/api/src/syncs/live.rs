@@ -81,7 +81,8 @@ mod tests {
     #[test]
     fn jobs_at_workers_are_taken_out_of_the_waiting_ones() {
         let mut status = status_for_tests(SyncState::Running, 10);
-        let live = Live { running: 4, limited_by: Some("concurrency: channel".into()), rate_per_second: 2.0 };
+        let live =
+            Live { running: 4, delayed: 0, limited_by: Some("concurrency: channel".into()), rate_per_second: 2.0 };
         put(&mut status, Some(&live));
         assert_eq!((status.jobs.queued, status.jobs.running), (6, 4));
         assert_eq!(status.limited_by, live.limited_by);

@@ -64,7 +64,7 @@ fn page(receipt: &Receipt) -> String {
             line.stored.to_string(),
             line.duplicate.to_string(),
             line.name.clone().unwrap_or_else(|| NOTHING.to_owned()),
-            line.reason.clone().unwrap_or_else(|| NOTHING.to_owned()),
+            why(line),
         ]);
     }
     format!("{}\n\n{table}", totals(receipt))
@@ -99,6 +99,13 @@ fn endings(lines: &[ReceiptLine]) -> Table {
     table
 }
 
+fn why(line: &ReceiptLine) -> String {
+    match (&line.reason, &line.last_error) {
+        (Some(reason), Some(error)) => format!("{reason}: {error}"),
+        (reason, error) => reason.as_ref().or(error.as_ref()).cloned().unwrap_or_else(|| NOTHING.to_owned()),
+    }
+}
+
 fn kind(line: &ReceiptLine) -> String {
     line.address_kind.map_or_else(|| NOTHING.to_owned(), |kind| kind.to_string())
 }
@@ -124,6 +131,7 @@ mod tests {
             duplicate: 0,
             outcome,
             reason: reason.map(str::to_owned),
+            last_error: None,
         }
     }
 

@@ -150,6 +150,7 @@ mod tests {
         match refusal {
             Refusal::Throttled { .. } => "throttled",
             Refusal::SessionLost { .. } => "session lost",
+            Refusal::Unreachable { .. } => "unreachable",
             Refusal::Unauthorized { .. } => "unauthorized",
             Refusal::Permanent { code, .. } | Refusal::Transient { code, .. } => code,
         }

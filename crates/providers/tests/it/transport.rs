@@ -40,6 +40,17 @@ fn transient(outcome: Result<Answer, Refusal>, expected: &str) -> String {
     }
 }
 
+/// The detail of a refusal that says that nobody is there.
+fn unreachable(outcome: Result<Answer, Refusal>) -> String {
+    match outcome {
+        Err(Refusal::Unreachable { detail }) => {
+            assert!(detail.starts_with("GET /chat/history: no connection"), "{detail}");
+            detail
+        }
+        other => panic!("expected an unreachable gateway, not {other:?}"),
+    }
+}
+
 #[tokio::test]
 async fn a_gateway_that_never_answers_is_a_timeout() {
     let silent = listener().await;
@@ -51,24 +62,24 @@ async fn a_gateway_that_never_answers_is_a_timeout() {
 #[tokio::test]
 async fn a_gateway_that_is_not_there_is_a_connection_refused() {
     let gone = listener().await.local_addr().unwrap();
-    let detail = transient(call(&format!("http://{gone}"), &history()).await, "connection");
+    let detail = unreachable(call(&format!("http://{gone}"), &history()).await);
     assert!(detail.contains("Connection refused"), "{detail}");
 }
 
 #[tokio::test]
 async fn a_host_that_does_not_exist_is_a_connection_failure_that_says_so() {
-    let detail = transient(call("http://gate.invalid", &history()).await, "connection");
+    let detail = unreachable(call("http://gate.invalid", &history()).await);
     assert!(detail.starts_with("GET /chat/history: no connection: "), "{detail}");
 }
 
 #[tokio::test]
 async fn tls_that_is_none_is_a_connection_failure_and_so_is_one_that_never_comes_about() {
     let gate = Gate::sending(b"HTTP/1.1 400 Bad Request\r\n\r\n").await;
-    transient(call(&gate.url().replace("http:", "https:"), &history()).await, "connection");
+    unreachable(call(&gate.url().replace("http:", "https:"), &history()).await);
     let silent = listener().await;
     let settings = GatewaySettings { connect_timeout: Duration::from_millis(50), ..settings() };
     let outcome = call_with(&settings, &format!("https://{}", silent.local_addr().unwrap()), &history()).await;
-    assert_eq!(transient(outcome, "connection"), "GET /chat/history: no connection within 50ms");
+    assert_eq!(unreachable(outcome), "GET /chat/history: no connection within 50ms");
 }
 
 #[tokio::test]

@@ -31,7 +31,10 @@ async fn a_sync_says_what_it_waits_for() {
     assert_eq!(limited_by(&bench.clock(), &notice).await, None);
     let first = bench.claim(1).await;
     let live = bench.clock().live(SERVER, channel.id, sync_of(&notice)).await.unwrap();
-    assert_eq!(live, Live { running: 1, limited_by: Some("rate: channel".to_owned()), rate_per_second: 2.0 });
+    assert_eq!(
+        live,
+        Live { running: 1, delayed: 0, limited_by: Some("rate: channel".to_owned()), rate_per_second: 2.0 }
+    );
     bench.pass(SECOND);
     let second = bench.claim(1).await;
     assert_eq!(limited_by(&bench.clock(), &notice).await.as_deref(), Some("concurrency: channel"));

@@ -53,6 +53,7 @@ pub(super) async fn messages(
          FROM unnest($1::uuid[], $2::text[], $3::bigint[], $4::text[], $5::boolean[], $6::timestamptz[], $7::text[], $8::text[],
                      $9::text[], $10::text[], $11::bigint[])
               AS u(channel, id, contact, address, from_me, sent_at, kind, text, status, payload, job)
+         ORDER BY u.channel, u.id
          ON CONFLICT (channel_id, message_id) DO NOTHING
          RETURNING job_id",
         &rows.channels,

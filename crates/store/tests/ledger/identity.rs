@@ -78,6 +78,17 @@ async fn a_lid_that_belongs_to_another_phone_number_stays_there() {
 }
 
 #[tokio::test]
+async fn a_listed_person_whose_lid_is_somebody_elses_is_asked_under_the_phone_number() {
+    let world = World::new().await;
+    let (sync, _) = world.sync_of(vec![by_both(1)]).await;
+    world.store.cancel_sync(sync, None).await.unwrap();
+    let contested = Contact::new(Some(phone(2)), Some(lid(1)), None).unwrap();
+    let (sync, jobs) = world.sync_of(vec![contested]).await;
+    assert_eq!(jobs[0].step, Step::History { address: phone(2), cursor: None });
+    assert_eq!(world.status(sync).await.jobs.total, 2);
+}
+
+#[tokio::test]
 async fn one_lid_learned_for_two_persons_in_one_batch_goes_to_one_of_them() {
     let world = World::new().await;
     let (_, jobs) = world.sync_of(vec![by_phone(1), by_phone(2)]).await;

@@ -45,7 +45,7 @@ async fn the_same_result_twice_counts_once() {
     let (sync, jobs) = world.sync_of(vec![by_phone(1)]).await;
     let result = world.settlement(&jobs[0], succeeded(), vec![message("A")]);
     let twice = world.settle(&[result.clone(), result.clone()]).await;
-    assert_eq!(twice.recorded, [Recorded::Ended, Recorded::Over]);
+    assert_eq!(twice.recorded, [Recorded::Ended, Recorded::Overtaken]);
     assert_eq!(world.settle(&[result]).await.recorded, [Recorded::Over]);
     assert_eq!(world.status(sync).await.messages, MessageCounts { fetched: 1, stored: 1, duplicate: 0 });
 }

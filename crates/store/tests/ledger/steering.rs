@@ -125,8 +125,8 @@ async fn a_restored_lane_holds_what_is_open_and_nothing_else() {
         ]
     );
     restoration.end().await.unwrap();
-    let late = world.settlement(&jobs[1], Outcome::Ended(Ending::Succeeded), vec![message("late")]);
-    assert_eq!(world.settle(&[late]).await.recorded, [Recorded::Overtaken], "claimed in the life before");
+    let old = world.settlement(&jobs[1], Outcome::Ended(Ending::Succeeded), vec![message("late")]);
+    assert_eq!(world.settle(&[old]).await.recorded, [Recorded::Overtaken], "claimed in the life before");
 }
 
 #[tokio::test]
