@@ -10,7 +10,7 @@ use reqwest::{Method, RequestBuilder, header};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use crate::support::{Api, World, client::Reply};
+use crate::support::{Api, Client, World, client::Reply};
 
 const PHONE: &str = "5511988887777@s.whatsapp.net";
 const LID: &str = "190000000000001@lid";

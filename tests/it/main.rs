@@ -8,6 +8,8 @@
 //! | `steering` | pause, resume, cancel, retry, another limit |
 //! | `limits` | the rate and the concurrency, as the gateway sees them |
 //! | `faults` | gateways that refuse, break and lie |
+//! | `bad_input` | requests that cannot be done leave nothing behind |
+//! | `http` | keys, repeated requests, events, pages, secrets, metrics |
 //! | `cli` | what the command line prints and returns |
 //! | `house` | who may use what, and whether what is written about it is so |
 //! | `support` | what every test stands on |
@@ -16,7 +18,13 @@
 //! namespace of its own, so nothing depends on the order of tests.
 #![expect(clippy::unwrap_used, reason = "a test may end at once where something is not as it must be")]
 
+mod bad_input;
+mod cli;
 mod crash;
+mod faults;
+mod house;
+mod http;
+mod limits;
 mod steering;
 mod support;
 mod sync;

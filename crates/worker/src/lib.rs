@@ -39,9 +39,9 @@ pub enum Error {
     /// The queue could not be told of the last results, or its machinery broke.
     #[error(transparent)]
     Queue(#[from] sincro_queue::Error),
-    /// A task beside the jobs (settling, sweeping, restoring) ended: a bug. Start the worker again.
+    /// A task beside the jobs (settling, sweeping, restoring) panicked: a bug. Start the worker again.
     #[error("a task beside the jobs ended")]
-    Beside(#[source] Option<tokio::task::JoinError>),
+    Beside(#[source] tokio::task::JoinError),
 }
 
 /// How a worker process works.
@@ -92,16 +92,19 @@ pub async fn run(
     };
     let working = sincro_queue::run_worker(queue, worker, handler, stop.clone());
     tokio::pin!(working);
-    tokio::select! {
-        ended = &mut working => {
-            beside.shutdown().await;
-            Ok(ended?)
-        }
-        // They go on for ever, unless one of them panicked: without it the worker would call gateways and record nothing.
-        Some(ended) = beside.join_next() => {
-            stop.cancel();
-            working.await?;
-            Err(Error::Beside(ended.err()))
+    loop {
+        tokio::select! {
+            ended = &mut working => {
+                beside.shutdown().await;
+                return Ok(ended?);
+            }
+            // Those that serve the handlers end with the last of them. Without one that panicked the worker would call
+            // gateways and record nothing.
+            Some(ended) = beside.join_next() => if let Err(panic) = ended {
+                stop.cancel();
+                working.await?;
+                return Err(Error::Beside(panic));
+            }
         }
     }
 }

@@ -24,7 +24,11 @@ async fn an_unknown_field_is_refused_by_its_name_wherever_it_is() {
         (format!("{channel}/contacts/{PHONE}/syncs"), json!({"messages_per_contact": 5}), "messages_per_contact"),
         ("/v1/channels".to_owned(), channel_with("colour", json!("red")), "colour"),
         ("/v1/channels".to_owned(), channel_with("limit", json!({"per_second": 5})), "limit.per_second"),
-        ("/v1/channels".to_owned(), channel_with("credentials", json!({"token": "t", "Token": "t"})), "credentials.Token"),
+        (
+            "/v1/channels".to_owned(),
+            channel_with("credentials", json!({"token": "t", "Token": "t"})),
+            "credentials.Token",
+        ),
         (format!("{channel}/pause"), json!({"why": "moving"}), "why"),
         (format!("{channel}/resume"), json!({"why": "moved"}), "why"),
         (format!("/v1/syncs/{sync}/pause"), json!({"why": "moving"}), "why"),
@@ -102,9 +106,14 @@ async fn post_in_chunks(quiet: &Quiet, path: &str, mebibytes: usize) -> String {
 async fn a_body_must_be_json_in_utf_8_and_say_so() {
     let quiet = Quiet::open().await;
     let deep = [vec![b'['; 100_000], vec![b']'; 100_000]].concat();
-    let deep_inside = [&br#"{"name":"n","provider":"wuzapi","base_url":"http://h","credentials":"#[..], &deep, b"}"].concat();
+    let deep_inside =
+        [&br#"{"name":"n","provider":"wuzapi","base_url":"http://h","credentials":"#[..], &deep, b"}"].concat();
     for (path, body, code) in [
-        (quiet.syncs(), b"{\"contacts\":[{\"lid\":\"190000000000001@lid\",\"name\":\"Jo\xe3o\"}]}".to_vec(), "bad_utf8"),
+        (
+            quiet.syncs(),
+            b"{\"contacts\":[{\"lid\":\"190000000000001@lid\",\"name\":\"Jo\xe3o\"}]}".to_vec(),
+            "bad_utf8",
+        ),
         (quiet.syncs(), vec![0xff, 0xfe], "bad_utf8"),
         (quiet.syncs(), b"{\"messages_per_contact\":".to_vec(), "bad_json"),
         (quiet.syncs(), b"{}{}".to_vec(), "bad_json"),
@@ -118,7 +127,12 @@ async fn a_body_must_be_json_in_utf_8_and_say_so() {
         let what = shorten(&String::from_utf8_lossy(&body));
         quiet.refuses(&what, quiet.post_bytes(&path, body), (400, code, "")).await;
     }
-    for (body, field) in [("[]", "body"), ("\"all\"", "body"), ("7", "body"), (r#"{"messages_per_contact":1,"messages_per_contact":2}"#, "messages_per_contact")] {
+    for (body, field) in [
+        ("[]", "body"),
+        ("\"all\"", "body"),
+        ("7", "body"),
+        (r#"{"messages_per_contact":1,"messages_per_contact":2}"#, "messages_per_contact"),
+    ] {
         quiet.refuses(body, quiet.post_bytes(&quiet.syncs(), body), (422, "invalid_value", field)).await;
     }
     let other_types = [Some("text/plain"), Some("application/x-www-form-urlencoded"), Some("application/jsonp"), None];

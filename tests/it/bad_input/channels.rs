@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use super::{Quiet, channel_with, shorten};
 
 #[tokio::test]
-async fn a_channel_must_be_one_that_can_be_called() {
+async fn the_address_of_a_gateway_must_be_an_http_root() {
     let quiet = Quiet::open().await;
     let bad_urls = [
         "ftp://example.org",
@@ -26,6 +26,13 @@ async fn a_channel_must_be_one_that_can_be_called() {
         let request = quiet.api.request(Method::PATCH, &path).json(&json!({"base_url": url, "name": "moved"}));
         quiet.refuses(&format!("PATCH {url}"), request, refusal).await;
     }
+    quiet.still_works().await;
+}
+
+#[tokio::test]
+async fn every_part_of_a_channel_must_be_within_its_bounds_at_creation_and_at_change() {
+    let quiet = Quiet::open().await;
+    let path = format!("/v1/channels/{}", quiet.channel);
     for (field, value, code, named) in [
         ("name", json!(""), "invalid_value", "name"),
         ("name", json!("x".repeat(201)), "invalid_value", "name"),

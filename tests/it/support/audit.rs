@@ -80,7 +80,7 @@ pub(crate) fn receipt_adds_up(receipt: &Receipt, end: &SyncStatus) {
             JobState::Succeeded => line.fetched > 0 && line.reason.is_none(),
             JobState::Empty | JobState::Cancelled => line.fetched == 0,
             JobState::Skipped => line.fetched == 0 && line.expected == 0 && line.reason.is_some(),
-            JobState::Failed => line.reason.is_some(),
+            JobState::Failed => line.reason.is_some() && line.last_error.is_some(),
             _ => false,
         };
         assert!(explained, "a line that explains nothing: {line:?}");

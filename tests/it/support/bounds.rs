@@ -7,8 +7,6 @@ pub(crate) const LONG: Duration = Duration::from_secs(90);
 
 /// The future's output, or a failure that says what did not come.
 pub(crate) async fn within<T>(what: &str, future: impl Future<Output = T>) -> T {
-    match tokio::time::timeout(LONG, future).await {
-        Ok(output) => output,
-        Err(_) => panic!("waited {} s in vain: {what}", LONG.as_secs()),
-    }
+    let outcome = tokio::time::timeout(LONG, future).await;
+    outcome.unwrap_or_else(|_| panic!("waited {} s in vain: {what}", LONG.as_secs()))
 }

@@ -84,6 +84,11 @@ impl Client {
         Self { key: None, ..self.clone() }
     }
 
+    /// The key it shows, or nothing.
+    pub(crate) fn key(&self) -> &str {
+        self.key.as_deref().unwrap_or_default()
+    }
+
     /// A request to be completed by the test.
     pub(crate) fn request(&self, method: Method, path: &str) -> RequestBuilder {
         let request = self.http.request(method, format!("{}{path}", self.base));

@@ -14,6 +14,7 @@
 //! | `proxy` | a line that can be cut |
 //! | `turn` | tests beside each other, or one alone |
 //! | `bounds` | nothing waits for ever |
+//! | `environment` | where the servers are |
 //!
 //! A test never sleeps. It waits for an event of the stream, a line of a log, a call at the gateway, or the end of a
 //! process; every wait has a bound that only a broken system reaches.
@@ -21,6 +22,7 @@
 pub(crate) mod audit;
 pub(crate) mod bounds;
 pub(crate) mod client;
+pub(crate) mod environment;
 pub(crate) mod follow;
 pub(crate) mod footprint;
 pub(crate) mod gateway;
@@ -34,6 +36,5 @@ pub(crate) mod world;
 pub(crate) use bounds::within;
 pub(crate) use client::{Client, Person};
 pub(crate) use gateway::{Gateway, people};
-pub(crate) use process::Process;
 pub(crate) use stage::Stage;
 pub(crate) use world::{Api, World};

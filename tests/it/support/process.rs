@@ -11,7 +11,7 @@ use std::{
 use serde_json::Value;
 use tokio::sync::watch;
 
-use super::bounds::within;
+use super::{bounds::within, environment};
 
 /// So many lines of its log are shown when a test fails.
 const TAIL: usize = 40;
@@ -37,7 +37,7 @@ pub(crate) fn command() -> Command {
     let mut command = Command::new(binary());
     command.env_clear();
     for variable in ["PATH", "HOME", "TMPDIR", "LD_LIBRARY_PATH", "LLVM_PROFILE_FILE"] {
-        if let Some(value) = std::env::var_os(variable) {
+        if let Some(value) = environment::variable(variable) {
             command.env(variable, value);
         }
     }

@@ -5,14 +5,13 @@ use sqlx::{Connection as _, PgConnection};
 use url::Url;
 use uuid::Uuid;
 
+use super::environment;
+
 const HOW_TO_RUN: &str = "run the tests with `./just test`, which starts the servers they need";
 
 /// What a variable says that tests cannot do without.
 fn needed(variable: &str) -> String {
-    match std::env::var(variable) {
-        Ok(value) if !value.is_empty() => value,
-        _ => panic!("{variable} is not set: {HOW_TO_RUN}"),
-    }
+    environment::text(variable).unwrap_or_else(|| panic!("{variable} is not set: {HOW_TO_RUN}"))
 }
 
 /// An empty database on the server that `DATABASE_URL` names.

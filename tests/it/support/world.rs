@@ -120,14 +120,14 @@ impl World {
 
     /// A worker with settings of its own.
     pub(crate) async fn worker_with(&self, settings: &[Setting<'_>]) -> Process {
-        let worker = self.start("worker", settings);
+        let worker = self.start(&["worker"], settings);
         worker.said("the worker works").await;
         worker
     }
 
     /// Starts `sincro api` or `sincro all` with settings of its own and waits until it listens.
     pub(crate) async fn listening(&self, verb: &str, settings: &[Setting<'_>]) -> Api {
-        let process = self.start(verb, settings);
+        let process = self.start(&[verb], settings);
         let line = process.said("serving the API").await;
         let address = line["address"].as_str().expect("the log names the address");
         let client = Client::new(&format!("http://{address}"), &self.key);
@@ -135,12 +135,12 @@ impl World {
     }
 
     /// Starts a process and waits for nothing.
-    pub(crate) fn start(&self, verb: &str, settings: &[Setting<'_>]) -> Process {
+    pub(crate) fn start(&self, arguments: &[&str], settings: &[Setting<'_>]) -> Process {
         let mut command = process::command();
-        command.arg(verb);
+        command.args(arguments);
         self.set(&mut command, settings);
         let number = self.started.fetch_add(1, Ordering::Relaxed);
-        Process::start(&format!("process {number} (sincro {verb})"), command)
+        Process::start(&format!("process {number} (sincro {})", arguments.join(" ")), command)
     }
 
     /// Runs a command to its end.
