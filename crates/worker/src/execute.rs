@@ -22,7 +22,7 @@ use sincro_store::{
     settle::{Fence, Recorded, Settlement},
 };
 
-use crate::{connections::Connections, deliver::deliver, ledger::Ledger, outcome::Reading};
+use crate::{connections::Connections, deliver::deliver, ledger::Ledger, outcome::Reading, punctual::Punctuality};
 
 /// How long a job rests when the ledger could not be reached.
 const LEDGER_AWAY: TimeDelta = TimeDelta::seconds(2);
@@ -37,13 +37,14 @@ pub(crate) struct Executor {
     gateways: Gateways,
     ledger: Ledger,
     connections: Connections,
+    punctuality: Punctuality,
     retry: RetryPolicy,
 }
 
 impl Executor {
     pub(crate) fn new(store: Store, queue: Queue, gateways: Gateways, ledger: Ledger, retry: RetryPolicy) -> Self {
         let connections = Connections::new(store.clone());
-        Self { store, queue, gateways, ledger, connections, retry }
+        Self { store, queue, gateways, ledger, connections, punctuality: Punctuality::default(), retry }
     }
 
     /// From claim to ruling.
@@ -75,6 +76,10 @@ impl Executor {
             Err(Error::Unreadable(reason)) => return self.rest(&job, Rest::Pause { reason }).await,
             opened => opened?,
         };
+        if !self.punctuality.accepts(claim.age(), connection.channel.limit.rate_per_second) {
+            metrics::counter!("sincro_stale_permits_total").increment(1);
+            return Ok(Ruling::Back);
+        }
         let call = Call::for_step(&job.step, job.messages_wanted);
         let answer = self.gateways.call(&connection, &call).await;
         if !claim.holds_lease() {
@@ -195,5 +200,9 @@ const fn outcome_name(outcome: &Outcome) -> &'static str {
 
 pub(crate) fn describe_metrics() {
     metrics::describe_counter!("sincro_jobs_settled_total", "Results recorded in the ledger, by outcome");
+    metrics::describe_counter!(
+        "sincro_stale_permits_total",
+        "Permits not used because the way to the call took too long"
+    );
     metrics::describe_counter!("sincro_late_results_total", "Results that came too late and changed nothing");
 }

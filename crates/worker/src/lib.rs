@@ -7,6 +7,7 @@
 //! | `ledger` | the ledger in batches: loads and settlements of many jobs at once |
 //! | `batch` | many callers, one call |
 //! | `connections` | the channels' credentials, opened once per version |
+//! | `punctual` | permits that got stale are not used |
 //! | `deliver` | notices -> queue |
 //! | `sweep` | what a crash left undelivered |
 //! | `restore` | a queue that was emptied is filled from the ledger |
@@ -19,6 +20,7 @@ mod deliver;
 mod execute;
 mod ledger;
 mod outcome;
+mod punctual;
 mod restore;
 mod sweep;
 

@@ -69,6 +69,10 @@ fn refuse<'a>(
         // "LID not found ..." with nothing else to tell cases apart. The library's own "404 page not found" is another
         // matter: the build has no such call, or base_url points beside it.
         404 if matches!(call, Call::LookUpLid { .. }) && enveloped => return Ok(Verdict::LidUnknown),
+        // An envelope that lost its end says nothing, not even that something is not there.
+        404 if !enveloped && (reply.body.is_empty() || reply.body.trim_start().starts_with('{')) => {
+            wording.unreadable("an answer without its end", &reply.body)
+        }
         404 => Refusal::Permanent { code: "not_found", detail },
         501 if matches!(call, Call::History { .. }) => Refusal::Permanent {
             code: "history_disabled",

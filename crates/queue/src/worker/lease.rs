@@ -34,10 +34,17 @@ pub struct Claim {
     /// The life of the queue it was claimed in.
     pub epoch: i64,
     pub(crate) key: HoldKey,
+    asked: Instant,
     lease: Arc<Lease>,
 }
 
 impl Claim {
+    /// Time since it was asked for: how old its permit is, at most.
+    #[must_use]
+    pub fn age(&self) -> Duration {
+        self.asked.elapsed()
+    }
+
     /// Whether the job is surely still this worker's: false once its lease ran out here without a renewal, or a
     /// renewal said that it is lost. A renewal that still comes through makes it true again; a loss is for good.
     #[must_use]
@@ -93,7 +100,16 @@ impl Leases {
             if held.insert(key, lease.clone()).is_none() {
                 metrics::gauge!(telemetry::JOBS_RUNNING).increment(1);
             }
-            Claim { job: *job, attempt: *attempt, sync: *sync, channel: *channel, epoch: batch.epoch, key, lease }
+            Claim {
+                job: *job,
+                attempt: *attempt,
+                sync: *sync,
+                channel: *channel,
+                epoch: batch.epoch,
+                key,
+                asked,
+                lease,
+            }
         });
         claims.collect()
     }
