@@ -26,7 +26,7 @@ pub(crate) struct Parts {
 }
 
 impl Parts {
-    /// Connects to both servers.
+    /// Connects to both servers. Redis may be away, Postgres may not.
     pub(crate) async fn connect(config: &Config) -> anyhow::Result<Self> {
         let store = connect_store(config).await?;
         let settings = QueueSettings {
@@ -34,7 +34,15 @@ impl Parts {
             namespace: config.redis_namespace.clone(),
             shards: config.redis_shards,
         };
-        let queue = Queue::connect(settings).await.context("redis_url: the queue cannot be reached")?;
+        let queue = match Queue::connect(settings.clone()).await {
+            // The ledger accepts what comes; the queue hears of it when it is back.
+            Err(error @ sincro_queue::Error::Unreachable(_)) => {
+                tracing::warn!(%error, "starting without the queue; nothing runs until Redis is there");
+                Queue::connect_later(&settings)
+            }
+            connected => connected,
+        };
+        let queue = queue.context("redis_url")?;
         Ok(Self { store, queue })
     }
 }

@@ -31,19 +31,18 @@ pub(crate) struct Link {
 impl Link {
     /// Fails within seconds when Redis is not there, is too old, or wants other credentials.
     pub(crate) async fn open(url: &SecretString) -> Result<Self, Error> {
-        let info = url.expose_secret().into_connection_info()?.set_tcp_settings(tcp_settings());
-        let client = Client::open(info)?;
-        let config = ConnectionManagerConfig::new()
-            .set_response_timeout(Some(RESPONSE_TIMEOUT))
-            .set_connection_timeout(Some(CONNECT_TIMEOUT))
-            .set_number_of_retries(RECONNECTS)
-            .set_min_delay(Duration::from_millis(50))
-            .set_max_delay(Duration::from_millis(500))
-            .set_pipeline_buffer_size(256);
+        let (client, config) = prepare(url)?;
         let manager = ConnectionManager::new_with_config(client.clone(), config).await?;
         let link = Self { client, manager };
         link.check_version().await?;
         Ok(link)
+    }
+
+    /// Connects when it is first used, and then by itself whenever it can.
+    pub(crate) fn open_later(url: &SecretString) -> Result<Self, Error> {
+        let (client, config) = prepare(url)?;
+        let manager = ConnectionManager::new_lazy_with_config(client.clone(), config)?;
+        Ok(Self { client, manager })
     }
 
     pub(crate) async fn ping(&self) -> Result<(), Error> {
@@ -122,6 +121,18 @@ impl Link {
         }
         Ok(())
     }
+}
+
+fn prepare(url: &SecretString) -> Result<(Client, ConnectionManagerConfig), Error> {
+    let info = url.expose_secret().into_connection_info()?.set_tcp_settings(tcp_settings());
+    let config = ConnectionManagerConfig::new()
+        .set_response_timeout(Some(RESPONSE_TIMEOUT))
+        .set_connection_timeout(Some(CONNECT_TIMEOUT))
+        .set_number_of_retries(RECONNECTS)
+        .set_min_delay(Duration::from_millis(50))
+        .set_max_delay(Duration::from_millis(500))
+        .set_pipeline_buffer_size(256);
+    Ok((Client::open(info)?, config))
 }
 
 /// Small requests go out at once, and a connection whose other end vanished is noticed.

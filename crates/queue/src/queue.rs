@@ -21,6 +21,17 @@ pub struct QueueSettings {
 }
 
 impl QueueSettings {
+    fn check(&self) -> Result<(), Error> {
+        let Self { namespace, shards, .. } = self;
+        if namespace.is_empty() || !namespace.chars().all(|c| c.is_ascii_alphanumeric() || "-_.".contains(c)) {
+            return Err(Error::Settings(format!("namespace {namespace:?} must be letters, digits, '-', '_' or '.'")));
+        }
+        if *shards == 0 {
+            return Err(Error::Settings("shards must be at least 1".to_owned()));
+        }
+        Ok(())
+    }
+
     /// One shard in the namespace `main`.
     #[must_use]
     pub fn new(redis_url: SecretString) -> Self {
@@ -47,17 +58,21 @@ struct Inner {
 impl Queue {
     /// Connects; fails within seconds when Redis is not there. Once connected, a lost connection comes back by itself.
     pub async fn connect(settings: QueueSettings) -> Result<Self, Error> {
-        let QueueSettings { redis_url, namespace, shards } = settings;
-        if namespace.is_empty() || !namespace.chars().all(|c| c.is_ascii_alphanumeric() || "-_.".contains(c)) {
-            return Err(Error::Settings(format!("namespace {namespace:?} must be letters, digits, '-', '_' or '.'")));
-        }
-        if shards == 0 {
-            return Err(Error::Settings("shards must be at least 1".to_owned()));
-        }
-        let link = Link::open(&redis_url).await?;
-        let prefixes = (0..shards).map(|shard| keys::prefix(&namespace, shard)).collect();
-        let inner = Inner { namespace, prefixes, emptied: watch::Sender::default() };
-        Ok(Self { link, inner: Arc::new(inner), now_us: 0 })
+        settings.check()?;
+        Ok(Self::over(Link::open(&settings.redis_url).await?, &settings))
+    }
+
+    /// Connects when it is first used: for those who have to start while Redis is away. Its version is not checked.
+    pub fn connect_later(settings: &QueueSettings) -> Result<Self, Error> {
+        settings.check()?;
+        Ok(Self::over(Link::open_later(&settings.redis_url)?, settings))
+    }
+
+    fn over(link: Link, settings: &QueueSettings) -> Self {
+        let QueueSettings { namespace, shards, .. } = settings;
+        let prefixes = (0..*shards).map(|shard| keys::prefix(namespace, shard)).collect();
+        let inner = Inner { namespace: namespace.clone(), prefixes, emptied: watch::Sender::default() };
+        Self { link, inner: Arc::new(inner), now_us: 0 }
     }
 
     /// Whether Redis answers.

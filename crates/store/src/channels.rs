@@ -43,8 +43,19 @@ pub struct ChannelChange {
     pub credentials: Option<SecretString>,
     /// Other entitlements.
     pub features: Option<BTreeSet<Feature>>,
-    /// Another limit.
-    pub limit: Option<Limit>,
+    /// Another limit, or parts of one.
+    pub limit: LimitChange,
+}
+
+/// The parts of a limit to change; none leaves a part as it is.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct LimitChange {
+    /// Another rate.
+    pub rate_per_second: Option<f64>,
+    /// Another burst.
+    pub burst: Option<u32>,
+    /// Another concurrency.
+    pub concurrency: Option<u32>,
 }
 
 struct ChannelRow {
@@ -186,9 +197,9 @@ impl Store {
             server,
             sealed,
             features.as_deref(),
-            change.limit.map(|limit| limit.rate_per_second),
-            change.limit.map(|limit| limit.burst.cast_signed()),
-            change.limit.map(|limit| limit.concurrency.cast_signed()),
+            change.limit.rate_per_second,
+            change.limit.burst.map(u32::cast_signed),
+            change.limit.concurrency.map(u32::cast_signed),
         )
         .execute(&mut *tx)
         .await?;

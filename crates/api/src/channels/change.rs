@@ -6,7 +6,7 @@ use axum::{Json as Answer, extract::State};
 use serde::Deserialize;
 use serde_json::Value;
 use sincro_core::channel::{Channel, Feature, Limit};
-use sincro_store::channels::ChannelChange;
+use sincro_store::channels::{ChannelChange, LimitChange as PartsOfLimit};
 
 use super::{fields, view::View};
 use crate::{
@@ -70,18 +70,21 @@ impl Change {
             base_url: base_url.map(|given| fields::base_url(&given)).transpose()?,
             credentials: credentials.transpose()?,
             features,
-            limit: limit.map(|given| fields::limit(given.onto(channel.limit))).transpose()?,
+            limit: limit.map(|given| given.read(channel.limit)).transpose()?.unwrap_or_default(),
         }))
     }
 }
 
 impl LimitChange {
-    fn onto(self, limit: Limit) -> Limit {
-        Limit {
-            rate_per_second: self.rate_per_second.unwrap_or(limit.rate_per_second),
-            burst: self.burst.unwrap_or(limit.burst),
-            concurrency: self.concurrency.unwrap_or(limit.concurrency),
-        }
+    /// The parts, if they are within their bounds beside the parts that stay.
+    fn read(self, now: Limit) -> Result<PartsOfLimit, Problem> {
+        let Self { rate_per_second, burst, concurrency } = self;
+        fields::limit(Limit {
+            rate_per_second: rate_per_second.unwrap_or(now.rate_per_second),
+            burst: burst.unwrap_or(now.burst),
+            concurrency: concurrency.unwrap_or(now.concurrency),
+        })?;
+        Ok(PartsOfLimit { rate_per_second, burst, concurrency })
     }
 }
 
@@ -122,8 +125,8 @@ mod tests {
     fn a_part_of_a_limit_leaves_the_other_parts_alone() {
         let change: Change = parse(br#"{"limit":{"burst":3}}"#).unwrap();
         let before = Limit { rate_per_second: 5.0, burst: 1, concurrency: 2 };
-        let after = change.limit.unwrap().onto(before);
-        assert_eq!(after, Limit { burst: 3, ..before });
+        let parts = change.limit.unwrap().read(before).unwrap();
+        assert_eq!((parts.rate_per_second, parts.burst, parts.concurrency), (None, Some(3), None));
     }
 
     #[test]
