@@ -315,3 +315,14 @@ fn seed() -> u64 {
 fn announce(text: &str) {
     eprintln!("{text}");
 }
+
+#[tokio::test]
+async fn a_worker_without_work_that_is_told_to_stop_ends_well() {
+    let stage = Stage::of(people(2)).await;
+    stage.sync().await;
+    for _ in 0..10 {
+        let mut worker = stage.world.worker().await;
+        worker.terminate();
+        assert!(worker.exit().await.success(), "{}", worker.whole_log());
+    }
+}

@@ -3,6 +3,7 @@
 use serde_json::{Value, json};
 use sincro_core::sync::{SyncState, SyncStatus};
 use sincro_simulator::{Latency, Population};
+use tokio::task::JoinSet;
 use uuid::Uuid;
 
 use super::{PHONE, idle_channel};
@@ -213,4 +214,21 @@ async fn rows_of(world: &World, channel: Uuid) -> Vec<String> {
         }
     }
     found
+}
+
+#[tokio::test]
+async fn changes_of_two_parts_of_a_limit_at_the_same_time_both_hold() {
+    let world = World::new().await;
+    let api = world.api().await;
+    let channel = idle_channel(&api).await;
+    for value in 2..12 {
+        let mut changing = JoinSet::new();
+        for change in [json!({"limit": {"burst": value}}), json!({"limit": {"concurrency": value}})] {
+            let (api, path) = (api.client.clone(), format!("/v1/channels/{channel}"));
+            changing.spawn(async move { api.patch(&path, &change).await.ok::<Value>() });
+        }
+        changing.join_all().await;
+        let limit = json!({"rate_per_second": 20.0, "burst": value, "concurrency": value});
+        assert_eq!(api.channel(channel).await["limit"], limit);
+    }
 }

@@ -63,3 +63,16 @@ async fn steering_a_sync_while_redis_is_away_holds_when_it_is_back() {
     assert_eq!(api.end_of(resumed).await.state, SyncState::Completed);
     assert_eq!(api.status(cancelled).await.jobs.total, 0, "nothing of it was planned any more");
 }
+
+#[tokio::test]
+async fn an_api_that_starts_while_redis_is_away_accepts_syncs() {
+    let world = World::new().await;
+    let api = world.listening("api", &[("REDIS_URL", "redis://127.0.0.1:1")]).await;
+    let ready: Value = api.get("/readyz").await.ok();
+    assert_eq!((&ready["ready"], &ready["degraded"]), (&json!(true), &json!(true)));
+    let gateway = Gateway::of(people(3)).await;
+    let channel = api.create_channel(&gateway, FAST).await;
+    let sync = api.start_sync(channel, 25).await.id;
+    let _worker = world.worker().await;
+    assert_eq!(api.end_of(sync).await.state, SyncState::Completed);
+}
