@@ -4,7 +4,7 @@ use std::{fs, process::Output};
 
 use serde_json::{Value, json};
 use sincro_core::{
-    channel::Limit,
+    limit::Limit,
     sync::{SyncState, SyncStatus},
 };
 use sincro_simulator::{Fault, Population, Rule, When};

@@ -4,7 +4,7 @@
 //! twice when the process that made it dies; a message is never stored twice, and nothing is left out.
 
 use rand::{Rng as _, SeedableRng as _, rngs::StdRng};
-use sincro_core::{channel::Limit, sync::SyncState};
+use sincro_core::{limit::Limit, sync::SyncState};
 use sincro_simulator::{Fault, Latency, Rule, Settings, When};
 use uuid::Uuid;
 

@@ -4,9 +4,9 @@ use std::{collections::BTreeMap, time::Duration};
 
 use serde_json::{Value, json};
 use sincro_core::{
-    channel::Limit,
     job::{JobLine, JobState},
-    sync::{SyncId, SyncState},
+    limit::Limit,
+    sync::{SyncId, SyncState, SyncStatus},
 };
 use sincro_simulator::{Call, Fault, Faults, Outage, Population, Rule, Settings, When};
 
@@ -246,7 +246,7 @@ async fn refused_credentials_pause_the_channel_and_the_sync_goes_on_with_good_on
     let stage = Stage { worker, api, channel, gateway, world };
     let sync = stage.start().await;
     let paused = paused(&stage, sync).await;
-    assert!(paused.starts_with("paused: unauthorized: GET /user/contacts: 401"), "{paused}");
+    assert!(paused.starts_with("paused by gateway: unauthorized: GET /user/contacts: 401"), "{paused}");
     let shown = stage.api.channel(stage.channel).await;
     assert_eq!(shown["state"], "paused");
     assert!(shown["reason"].as_str().unwrap().starts_with("unauthorized: GET /user/contacts: 401"), "{shown}");
@@ -268,7 +268,7 @@ async fn credentials_that_are_refused_in_the_middle_cost_no_attempt() {
     stage.gateway.set_faults(Rule::new(Fault::Unauthorized, When::Share(0.2)).on_path(HISTORY)).unwrap();
     let sync = stage.start().await;
     let paused = paused(&stage, sync).await;
-    assert!(paused.starts_with("paused: unauthorized: GET /chat/history: 401"), "{paused}");
+    assert!(paused.starts_with("paused by gateway: unauthorized: GET /chat/history: 401"), "{paused}");
     stage.gateway.set_faults(Faults::default()).unwrap();
     stage.api.steer_channel(stage.channel, "resume").await;
     let end = stage.api.end_of(sync).await;
@@ -286,15 +286,18 @@ async fn a_session_that_is_lost_and_back_costs_no_attempt() {
     let world = World::with(&[("SINCRO_MAX_ATTEMPTS", "1")]).await;
     let stage = Stage::set(world, gateway, ONE_AT_A_TIME).await;
     let sync = stage.start().await;
-    stage.api.follow(sync).await.until(|status| resting(status.limited_by.as_deref())).await;
+    let lost = |status: &SyncStatus| status.limited_by.as_deref().is_some_and(|by| by.starts_with("session lost: "));
+    stage.api.follow(sync).await.until(lost).await;
     let channel = stage.api.channel(stage.channel).await;
-    let reason = channel["effective"]["cooldown_reason"].as_str().unwrap();
-    assert!(reason.starts_with("session lost: GET /user/lid/"), "{channel}");
+    assert_eq!((&channel["state"], &channel["paused_by"]), (&"paused".into(), &"session".into()));
+    assert!(channel["reason"].as_str().unwrap().starts_with("GET /user/lid/"), "{channel}");
 
     let end = stage.api.end_of(sync).await;
     assert_eq!(end.state, SyncState::Completed, "no attempt was spent");
     let refused = stage.gateway.calls().count(|call| is_lookup(call) && call.status == Some(500));
-    assert_eq!(refused, 1, "a lost session is probed, not stormed");
+    assert_eq!(refused, 1, "a lost session is looked at, not stormed");
+    assert_eq!(stage.gateway.calls().count(|call| call.path == "/session/status"), 1);
+    assert_eq!(stage.api.channel(stage.channel).await["state"], "active", "nobody had to resume it");
     audit::nothing_is_lost_or_doubled(&stage, &end, 25).await;
 }
 
@@ -351,7 +354,7 @@ fn contact_of(jobs: &[JobLine], address: &str) -> Option<i64> {
 
 /// Waits until the sync's channel is paused and nothing of it runs; gives the reason as the sync shows it.
 async fn paused(stage: &Stage, sync: SyncId) -> String {
-    let paused = |limited_by: &str| limited_by.starts_with("paused: ");
+    let paused = |limited_by: &str| limited_by.starts_with("paused by gateway: ");
     let mut events = stage.api.follow(sync).await;
     let status =
         events.until(|status| status.jobs.running == 0 && status.limited_by.as_deref().is_some_and(paused)).await;

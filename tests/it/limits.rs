@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
-use sincro_core::{channel::Limit, sync::SyncState};
+use sincro_core::{limit::Limit, sync::SyncState};
 use sincro_simulator::{Call, Latency, Settings};
 
 use crate::support::{Stage, World, audit, gateway::people, stage::FAST, within};

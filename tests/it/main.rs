@@ -6,7 +6,8 @@
 //! | `sync` | a channel sync from request to receipt |
 //! | `crash` | processes, connections and queues that go away in the middle |
 //! | `steering` | pause, resume, cancel, retry, another limit |
-//! | `limits` | the rate and the concurrency, as the gateway sees them |
+//! | `limits` | the rate and the concurrency of a channel, as the gateway sees them |
+//! | `fleet` | many channels behind one server: limits, fairness, rests, sessions, what they say of it |
 //! | `faults` | gateways that refuse, break and lie |
 //! | `bad_input` | requests that cannot be done leave nothing behind |
 //! | `http` | keys, repeated requests, events, pages, secrets, metrics |
@@ -22,6 +23,7 @@ mod bad_input;
 mod cli;
 mod crash;
 mod faults;
+mod fleet;
 mod house;
 mod http;
 mod limits;

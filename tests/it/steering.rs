@@ -5,8 +5,8 @@
 
 use serde_json::{Value, json};
 use sincro_core::{
-    channel::Limit,
     job::JobState,
+    limit::Limit,
     sync::{SyncId, SyncState},
 };
 use sincro_simulator::{Call, Fault, Faults, Rule, Settings, When};
@@ -79,7 +79,7 @@ async fn a_paused_channel_makes_no_call_and_other_channels_go_on() {
     assert_eq!(stage.gateway.calls().count(of_first), made);
     let status = stage.api.status(sync).await;
     assert_eq!((status.state, status.jobs), (SyncState::Running, at_rest.jobs));
-    assert_eq!(status.limited_by.as_deref(), Some("paused: the phone is being replaced"));
+    assert_eq!(status.limited_by.as_deref(), Some("paused by operator: the phone is being replaced"));
     let job = &stage.api.jobs(sync).await[119];
     assert_eq!((job.state, job.waiting_for.as_deref()), (JobState::Paused, status.limited_by.as_deref()));
 

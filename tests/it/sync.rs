@@ -150,7 +150,7 @@ async fn a_ticket_sync_reads_both_addresses_of_one_person() {
 
 #[tokio::test]
 async fn a_ticket_sync_goes_ahead_of_the_bulk_sync_of_its_channel() {
-    let slow = sincro_core::channel::Limit { rate_per_second: 20.0, burst: 1, concurrency: 1 };
+    let slow = sincro_core::limit::Limit { rate_per_second: 20.0, burst: 1, concurrency: 1 };
     let stage = Stage::with(people(300), slow, &[]).await;
     let bulk = stage.start().await;
     stage.api.follow(bulk).await.until_settled(5).await;

@@ -5,8 +5,9 @@
 pub(crate) mod change;
 pub(crate) mod create;
 pub(crate) mod delete;
+pub(crate) mod effective;
 mod fields;
 pub(crate) mod list;
 pub(crate) mod pause;
 pub(crate) mod show;
-mod view;
+pub(crate) mod view;

@@ -4,7 +4,7 @@
 //! |---|---|
 //! | `server` | serve until told to stop |
 //! | `routes` | all calls, by the scope they need |
-//! | `channels`, `syncs`, `messages` | the calls, one per file |
+//! | `channels`, `limits`, `syncs`, `messages`, `scaling` | the calls, one per file |
 //! | `health`, `metrics`, `openapi` | the process about itself |
 //! | `auth` | who calls, and whether the key may |
 //! | `observe` | around every call: id, span, time limit, measurement, panics |
@@ -23,6 +23,7 @@ mod body;
 mod channels;
 mod deliver;
 mod health;
+mod limits;
 mod messages;
 mod metrics;
 mod observe;
@@ -33,6 +34,7 @@ mod queue_view;
 mod reason;
 mod recent;
 mod routes;
+mod scaling;
 mod server;
 mod state;
 mod syncs;

@@ -1,20 +1,23 @@
-//! What Prometheus reads: everything this process has measured, and the queue's depth as it is now.
+//! What Prometheus reads: everything this process has measured, and the queue as it is now.
 //!
-//! The depth is asked for at each scrape and left out while Redis does not answer: a stale number is worse than none.
+//! The queue is asked at each scrape and left out while Redis does not answer: a stale number is worse than none.
 
-use std::fmt::Write as _;
+mod text;
 
 use axum::{
     extract::State,
     http::{HeaderValue, header},
     response::IntoResponse,
 };
+use futures::{StreamExt as _, stream};
 use metrics::{Unit, describe_counter, describe_gauge, describe_histogram};
 use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder, PrometheusHandle};
-use sincro_queue::Depth;
+use sincro_core::{clock, scaling::scaling};
+use sincro_queue::LevelView;
 
 use crate::{
     problem::{Code, refusals},
+    queue_view::Deadline,
     state::App,
 };
 
@@ -23,6 +26,8 @@ const MEDIA_TYPE: HeaderValue = HeaderValue::from_static("text/plain; version=0.
 const SECONDS: [f64; 14] = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0];
 /// From one outcome to the largest batch anybody may configure.
 const SIZES: [f64; 12] = [1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0, 512.0, 1_024.0, 10_000.0];
+/// Questions to the queue that are under way at once for one scrape.
+const AT_ONCE: usize = 16;
 
 /// Begins measuring in this process, once, and gives the handle that renders what was measured.
 ///
@@ -51,47 +56,27 @@ refusals!(Refusals: Code::ANY);
 
 /// Metrics
 ///
-/// Prometheus text. Without Redis everything but the queue's depth is still there.
+/// Prometheus text. Without Redis everything but the queue's depth, the scaling signal and the servers' rates is still there. Servers
+/// are those that have work.
 #[utoipa::path(
     get, path = "/metrics", operation_id = "metrics", tag = "process",
     responses((status = 200, body = String, content_type = "text/plain", description = "Prometheus text"), Refusals),
 )]
 pub(crate) async fn render(State(app): State<App>) -> impl IntoResponse {
     let mut text = app.settings.metrics.render();
-    text.push_str(&depth_text(app.queue.depth().await));
+    let deadline = Deadline::start();
+    let (depth, loads) = tokio::join!(app.queue.depth(deadline), app.queue.loads(deadline));
+    text.push_str(&text::depth(depth));
+    if let Some(loads) = loads {
+        text.push_str(&text::scaling(&scaling(&loads, app.settings.worker_slots)));
+        let names = loads.into_iter().map(|load| load.server);
+        let asked = stream::iter(names).map(async |server| {
+            let seen = app.queue.server(deadline, &server).await?;
+            Some((server, seen))
+        });
+        let seen: Vec<Option<(String, LevelView)>> = asked.buffered(AT_ONCE).collect().await;
+        let seen: Vec<_> = seen.into_iter().flatten().collect();
+        text.push_str(&text::servers(&seen, clock::now()));
+    }
     ([(header::CONTENT_TYPE, MEDIA_TYPE)], text)
-}
-
-fn depth_text(depth: Option<Depth>) -> String {
-    let mut text = format!(
-        "# HELP sincro_queue_up Whether Redis answered this scrape.\n# TYPE sincro_queue_up gauge\nsincro_queue_up {}\n",
-        u8::from(depth.is_some())
-    );
-    let Some(Depth { queued, running, delayed }) = depth else { return text };
-    text.push_str("# HELP sincro_queue_depth Jobs in the queue, by state.\n# TYPE sincro_queue_depth gauge\n");
-    for (state, jobs) in [("queued", queued), ("running", running), ("delayed", delayed)] {
-        // Writing to a String cannot fail.
-        let _ = writeln!(text, "sincro_queue_depth{{state=\"{state}\"}} {jobs}");
-    }
-    text
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_depth_is_told_by_state() {
-        let text = depth_text(Some(Depth { queued: 1_990, running: 8, delayed: 2 }));
-        assert!(text.contains("sincro_queue_up 1\n"));
-        assert!(text.contains("sincro_queue_depth{state=\"queued\"} 1990\n"));
-        assert!(text.contains("sincro_queue_depth{state=\"running\"} 8\n"));
-        assert!(text.ends_with("sincro_queue_depth{state=\"delayed\"} 2\n"));
-    }
-
-    #[test]
-    fn without_redis_no_depth_is_better_than_an_old_one() {
-        let text = depth_text(None);
-        assert!(text.ends_with("sincro_queue_up 0\n") && !text.contains("sincro_queue_depth"));
-    }
 }

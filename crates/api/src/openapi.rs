@@ -30,11 +30,12 @@ is revoked can work for ten seconds more. Bodies and answers are JSON in snake_c
 What is refused is answered as `application/problem+json` with a stable `code`. Every answer carries an `x-request-id`, yours if \
 the request brought one. A call whose answer has not begun after 30 seconds is given up.";
 
-const TAGS: [(&str, &str); 4] = [
+const TAGS: [(&str, &str); 5] = [
     (
         "channels",
         "Connected WhatsApp numbers: where their gateways are, how fast these may be called, whether jobs run.",
     ),
+    ("limits", "How fast provider servers and channels may be called, and how many workers that keeps busy."),
     ("syncs", "Requests to read history: asked for, followed, steered, accounted for."),
     ("messages", "What was stored."),
     ("process", "The process itself: health, metrics, this document."),
@@ -103,7 +104,7 @@ mod tests {
     use super::*;
 
     /// The contract: every call, and the scope it needs.
-    const CALLS: [(&str, &str, &str); 23] = [
+    const CALLS: [(&str, &str, &str); 28] = [
         ("get", "/healthz", ""),
         ("get", "/readyz", ""),
         ("get", "/metrics", "read"),
@@ -116,7 +117,12 @@ mod tests {
         ("post", "/v1/channels/{channel_id}/pause", "admin"),
         ("post", "/v1/channels/{channel_id}/resume", "admin"),
         ("get", "/v1/channels/{channel_id}/messages", "read"),
+        ("get", "/v1/limits", "read"),
+        ("put", "/v1/limits", "admin"),
+        ("get", "/v1/limits/changes", "read"),
+        ("get", "/v1/scaling", "read"),
         ("post", "/v1/channels/{channel_id}/syncs", "enqueue"),
+        ("post", "/v1/channels/{channel_id}/syncs/plan", "enqueue"),
         ("post", "/v1/channels/{channel_id}/contacts/{address}/syncs", "enqueue"),
         ("get", "/v1/syncs", "read"),
         ("get", "/v1/syncs/{sync_id}", "read"),

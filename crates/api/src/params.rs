@@ -1,5 +1,7 @@
 //! Reading the query string and the ids of a path, with refusals that name the parameter.
 
+mod strict;
+
 use std::{collections::BTreeMap, fmt::Display, str::FromStr};
 
 use axum::{
@@ -10,6 +12,8 @@ use serde::Serialize;
 use sincro_core::{address::Address, channel::ChannelId, sync::SyncId};
 
 use crate::problem::{Code, Problem};
+
+pub(crate) use strict::{Without, refuse_unknown};
 
 /// The query parameters of a request. A parameter without a value counts as not given.
 #[derive(Debug)]
@@ -59,11 +63,15 @@ impl Params {
 
     /// The parameter `after` as a row id; 0 when there is none.
     pub(crate) fn after_row(&self) -> Result<i64, Problem> {
-        let after = self.parsed::<i64>("after")?.unwrap_or_default();
-        if after < 0 {
-            return Err(Problem::of(Code::InvalidValue, "after", "must not be negative"));
+        Ok(self.row("after")?.unwrap_or_default())
+    }
+
+    /// A parameter as a row id.
+    pub(crate) fn row(&self, name: &'static str) -> Result<Option<i64>, Problem> {
+        match self.parsed::<i64>(name)? {
+            Some(row) if row < 0 => Err(Problem::of(Code::InvalidValue, name, "must not be negative")),
+            row => Ok(row),
         }
-        Ok(after)
     }
 
     /// The parameter `limit`: 1 to `max`.

@@ -94,6 +94,16 @@ impl Problem {
         Self::of(code, field, error.to_string())
     }
 
+    /// Only the queue knows, and it does not answer.
+    pub(crate) fn no_queue() -> Self {
+        Self::new(Code::QueueUnavailable, "Redis does not answer; try again in a moment")
+    }
+
+    /// An `after` that points nowhere.
+    pub(crate) fn unknown_cursor(what: &str) -> Self {
+        Self::of(Code::InvalidValue, "after", format!("{what}; give the last answer's `next`"))
+    }
+
     /// No channel under what the path says.
     pub(crate) fn no_channel() -> Self {
         Self::of(Code::ChannelNotFound, "channel_id", "there is no channel with this id")
@@ -136,7 +146,7 @@ impl IntoResponse for Problem {
         let headers = response.headers_mut();
         match self.code {
             Code::Unauthorized => drop(headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"))),
-            Code::LedgerUnavailable | Code::TimedOut | Code::TooManyStreams => {
+            Code::LedgerUnavailable | Code::QueueUnavailable | Code::TimedOut | Code::TooManyStreams => {
                 headers.insert(header::RETRY_AFTER, RETRY_AFTER);
             }
             _ => {}
@@ -256,7 +266,7 @@ mod tests {
 
     #[tokio::test]
     async fn what_passes_says_when_to_come_back_and_a_missing_key_says_how_to_bring_one() {
-        for code in [Code::LedgerUnavailable, Code::TimedOut, Code::TooManyStreams] {
+        for code in [Code::LedgerUnavailable, Code::QueueUnavailable, Code::TimedOut, Code::TooManyStreams] {
             assert_eq!(answered(Problem::new(code, "")).await.0.headers()["retry-after"], "2");
         }
         assert_eq!(answered(Problem::new(Code::Unauthorized, "")).await.0.headers()["www-authenticate"], "Bearer");

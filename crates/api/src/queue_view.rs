@@ -9,9 +9,10 @@ use sincro_core::{
     channel::{Channel, ChannelId},
     job::JobId,
     notice::{Notice, NoticeId},
+    scaling::ServerLoad,
     sync::{Live, SyncId},
 };
-use sincro_queue::{ChannelView, Depth, Error, Queue};
+use sincro_queue::{ChannelView, Depth, Error, LevelView, Queue, Turns};
 use tokio::time::{Instant, timeout, timeout_at};
 
 /// The longest that an answer to a client waits for what the queue knows.
@@ -70,14 +71,35 @@ impl QueueView {
         known(deadline, self.0.held_jobs(server, sync)).await
     }
 
+    /// Which jobs of a sync come before which.
+    pub(crate) async fn turns(
+        &self,
+        deadline: Deadline,
+        server: &str,
+        channel: ChannelId,
+        sync: SyncId,
+    ) -> Option<Turns> {
+        known(deadline, self.0.turns(server, channel, sync)).await
+    }
+
     /// A channel's limiter and cooldown; inside, none where the queue has not heard of the channel yet.
     pub(crate) async fn channel(&self, deadline: Deadline, channel: &Channel) -> Option<Option<ChannelView>> {
         known(deadline, self.0.channel_view(&channel.server(), channel.id)).await
     }
 
+    /// A provider server's limiter and cooldown; all idle where the queue has not heard of the server yet.
+    pub(crate) async fn server(&self, deadline: Deadline, server: &str) -> Option<LevelView> {
+        known(deadline, self.0.server_view(server)).await
+    }
+
+    /// What is going on behind the provider servers that have work.
+    pub(crate) async fn loads(&self, deadline: Deadline) -> Option<Vec<ServerLoad>> {
+        known(deadline, self.0.loads()).await
+    }
+
     /// How many jobs the queue holds.
-    pub(crate) async fn depth(&self) -> Option<Depth> {
-        known(Deadline::start(), self.0.depth()).await
+    pub(crate) async fn depth(&self, deadline: Deadline) -> Option<Depth> {
+        known(deadline, self.0.depth()).await
     }
 
     /// Whether Redis answers.

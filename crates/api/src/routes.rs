@@ -10,7 +10,7 @@ use utoipa::openapi::{
 };
 use utoipa_axum::{router::OpenApiRouter, routes};
 
-use crate::{auth, channels, health, messages, metrics, observe, openapi, state::App, syncs};
+use crate::{auth, channels, health, limits, messages, metrics, observe, openapi, params, scaling, state::App, syncs};
 
 /// Calls and the scope that all of them need; none lets everybody in.
 type Group = (Option<Scope>, OpenApiRouter<App>);
@@ -28,7 +28,10 @@ fn reading() -> OpenApiRouter<App> {
     OpenApiRouter::new()
         .routes(routes!(channels::list::list))
         .routes(routes!(channels::show::show))
+        .routes(routes!(limits::show::show))
+        .routes(routes!(limits::changes::changes))
         .routes(routes!(messages::messages))
+        .routes(routes!(scaling::show))
         .routes(routes!(syncs::list::list))
         .routes(routes!(syncs::show::show))
         .routes(routes!(syncs::jobs::jobs))
@@ -41,6 +44,7 @@ fn reading() -> OpenApiRouter<App> {
 fn enqueueing() -> OpenApiRouter<App> {
     OpenApiRouter::new()
         .routes(routes!(syncs::start::start))
+        .routes(routes!(syncs::plan::plan))
         .routes(routes!(syncs::start_contact::start_contact))
         .routes(routes!(syncs::steer::pause))
         .routes(routes!(syncs::steer::resume))
@@ -54,6 +58,7 @@ fn administering() -> OpenApiRouter<App> {
         .routes(routes!(channels::change::change, channels::delete::delete))
         .routes(routes!(channels::pause::pause))
         .routes(routes!(channels::pause::resume))
+        .routes(routes!(limits::replace::replace))
 }
 
 /// What a process that only works can be asked.
@@ -76,7 +81,13 @@ fn serve(groups: impl IntoIterator<Item = Group>, app: App) -> Router {
     let mut all = OpenApiRouter::new();
     for (scope, group) in groups {
         let group = match scope {
-            Some(scope) => group.route_layer(middleware::from_fn_with_state((app.clone(), scope), auth::require)),
+            // Whoever may not ask is not told what could be asked: the key comes first.
+            Some(scope) => {
+                let without = params::Without::of(group.get_openapi());
+                group
+                    .route_layer(middleware::from_fn_with_state(without, params::refuse_unknown))
+                    .route_layer(middleware::from_fn_with_state((app.clone(), scope), auth::require))
+            }
             None => group,
         };
         all = all.merge(group);

@@ -6,6 +6,7 @@ use metrics_exporter_prometheus::PrometheusHandle;
 use serde_json::Value;
 use sincro_core::{
     channel::ChannelId,
+    limit::LimitRule,
     provider::{Capabilities, Provider},
     sync::SyncId,
 };
@@ -21,6 +22,8 @@ use crate::{auth::KeyDigest, problem::Problem, queue_view::QueueView, recent::Re
 const KEY_BELIEVED_FOR: Duration = Duration::from_secs(10);
 /// How long a channel's provider server is remembered; who changes it here is heard at once.
 const SERVER_REMEMBERED_FOR: Duration = Duration::from_secs(10);
+/// How long the rules of `/v1/limits` are remembered for what is only shown; who changes them here is heard at once.
+const RULES_REMEMBERED_FOR: Duration = Duration::from_secs(1);
 const MOST_REMEMBERED: usize = 4_096;
 /// Changes that a slow event stream can be behind before it simply reads again.
 const CHANGES_KEPT: usize = 1_024;
@@ -38,6 +41,8 @@ pub struct Settings {
     pub public_url: Url,
     /// Attempts per job, at least 1.
     pub max_attempts: u32,
+    /// Jobs that one worker process runs at once, at least 1; for what is said about useful workers.
+    pub worker_slots: u32,
     /// What a provider offers, or none while it is not built.
     pub capabilities: fn(Provider) -> Option<Capabilities>,
     /// Whether credentials can be those of a channel.
@@ -51,6 +56,7 @@ impl std::fmt::Debug for Settings {
         f.debug_struct("Settings")
             .field("public_url", &self.public_url.as_str())
             .field("max_attempts", &self.max_attempts)
+            .field("worker_slots", &self.worker_slots)
             .finish_non_exhaustive()
     }
 }
@@ -76,6 +82,7 @@ pub(crate) struct Shared {
     /// Cancelled when event streams have to end.
     pub(crate) closing: CancellationToken,
     servers: Recent<ChannelId, String>,
+    rules: Recent<(), Arc<[LimitRule]>>,
 }
 
 impl App {
@@ -89,6 +96,7 @@ impl App {
             streams: Arc::new(Semaphore::new(MOST_STREAMS)),
             closing: CancellationToken::new(),
             servers: Recent::new(SERVER_REMEMBERED_FOR, MOST_REMEMBERED),
+            rules: Recent::new(RULES_REMEMBERED_FOR, 1),
         }))
     }
 
@@ -105,6 +113,21 @@ impl App {
     /// To be called when a channel has moved to another server.
     pub(crate) fn forget_server(&self, channel: ChannelId) {
         self.servers.forget(&channel);
+    }
+
+    /// The rules of `/v1/limits` as of a second ago at most.
+    pub(crate) async fn rules(&self) -> Result<Arc<[LimitRule]>, Problem> {
+        if let Some(rules) = self.rules.get(&()) {
+            return Ok(rules);
+        }
+        let rules: Arc<[LimitRule]> = self.store.limit_rules().await?.into();
+        self.rules.put((), rules.clone());
+        Ok(rules)
+    }
+
+    /// To be called when the rules have changed.
+    pub(crate) fn forget_rules(&self) {
+        self.rules.forget(&());
     }
 }
 

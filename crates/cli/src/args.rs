@@ -2,6 +2,7 @@
 #![expect(clippy::doc_markdown, reason = "these comments are the text of --help, where backticks would show")]
 
 pub(crate) mod channel;
+pub(crate) mod limit;
 pub(crate) mod messages;
 pub(crate) mod sync;
 
@@ -9,6 +10,7 @@ use std::{ffi::OsString, path::PathBuf};
 
 use clap::{Parser, Subcommand, ValueEnum};
 use secrecy::SecretString;
+use sincro_core::channel::ChannelId;
 use url::Url;
 
 const EXIT_CODES: &str = "\
@@ -28,6 +30,7 @@ Examples:
   sincro demo                                   all of it at work, with nothing to set up
   sincro migrate && sincro all                  API and worker in one process
   sincro key create --name crm --scope enqueue  a key for a backend
+  sincro plan CHANNEL                           how long a sync would take, and how many workers
   sincro sync start CHANNEL --watch             sync a channel under a progress bar";
 
 /// Copies the message history of WhatsApp channels into Postgres, and finishes.
@@ -89,6 +92,13 @@ pub(crate) enum Command {
     /// Syncs: start, follow, steer, account for
     #[command(subcommand)]
     Sync(sync::Sync),
+    /// How fast provider servers and channels may be called
+    #[command(subcommand)]
+    Limit(limit::Limit),
+    /// What a sync of a channel would come to: jobs, duration, workers; starts nothing
+    Plan(Plan),
+    /// How many workers the limits keep busy now
+    Scaling,
     /// Keys to the API
     #[command(subcommand)]
     Key(Key),
@@ -137,6 +147,22 @@ pub(crate) struct Demo {
 }
 
 #[derive(Debug, Clone, clap::Args)]
+#[command(after_help = "\
+Needs a key with scope enqueue. Neither the gateway is called nor anything recorded. How many contacts there are is known from
+earlier syncs; before the first one the API takes a list (POST /v1/channels/CHANNEL/syncs/plan).
+
+Example:
+  sincro plan CHANNEL --messages 50")]
+pub(crate) struct Plan {
+    /// The channel's id
+    #[arg(value_name = "CHANNEL")]
+    pub channel: ChannelId,
+    /// Messages to ask for per address, 1 to 100
+    #[arg(long, value_name = "N", default_value_t = 25)]
+    pub messages: u32,
+}
+
+#[derive(Debug, Clone, clap::Args)]
 pub(crate) struct Services {
     /// The command and its arguments
     #[arg(last = true, required = true, value_name = "CMD")]
@@ -172,7 +198,7 @@ pub(crate) enum Scope {
     Read,
     /// Ask for syncs and steer them
     Enqueue,
-    /// Change channels
+    /// Change channels and limits
     Admin,
 }
 
@@ -258,6 +284,9 @@ mod tests {
             "sincro sync show not-an-id",
             "sincro sync start 01890a5d-ac96-774b-bcce-b302099a8057 --contact 120363000000000000@g.us",
             "sincro services",
+            "sincro plan",
+            "sincro limit set 'wuzapi --rate 1",
+            "sincro limit set wuzapi/* --per-day some",
         ] {
             let error = parse(line).unwrap_err();
             assert_eq!(error.exit_code(), 2, "{line}: {error}");

@@ -71,6 +71,11 @@ impl Call {
         Self::new(Method::PATCH, path)
     }
 
+    /// Replaces.
+    pub(crate) fn put(path: impl Into<String>) -> Self {
+        Self::new(Method::PUT, path)
+    }
+
     /// Removes.
     pub(crate) fn delete(path: impl Into<String>) -> Self {
         Self::new(Method::DELETE, path)

@@ -51,6 +51,9 @@ async fn dispatch(command: Command, global: &Global) -> anyhow::Result<ExitCode>
         Command::Channel(command) => verbs::channel(command, global).await?,
         Command::Sync(command) => return verbs::sync(command, global).await,
         Command::Messages(command) => verbs::messages(command, global).await?,
+        Command::Limit(command) => verbs::limit(command, global).await?,
+        Command::Plan(plan) => verbs::plan(plan, global).await?,
+        Command::Scaling => verbs::scaling(global).await?,
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -136,6 +136,7 @@ fn api_over(parts: &Parts, config: &Config, listener: &TcpListener) -> anyhow::R
     let settings = sincro_api::Settings {
         public_url: config.public_url(listener.local_addr()?).parse().context("public_url")?,
         max_attempts: config.max_attempts,
+        worker_slots: u32::try_from(config.worker_concurrency).unwrap_or(u32::MAX),
         capabilities: sincro_providers::capabilities,
         check_credentials: |provider, given| {
             sincro_providers::check_credentials(provider, given).map_err(|error| (error.field, error.problem))

@@ -1,7 +1,9 @@
 //! The operator's commands: each is one or two calls to the API and what people see of the answers.
 
 mod channel;
+mod limit;
 mod messages;
+mod plan;
 mod receipt;
 mod sync;
 
@@ -11,7 +13,9 @@ use serde_json::Value;
 
 pub(crate) use self::{
     channel::channel,
+    limit::limit,
     messages::messages,
+    plan::{plan, scaling},
     receipt::{summary as receipt_summary, whole as whole_receipt},
     sync::sync,
 };

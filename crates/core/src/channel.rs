@@ -4,11 +4,10 @@ use std::collections::BTreeSet;
 
 use chrono::{DateTime, Utc};
 use secrecy::SecretString;
-use serde::{Deserialize, Serialize};
 use url::Url;
 use uuid::Uuid;
 
-use crate::{provider::Provider, word::words};
+use crate::{limit::Limit, provider::Provider, word::words};
 
 /// A channel's public id.
 pub type ChannelId = Uuid;
@@ -31,54 +30,31 @@ words! {
     }
 }
 
-/// How fast a gateway may be called for one channel.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
-#[serde(deny_unknown_fields)]
-pub struct Limit {
-    /// Gateway calls per second over all workers, more than 0, at most 10,000.
-    #[serde(default = "default_rate")]
-    #[cfg_attr(feature = "schema", schema(default = default_rate, exclusive_minimum = 0.0, maximum = 10_000.0))]
-    pub rate_per_second: f64,
-    /// Calls that may be made at once after a quiet time, 1 to 1,000.
-    #[serde(default = "default_burst")]
-    #[cfg_attr(feature = "schema", schema(default = default_burst, minimum = 1, maximum = 1_000))]
-    pub burst: u32,
-    /// Calls that may be under way at once over all workers, 1 to 1,000.
-    #[serde(default = "default_concurrency")]
-    #[cfg_attr(feature = "schema", schema(default = default_concurrency, minimum = 1, maximum = 1_000))]
-    pub concurrency: u32,
-}
-
-const fn default_rate() -> f64 {
-    20.0
-}
-const fn default_burst() -> u32 {
-    1
-}
-const fn default_concurrency() -> u32 {
-    8
-}
-
-impl Default for Limit {
-    fn default() -> Self {
-        Self { rate_per_second: default_rate(), burst: default_burst(), concurrency: default_concurrency() }
+words! {
+    /// Who or what stopped a channel; decides how it goes on.
+    pub enum PausedBy {
+        /// A person: goes on when somebody resumes it.
+        Operator = "operator",
+        /// An answer that nothing but a person can mend (bad token, banned): goes on when somebody resumes it.
+        Gateway = "gateway",
+        /// A lost session: it is probed, and goes on by itself when it is back.
+        Session = "session",
     }
 }
 
-impl Limit {
-    /// The field that is out of its bounds, and the bounds.
-    pub fn check(&self) -> Result<(), (&'static str, &'static str)> {
-        if !(self.rate_per_second > 0.0 && self.rate_per_second <= 10_000.0) {
-            return Err(("limit.rate_per_second", "must be more than 0 and at most 10000"));
-        }
-        if !(1..=1_000).contains(&self.burst) {
-            return Err(("limit.burst", "must be 1 to 1000"));
-        }
-        if !(1..=1_000).contains(&self.concurrency) {
-            return Err(("limit.concurrency", "must be 1 to 1000"));
-        }
-        Ok(())
+/// Why a channel stands still.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Pause {
+    /// Who or what stopped it.
+    pub by: PausedBy,
+    /// For people.
+    pub reason: String,
+}
+
+impl Pause {
+    /// A pause with its reason.
+    pub fn new(by: PausedBy, reason: impl Into<String>) -> Self {
+        Self { by, reason: reason.into() }
     }
 }
 
@@ -97,10 +73,8 @@ pub struct Channel {
     pub features: BTreeSet<Feature>,
     /// How fast its gateway may be called.
     pub limit: Limit,
-    /// Whether its jobs may run.
-    pub state: ChannelState,
-    /// Why it is paused, when it is.
-    pub reason: Option<String>,
+    /// Who or what paused it and why, when it is.
+    pub paused: Option<Pause>,
     /// The unguessable part of its webhook address.
     pub hook_token: String,
     /// Grows with every change; the queue keeps the newest it has heard of.
@@ -110,6 +84,12 @@ pub struct Channel {
 }
 
 impl Channel {
+    /// Whether its jobs may run.
+    #[must_use]
+    pub const fn state(&self) -> ChannelState {
+        if self.paused.is_some() { ChannelState::Paused } else { ChannelState::Active }
+    }
+
     /// `provider/host:port`: all channels with the same key share one provider server, and so one shard.
     #[must_use]
     pub fn server(&self) -> String {

@@ -8,6 +8,7 @@ use crate::{
     address::Address,
     contact::Contact,
     job::Step,
+    limit::Level,
     message::{Page, Pairing},
 };
 
@@ -104,9 +105,11 @@ pub enum Answer {
 /// `detail` names the call and the cause and holds no secret.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Refusal {
-    /// Too fast: the whole channel has to slow down. Costs no attempt.
+    /// Too fast: the channel, or the whole server where the answer says so, has to slow down. Costs no attempt.
     #[error("throttled: {detail}")]
     Throttled {
+        /// Who has to slow down.
+        level: Level,
         /// How long the gateway asks us to wait, where it says so.
         retry_after: Option<Duration>,
         /// The call and the cause.
@@ -118,7 +121,7 @@ pub enum Refusal {
         /// The call and the cause.
         detail: String,
     },
-    /// Nobody answers at the gateway's address: it is down, for every job of this channel. Costs no attempt.
+    /// Nobody answers at the gateway's address: the server is down, for every channel behind it. Costs no attempt.
     #[error("unreachable: {detail}")]
     Unreachable {
         /// The call and the cause.
@@ -127,6 +130,12 @@ pub enum Refusal {
     /// The credentials are refused: a person has to act. Costs no attempt.
     #[error("unauthorized: {detail}")]
     Unauthorized {
+        /// The call and the cause.
+        detail: String,
+    },
+    /// WhatsApp has banned the number: a person has to act. Costs no attempt.
+    #[error("banned: {detail}")]
+    Banned {
         /// The call and the cause.
         detail: String,
     },

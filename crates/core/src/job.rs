@@ -201,7 +201,7 @@ pub struct JobLine {
     pub last_error: Option<String>,
     /// What it waits for, while it waits.
     pub waiting_for: Option<String>,
-    /// When it is due, for delayed jobs.
+    /// When it is due, for delayed jobs; when it will be its turn as far as that can be told, for queued ones.
     pub next_at: Option<DateTime<Utc>>,
     /// Messages read.
     pub fetched: i64,

@@ -9,6 +9,7 @@
 //! | [`contact`] | a person: one address or both |
 //! | [`provider`] | the five gateway APIs and what each can do |
 //! | [`channel`] | one connected number: where it lives, what it may do, how fast |
+//! | [`limit`] | the limits of channels and provider servers, and the rules that set them |
 //! | [`sync`] | one request, its states and its status |
 //! | [`job`] | the unit of work, its steps, states and endings |
 //! | [`message`] | what a gateway call brings, in one neutral shape |
@@ -16,6 +17,10 @@
 //! | [`plan`] | contacts -> jobs |
 //! | [`verdict`] | a gateway's answer -> what happens to the job |
 //! | [`retry`] | when to try again |
+//! | [`waiting`] | what a job or sync waits for, in words |
+//! | [`schedule`] | the order and the times in which jobs may be claimed |
+//! | [`forecast`] | how long planned work takes under the limits |
+//! | [`scaling`] | how many workers the limits keep busy |
 //! | [`notice`] | what the ledger tells the queue |
 //! | [`receipt`] | what a sync brought, per contact and address |
 //! | [`clock`] | the one place that reads the time |
@@ -24,14 +29,19 @@ pub mod address;
 pub mod channel;
 pub mod clock;
 pub mod contact;
+pub mod forecast;
 pub mod gateway;
 pub mod job;
+pub mod limit;
 pub mod message;
 pub mod notice;
 pub mod plan;
 pub mod provider;
 pub mod receipt;
 pub mod retry;
+pub mod scaling;
+pub mod schedule;
 pub mod sync;
 pub mod verdict;
+pub mod waiting;
 mod word;

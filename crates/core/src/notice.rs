@@ -8,8 +8,9 @@
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    channel::{Channel, ChannelId, Limit},
+    channel::{Channel, ChannelId, Pause},
     job::JobId,
+    limit::{LevelLimit, Resolved},
     sync::SyncId,
     word::words,
 };
@@ -37,10 +38,14 @@ pub struct ChannelRule {
     pub server: String,
     /// Older versions than the one applied are ignored.
     pub version: i64,
-    /// How fast its gateway may be called.
-    pub limit: Limit,
+    /// How fast its gateway may be called for it.
+    pub limit: LevelLimit,
     /// Why nothing may run, when nothing may.
-    pub paused: Option<String>,
+    pub paused: Option<Pause>,
+    /// How fast its server may be called for all its channels together; none: as fast as they may.
+    pub server_limit: Option<LevelLimit>,
+    /// The number of the change that `server_limit` comes from; older ones than the one applied are ignored.
+    pub server_version: i64,
 }
 
 words! {
@@ -112,14 +117,18 @@ pub fn add_fresh(entries: &mut Vec<Entry>, id: JobId) {
     }
 }
 
-impl From<&Channel> for ChannelRule {
-    fn from(channel: &Channel) -> Self {
+impl ChannelRule {
+    /// The rule of a channel under the rules of `/v1/limits` as of their change number `server_version`.
+    #[must_use]
+    pub fn of(channel: &Channel, resolved: Resolved, server_version: i64) -> Self {
         Self {
             id: channel.id,
             server: channel.server(),
             version: channel.version,
-            limit: channel.limit,
-            paused: channel.reason.clone(),
+            limit: resolved.channel.unwrap_or_else(|| channel.limit.into()),
+            paused: channel.paused.clone(),
+            server_limit: resolved.server,
+            server_version,
         }
     }
 }

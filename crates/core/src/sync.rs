@@ -4,7 +4,7 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use crate::{channel::ChannelId, word::words};
+use crate::{channel::ChannelId, waiting::WaitsFor, word::words};
 
 /// A sync's public id.
 pub type SyncId = Uuid;
@@ -123,8 +123,12 @@ pub struct SyncStatus {
     pub progress: f64,
     /// Seconds until the end as far as it can be told, none when it cannot.
     pub eta_seconds: Option<f64>,
-    /// What holds it back now: `rate: channel`, `concurrency: channel`, `cooldown until ...`, `paused: ...`.
+    /// What holds it back now: `rate: channel`, `rate: server`, `concurrency: ...`, `cooldown until ...`, `session lost: ...`,
+    /// `paused by ...`, `behind N jobs`, `retry at ...`.
     pub limited_by: Option<String>,
+    /// When its next job can start as far as it can be told, while something holds it back.
+    #[serde(default)]
+    pub next_at: Option<DateTime<Utc>>,
     /// Why it failed, when it did.
     pub error: Option<String>,
     /// When it was asked for.
@@ -138,8 +142,9 @@ pub struct SyncStatus {
 impl SyncStatus {
     /// Puts what only the queue knows into what the ledger says.
     ///
-    /// `eta_seconds` is the larger of two readings: the jobs left over the pace so far, and the jobs left
-    /// over the channel's rate. The second keeps the estimate honest while there is no pace yet.
+    /// `eta_seconds` comes from the limiter: the calls that are left over the calls per second that the sync gets under
+    /// all limits and beside all others, after the wait for its next turn. A job makes as many calls as those of this sync
+    /// made so far. Where the gateway answers too slowly for the limits to bind, the pace so far says more, if it is slower.
     pub fn show(&mut self, live: &Live, now: DateTime<Utc>) {
         if self.state.is_terminal() {
             return;
@@ -149,24 +154,41 @@ impl SyncStatus {
         self.jobs.running = live.running.clamp(0, waiting);
         self.jobs.delayed = live.delayed.clamp(0, waiting - self.jobs.running);
         self.jobs.queued = waiting - self.jobs.running - self.jobs.delayed;
-        self.limited_by.clone_from(&live.limited_by);
-        let open = self.jobs.open();
-        if self.state != SyncState::Running || open == 0 {
-            return;
-        }
-        #[expect(clippy::cast_precision_loss, reason = "an estimate in seconds")]
-        let (open, settled) = (open as f64, self.jobs.settled() as f64);
-        let by_rate = (live.rate_per_second > 0.0).then(|| open / live.rate_per_second);
-        let by_pace = self.started_at.filter(|_| settled >= 10.0).map(|started| {
-            #[expect(clippy::cast_precision_loss, reason = "an estimate in seconds")]
-            let elapsed = (now - started).num_milliseconds() as f64 / 1_000.0;
-            open * elapsed / settled
-        });
-        self.eta_seconds = match (by_rate, by_pace) {
-            (Some(rate), Some(pace)) => Some(rate.max(pace)),
-            (rate, pace) => rate.or(pace),
+        self.limited_by = live.waits_for.as_ref().map(ToString::to_string);
+        self.next_at = live.next_at.filter(|at| *at > now);
+        self.eta_seconds = match self.state {
+            SyncState::Running => self.eta(live, now),
+            _ => None,
         };
     }
+
+    fn eta(&self, live: &Live, now: DateTime<Utc>) -> Option<f64> {
+        let open = float(self.jobs.open());
+        let rate = live.calls_per_second.filter(|rate| *rate > 0.0)?;
+        if open == 0.0 {
+            return None;
+        }
+        let settled = float(self.jobs.settled());
+        let calls_per_job =
+            if settled >= ENOUGH_TO_TELL { (float(live.calls_made) / settled).max(1.0) } else { CALLS_PER_JOB };
+        let by_limits = open * calls_per_job / rate;
+        let by_pace = self.started_at.filter(|_| live.waits_for_worker() && settled >= ENOUGH_TO_TELL).map(|started| {
+            let elapsed = float((now - started).num_milliseconds()) / 1_000.0;
+            open * elapsed / settled
+        });
+        let wait = live.next_at.map_or(0.0, |at| float((at - now).num_milliseconds()).max(0.0) / 1_000.0);
+        Some(wait + by_pace.map_or(by_limits, |pace| pace.max(by_limits)))
+    }
+}
+
+/// Settled jobs from which on the calls and the pace of a sync tell something.
+const ENOUGH_TO_TELL: f64 = 10.0;
+/// Before: a phone job makes one call; a LID job one, or two when it has to look its LID up.
+pub const CALLS_PER_JOB: f64 = 1.4;
+
+#[expect(clippy::cast_precision_loss, reason = "an estimate")]
+const fn float(number: i64) -> f64 {
+    number as f64
 }
 
 /// What only the queue knows of a sync, at one moment.
@@ -177,7 +199,83 @@ pub struct Live {
     /// Jobs that wait for their next attempt.
     pub delayed: i64,
     /// Why nothing more of it runs, when something binds.
-    pub limited_by: Option<String>,
-    /// The channel's rate, calls per second.
-    pub rate_per_second: f64,
+    pub waits_for: Option<WaitsFor>,
+    /// When its next job can start; none when that depends on somebody.
+    pub next_at: Option<DateTime<Utc>>,
+    /// Calls that were permitted to it so far.
+    pub calls_made: i64,
+    /// Calls per second that it can get, under all limits and beside all others; none while nothing can run.
+    pub calls_per_second: Option<f64>,
+}
+
+impl Live {
+    /// Whether no limit binds: what it waits for are answers or workers.
+    const fn waits_for_worker(&self) -> bool {
+        matches!(self.waits_for, None | Some(WaitsFor::Worker | WaitsFor::Concurrency { .. }))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::limit::Level;
+
+    fn running(queued: i64, settled: i64) -> SyncStatus {
+        let now = DateTime::from_timestamp(1_800_000_000, 0).unwrap();
+        SyncStatus {
+            id: Uuid::from_u128(1),
+            channel_id: Uuid::from_u128(2),
+            kind: SyncKind::Channel,
+            state: SyncState::Running,
+            revision: 1,
+            jobs: JobCounts { total: queued + settled, queued, succeeded: settled, ..JobCounts::default() },
+            messages: MessageCounts::default(),
+            progress: 0.0,
+            eta_seconds: None,
+            limited_by: None,
+            next_at: None,
+            error: None,
+            created_at: now,
+            started_at: Some(now),
+            finished_at: None,
+        }
+    }
+
+    fn eta(status: &mut SyncStatus, live: &Live, after: i64) -> f64 {
+        let now = status.created_at + chrono::TimeDelta::seconds(after);
+        status.show(live, now);
+        status.eta_seconds.unwrap()
+    }
+
+    #[test]
+    fn the_estimate_follows_the_limits_and_not_the_pace_while_a_rate_binds() {
+        let bound = Live {
+            waits_for: Some(WaitsFor::Rate { level: Level::Server, per: None }),
+            calls_made: 150,
+            calls_per_second: Some(5.0),
+            ..Live::default()
+        };
+        assert!((eta(&mut running(100, 100), &bound, 1_000) - 30.0).abs() < 1e-9, "1.5 calls a job, 5 a second");
+        let unbound = Live { waits_for: None, ..bound };
+        assert!((eta(&mut running(100, 100), &unbound, 1_000) - 1_000.0).abs() < 1e-9, "answers that come slowly");
+    }
+
+    #[test]
+    fn the_wait_for_the_next_turn_comes_first() {
+        let mut status = running(100, 0);
+        let until = status.created_at + chrono::TimeDelta::seconds(60);
+        let cooldown = WaitsFor::Cooldown { level: Level::Channel, until, reason: "throttled".into() };
+        let live =
+            Live { waits_for: Some(cooldown), next_at: Some(until), calls_per_second: Some(14.0), ..Live::default() };
+        assert!((eta(&mut status, &live, 0) - 70.0).abs() < 1e-9);
+        assert_eq!(status.next_at, Some(until));
+    }
+
+    #[test]
+    fn nothing_is_estimated_while_it_depends_on_a_person() {
+        let mut status = running(100, 0);
+        let live = Live { waits_for: Some(WaitsFor::SyncPaused), ..Live::default() };
+        status.show(&live, status.created_at);
+        assert_eq!((status.eta_seconds, status.limited_by.as_deref()), (None, Some("paused by operator: sync")));
+    }
 }

@@ -5,16 +5,15 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 
 use crate::{
+    channel::{Pause, PausedBy},
     gateway::Refusal,
     job::{Ending, Failure, Outcome},
+    limit::Level,
     retry::RetryPolicy,
 };
 
 /// The wait after a 429 without `Retry-After`; doubles while it keeps happening.
 const THROTTLED_FOR: Duration = Duration::from_secs(1);
-/// The wait after a lost session; doubles while it stays lost.
-const SESSION_LOST_FOR: Duration = Duration::from_secs(5);
-
 /// The wait while nobody answers at the gateway's address; doubles while that lasts.
 const UNREACHABLE_FOR: Duration = Duration::from_secs(2);
 
@@ -27,44 +26,55 @@ pub enum Verdict {
     Rest(Rest),
 }
 
-/// How long a channel rests, and why.
+/// How long a channel or its server rests, and why.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Rest {
     /// Until then by itself; exactly one call tries it afterwards.
     Cooldown {
+        /// Who rests.
+        level: Level,
         /// How long.
         wait: Duration,
         /// Doubles with each cooldown that follows without a good answer between.
         grows: bool,
-        /// For people: `throttled`, `session lost`, `unreachable`.
+        /// It was called too fast: its rate halves, and climbs back with good answers.
+        slower: bool,
+        /// For people: `throttled`, `unreachable`.
         reason: &'static str,
         /// The call and the cause.
         detail: String,
     },
-    /// Until a person resumes the channel.
-    Pause {
-        /// The call and the cause.
-        reason: String,
-    },
+    /// The channel stands still: until a probe finds its session back, or until a person resumes it.
+    Pause(Pause),
 }
 
 /// Judges a refusal of attempt number `attempt`, of at most `attempt_limit`.
 #[must_use]
 pub fn judge(refusal: Refusal, attempt: i32, attempt_limit: i32, policy: &RetryPolicy, now: DateTime<Utc>) -> Verdict {
     match refusal {
-        Refusal::Throttled { retry_after, detail } => Verdict::Rest(Rest::Cooldown {
+        Refusal::Throttled { level, retry_after, detail } => Verdict::Rest(Rest::Cooldown {
+            level,
             wait: retry_after.unwrap_or(THROTTLED_FOR),
             grows: retry_after.is_none(),
+            slower: true,
             reason: "throttled",
             detail,
         }),
-        Refusal::SessionLost { detail } => {
-            Verdict::Rest(Rest::Cooldown { wait: SESSION_LOST_FOR, grows: true, reason: "session lost", detail })
+        Refusal::Unreachable { detail } => Verdict::Rest(Rest::Cooldown {
+            level: Level::Server,
+            wait: UNREACHABLE_FOR,
+            grows: true,
+            slower: false,
+            reason: "unreachable",
+            detail,
+        }),
+        Refusal::SessionLost { detail } => Verdict::Rest(Rest::Pause(Pause::new(PausedBy::Session, detail))),
+        Refusal::Unauthorized { detail } => {
+            Verdict::Rest(Rest::Pause(Pause::new(PausedBy::Gateway, format!("unauthorized: {detail}"))))
         }
-        Refusal::Unreachable { detail } => {
-            Verdict::Rest(Rest::Cooldown { wait: UNREACHABLE_FOR, grows: true, reason: "unreachable", detail })
+        Refusal::Banned { detail } => {
+            Verdict::Rest(Rest::Pause(Pause::new(PausedBy::Gateway, format!("banned: {detail}"))))
         }
-        Refusal::Unauthorized { detail } => Verdict::Rest(Rest::Pause { reason: format!("unauthorized: {detail}") }),
         Refusal::Permanent { code, detail } => Verdict::Settle(failed(Failure::new(code, detail))),
         Refusal::Transient { code, detail } => {
             Verdict::Settle(after_failure(Failure::new(code, detail), attempt, attempt_limit, policy, now))
@@ -117,7 +127,11 @@ mod tests {
 
     #[test]
     fn a_limit_of_the_gateway_costs_no_attempt_even_on_the_last_one() {
-        let refusal = Refusal::Throttled { retry_after: Some(Duration::from_secs(7)), detail: String::new() };
+        let refusal = Refusal::Throttled {
+            level: Level::Channel,
+            retry_after: Some(Duration::from_secs(7)),
+            detail: String::new(),
+        };
         let verdict = judge(refusal, 5, 5, &RetryPolicy::default(), clock::now());
         assert!(matches!(
             verdict,
@@ -130,7 +144,7 @@ mod tests {
         let refusal = Refusal::Unauthorized { detail: "GET /user/contacts: 401".into() };
         assert!(matches!(
             judge(refusal, 1, 5, &RetryPolicy::default(), clock::now()),
-            Verdict::Rest(Rest::Pause { .. })
+            Verdict::Rest(Rest::Pause(Pause { by: PausedBy::Gateway, .. }))
         ));
     }
 }

@@ -17,7 +17,7 @@ use url::Url;
 use crate::{
     excerpt::{self, excerpt},
     gateways::{Error, GatewaySettings},
-    retry_after,
+    retry_after, signs,
 };
 
 /// Shorter than servers keep an idle connection (60 s and more), so that a request seldom meets a closed one.
@@ -76,6 +76,8 @@ pub(crate) struct Reply {
     pub(crate) status: u16,
     /// The wait the gateway asks for.
     pub(crate) retry_after: Option<Duration>,
+    /// Whether its headers say that a limit counts more than this caller.
+    pub(crate) names_server: bool,
     /// The body; bytes that are no UTF-8 are replaced. Empty where an error's body could not be read: its status says enough.
     pub(crate) body: String,
 }
@@ -114,6 +116,7 @@ impl Http {
             return Err(redirected(&name, &response));
         }
         let retry_after = retry_after::read(response.headers(), clock::now());
+        let names_server = signs::name_server(response.headers());
         let body = match self.read(&name, response).await {
             Ok(body) => {
                 String::from_utf8(body).unwrap_or_else(|not| String::from_utf8_lossy(not.as_bytes()).into_owned())
@@ -121,7 +124,7 @@ impl Http {
             Err(_) if !status.is_success() => String::new(),
             Err(refusal) => return Err(refusal),
         };
-        Ok(Reply { status: status.as_u16(), retry_after, body })
+        Ok(Reply { status: status.as_u16(), retry_after, names_server, body })
     }
 
     /// Stops at the limit, so that no answer costs more memory than that; pieces come decompressed.

@@ -11,6 +11,7 @@
 //! | `credentials` | what a channel's credentials may look like |
 //! | `http` | one bounded request, and what a broken transport means |
 //! | `retry_after` | the wait that a gateway asks for |
+//! | `signs` | who has to slow down, and whether the number is banned |
 //! | `json`, `moment`, `excerpt` | reading what other people wrote: JSON, times, bodies for people |
 //! | `wuzapi` | asternic/wuzapi |
 
@@ -22,6 +23,7 @@ mod json;
 mod moment;
 mod registry;
 mod retry_after;
+mod signs;
 mod telemetry;
 mod wuzapi;
 

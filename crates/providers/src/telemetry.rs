@@ -40,6 +40,7 @@ fn word(outcome: &Result<Answer, Refusal>) -> &'static str {
         Err(Refusal::SessionLost { .. }) => "session_lost",
         Err(Refusal::Unreachable { .. }) => "unreachable",
         Err(Refusal::Unauthorized { .. }) => "unauthorized",
+        Err(Refusal::Banned { .. }) => "banned",
         Err(Refusal::Permanent { code, .. } | Refusal::Transient { code, .. }) => code,
     }
 }

@@ -1,45 +1,60 @@
--- Claims jobs together with their permits: promotes what is due, takes back what dead workers held, then goes along the
--- line of ready channels, one job per channel and visit. O(log n) per job, whatever waits.
+-- Claims jobs together with their permits, from the channel's level and from the server's: promotes what is due, takes
+-- back what dead workers held, then goes along the line of ready servers, urgent work first, and in each along the round
+-- of its ready channels. O(log n) per job, whatever waits.
 -- An attempt counts from its claim, so a job that kills its worker runs out of attempts too.
 --
 -- KEYS[1]  the shard's prefix
 -- ARGV[1]  time (µs, 0 = clock of Redis)
---     [2]  at most so many jobs (0 to 1,000)  [3] lease (µs)
---     [4]  the asking worker, unique  [5] the number of its question
---     [6]  1 when the answer to this very question may have been lost: what it gave is given again
+--     [2]  at most so many jobs (0 to 1,000)  [3] at most so many of them bulk  [4] lease (µs)
+--     [5]  the asking worker, unique  [6] the number of its question
+--     [7]  1 when the answer to this very question may have been lost: what it gave is given again
 -- Returns  { 'emptied' } when the shard has no epoch: nothing was claimed; else
---          { 'claimed', epoch, ticket, wait_us, held_back, job, attempt, sync, channel, job, ... }
+--          { 'claimed', epoch, ticket, wait_us, held_back, job, attempt, sync, channel, spacing_us, job, ... }
 --          wait_us: until the next claim can succeed, -1 when only news can help
 --          held_back: '' (as many as asked for) | rate | cooldown | channel (every channel with work is paused or at its
 --          concurrency) | idle (nothing is queued)
+--          a job below zero is a look at the channel's session; its sync is 'probe'
+--          spacing_us: between two calls, by the tightest limit that admitted the job; 0 without any
 
 local PER_CALL = 256 -- promotions and recoveries: a claim stays short whatever is due
+local STAND_IN_US = 50000
+local URGENT_RUN = 9 -- urgent calls in a row; the next is a bulk one, if one waits
 
 local max = math.min(tonumber(ARGV[2]), 1000)
-local lease_us, asker, number = tonumber(ARGV[3]), ARGV[4], ARGV[5]
+local bulk_left = math.min(tonumber(ARGV[3]), max)
+local lease_us, asker, number = tonumber(ARGV[4]), ARGV[5], ARGV[6]
 
 local epoch = redis.call('GET', EPOCH)
 if not epoch then return { 'emptied' } end
 
-local HEAD = 5 -- fields of the answer before its first row
+local HEAD, ROW = 5, 5 -- fields of the answer before its first row, and of each row
 local answer = { 'claimed', epoch, '0', '-1', '' }
-local claimed, ticket = 0, nil
+local claimed, given = 0, nil
+local ticket = math.max(now, tonumber(redis.call('GET', TICKET) or 0) + 1)
 
-local function add_row(job, attempt, sync, channel_id)
-  local n = HEAD + 4 * claimed
-  answer[n + 1], answer[n + 2], answer[n + 3], answer[n + 4] = job, int(attempt), sync, channel_id
+local function add_row(job, attempt, sync, channel_id, spacing_us)
+  local n = HEAD + ROW * claimed
+  answer[n + 1], answer[n + 2], answer[n + 3], answer[n + 4], answer[n + 5] =
+    job, int(attempt), sync, channel_id, int(spacing_us)
   claimed = claimed + 1
+end
+
+local function spacing(ch)
+  local sv = server(ch.server)
+  return math.max(stretched(ch, ch.interval_us), stretched(sv, sv.interval_us))
 end
 
 -- The answer was lost on its way: give it once more, so that its jobs need not wait for their leases to run out.
 local function repeat_answer()
-  local asked, given, jobs = string.match(redis.call('GET', ANSWER .. asker) or '', '^(%d+) (%d+) (.*)$')
+  local asked, answered, jobs = string.match(redis.call('GET', ANSWER .. asker) or '', '^(%d+) (%d+) (.*)$')
   if asked ~= number then return end
-  for job in string.gmatch(jobs, '%d+') do
+  for job in string.gmatch(jobs, '%-?%d+') do
     local held = hold(job)
-    if held and held.ticket == given then add_row(job, held.attempt, held.sync, held.channel) end
+    if held and held.ticket == answered then
+      add_row(job, held.attempt, held.sync, held.channel, spacing(channel(held.channel)))
+    end
   end
-  ticket = given
+  given = answered
 end
 
 local function promote_due()
@@ -67,17 +82,19 @@ local function recover_expired()
     local held = hold(job)
     if held then
       release(job, held)
-      put_back(lane(held.sync), job, ':', held.attempt)
+      if not held.probe then put_back(lane(held.sync), job, ':', held.attempt) end
     else
       redis.call('ZREM', LEASES, job)
     end
   end
 end
 
--- The next job of a channel: its number, how often it was attempted, and its lane.
-local function take(ch)
+-- The next job of a channel: its number, how often it was attempted, and its lane. Urgent lanes come before bulk ones
+-- unless it is bulk that is asked for.
+local function take(ch, class)
   while true do
-    local sync = redis.call('ZRANGE', LANES .. ch.id, 0, 0)[1]
+    local least = class == 'u' and '-inf' or int(BULK_ORDER)
+    local sync = redis.call('ZRANGEBYSCORE', LANES .. ch.id, least, '+inf', 'LIMIT', 0, 1)[1]
     if not sync then return nil end
     local l = lane(sync)
     local entry = l.state == 'open' and redis.call('LPOP', LANE .. sync)
@@ -88,6 +105,7 @@ local function take(ch)
       file(l)
     else
       redis.call('ZREM', LANES .. ch.id, sync)
+      ch.has = nil
     end
     if job then
       count(l, 'queued', -1)
@@ -96,61 +114,154 @@ local function take(ch)
   end
 end
 
--- Goes round the channels whose time has come, earliest first, until enough is claimed or nothing is left.
-local function go_round()
-  local ring = redis.call('ZRANGEBYSCORE', READY, '-inf', int(now), 'WITHSCORES', 'LIMIT', 0, max)
-  local visits, at = {}, 1
-  while ring[at] and #visits < max do
-    local ch = channel(ring[at])
-    local slot = earliest(ch)
-    local job, attempts, l
-    if slot and slot <= now then job, attempts, l = take(ch) end
-    if job then
-      spend(ch, tonumber(ring[at + 1]))
-      ch.running = ch.running + redis.call('SADD', RUNNING .. ch.id, job)
-      count(l, 'running', 1)
-      add_row(job, attempts + 1, l.sync, ch.id)
-      visits[#visits + 1] = ch
-      ring[#ring + 1], ring[#ring + 2] = ch.id, now
-    end
-    at = at + 2
+-- Bulk still moves: after so many urgent calls in a row a level lets one bulk call go first.
+local function yields(level)
+  return level.urgent_run >= URGENT_RUN and bulk_left > 0
+end
+
+-- Gives a channel's next job out. Returns nothing when the channel turns out to have none.
+local function give(sv, ch, class)
+  local job, attempts, l
+  if ch.paused_by then
+    job, attempts = int(-redis.call('INCR', PROBES)), 0
+    add_row(job, 1, PROBE, ch.id, spacing(ch))
+  else
+    local from = class == 'u' and yields(ch) and has_work(ch, 'b') and 'b' or class
+    job, attempts, l = take(ch, from)
+    if not job then return false end
+    count(l, 'running', 1)
+    count(l, 'calls', 1)
+    add_row(job, attempts + 1, l.sync, ch.id, spacing(ch))
   end
-  -- Served in this order, they stand in this order behind all who have waited longer.
-  for i, ch in ipairs(visits) do ch.served = now - #visits + i end
+  spend(ch, ticket)
+  spend(sv, ticket)
+  ch.running = ch.running + redis.call('SADD', RUNNING .. ch.id, job)
+  sv.running = sv.running + redis.call('SADD', RUNNING .. sv.id, job)
+  local urgent = not l or l.urgent
+  if not urgent then bulk_left = bulk_left - 1 end
+  for _, level in ipairs({ ch, sv }) do level.urgent_run = urgent and level.urgent_run + 1 or 0 end
+  return true
+end
+
+-- Gives one job of a server's round out, of the channel whose turn it is.
+local function pick_from(sv, class)
+  promote(sv, class)
+  local round = ROUND .. class .. ':' .. sv.id
+  while true do
+    local first = redis.call('ZRANGE', round, 0, 0, 'WITHSCORES')
+    if not first[1] then return false end
+    local ch, tag = channel(first[1]), tonumber(first[2])
+    local own = channel_slot(ch, class)
+    if own and own <= now and give(sv, ch, class) then
+      sv.v[class] = math.max(sv.v[class], tag)
+      ch.tag[class] = tag + math.floor(SERVICE / ch.weight)
+      own = channel_slot(ch, class)
+      redis.call('ZREM', round, ch.id)
+      if own and own <= now then enter_round(ch, class) end
+      ch.served = true
+      return true
+    end
+    redis.call('ZREM', round, ch.id) -- place() finds where it belongs
+  end
+end
+
+local function pick(sv, class)
+  local slot = slot_of(sv)
+  if not slot or slot > now then return false end
+  if class == 'u' and yields(sv) and pick_from(sv, 'b') then return true end
+  return pick_from(sv, class)
+end
+
+-- Goes round the servers whose time has come, earliest first, until enough is claimed or nothing is left.
+local picks = 0
+local function serve(class)
+  local ring, at = {}, 1
+  local ready = redis.call('ZRANGEBYSCORE', READY .. class, '-inf', int(now), 'LIMIT', 0, 1000)
+  for i, id in ipairs(ready) do ring[i] = { id = id } end
+  while ring[at] and claimed < max and (class == 'u' or bulk_left > 0) do
+    local visit = ring[at]
+    local sv = server(visit.id)
+    visit.turn = visit.turn or sv.weight
+    if pick(sv, class) then
+      picks = picks + 1
+      sv.picked = picks
+      visit.turn = visit.turn - 1
+      if visit.turn == 0 then
+        ring[#ring + 1] = { id = visit.id }
+        at = at + 1
+      end
+    else
+      at = at + 1
+    end
+  end
+end
+
+-- Served in this order, servers stand in this order behind all who have waited longer.
+local function mark_served()
+  for _, sv in pairs(servers) do
+    if sv.picked then sv.served = now - picks + sv.picked end
+  end
 end
 
 local function hold_rows()
   if claimed == 0 then return end
-  ticket = int(math.max(now, tonumber(redis.call('GET', TICKET) or 0) + 1))
-  redis.call('SET', TICKET, ticket)
+  given = int(ticket)
+  redis.call('SET', TICKET, given)
   local holds, leases, jobs = {}, {}, {}
-  for n = HEAD + 1, #answer, 4 do
+  for n = HEAD + 1, #answer, ROW do
     local job, attempt, sync, channel_id = answer[n], answer[n + 1], answer[n + 2], answer[n + 3]
     jobs[#jobs + 1] = job
     holds[#holds + 1] = job
-    holds[#holds + 1] = sync .. '|' .. attempt .. '|' .. channel_id .. '|' .. ticket
+    holds[#holds + 1] = hold_value(sync, attempt, channel_id, given)
     leases[#leases + 1] = int(now + lease_us)
     leases[#leases + 1] = job
   end
   redis.call('HSET', HELD, unpack(holds))
   redis.call('ZADD', LEASES, unpack(leases))
-  redis.call('SET', ANSWER .. asker, number .. ' ' .. ticket .. ' ' .. table.concat(jobs, ' '),
+  redis.call('SET', ANSWER .. asker, number .. ' ' .. given .. ' ' .. table.concat(jobs, ' '),
     'PX', math.max(1, math.ceil(lease_us / 1000)))
 end
 
--- Until the next claim can succeed, and what holds the shard back.
+-- What keeps the first server in line from giving more now.
+local function what_binds(id)
+  local sv = server(id)
+  local slot, why = slot_of(sv)
+  if slot and slot <= now then
+    for _, class in ipairs(CLASSES) do
+      local first = redis.call('ZRANGE', DUE .. class .. ':' .. id, 0, 0)[1]
+      if first then _, why = channel_slot(channel(first), class) end
+    end
+  end
+  return (why == 'cooldown' or why == 'session') and 'cooldown' or 'rate'
+end
+
+-- One worker is told the time of the next slot; the others are told to look a little later, in case it does not come. So
+-- a slot costs one claim and not one per worker.
+local function promised(at)
+  local promise = at .. ' ' .. asker
+  local standing = redis.call('GET', PROMISED) or ''
+  if standing ~= promise and string.match(standing, '^(%d+)') == at then return int(at + STAND_IN_US) end
+  if standing ~= promise then redis.call('SET', PROMISED, promise) end
+  return at
+end
+
+-- Until the next claim of this worker can succeed, and what holds the shard back.
 local function outlook()
-  local head = redis.call('ZRANGE', READY, 0, 0, 'WITHSCORES')
-  local at = tonumber(head[2])
+  local at, first
+  for _, class in ipairs(CLASSES) do
+    local head = redis.call('ZRANGE', READY .. class, 0, 0, 'WITHSCORES')
+    local score = tonumber(head[2])
+    if score and (class == 'u' or bulk_left > 0) and (not at or score < at) then at, first = score, head[1] end
+  end
+  if at and at > now then at = tonumber(promised(int(at))) end
   for _, key in ipairs({ DELAYED, LEASES }) do
     local score = tonumber(redis.call('ZRANGE', key, 0, 0, 'WITHSCORES')[2])
     if score and (not at or score < at) then at = score end
   end
   local why = ''
-  if claimed < max then
-    if head[1] then
-      local _, binds = earliest(channel(head[1]))
-      why = binds
+  if claimed < max and bulk_left > 0 then
+    if first then
+      why = what_binds(first)
     elseif tonumber(redis.call('HGET', DEPTH, 'queued') or 0) > 0 then
       why = 'channel'
     else
@@ -160,18 +271,20 @@ local function outlook()
   return at and int(math.max(0, at - now)) or '-1', why
 end
 
-if ARGV[6] == '1' then repeat_answer() end
-if not ticket then
+if ARGV[7] == '1' then repeat_answer() end
+if not given then
   promote_due()
   recover_expired()
-  place_channels()
-  go_round()
+  place_all()
+  serve('u')
+  serve('b')
   hold_rows()
+  mark_served()
   save_numbers()
-  place_channels()
+  place_all()
   -- Whoever got all that could be had needs no help; otherwise others should come for what was promoted or recovered.
-  if claimed == max then wake() end
+  if claimed == max or bulk_left == 0 then wake() end
 end
-answer[3] = ticket or '0'
+answer[3] = given or '0'
 answer[4], answer[5] = outlook()
 return answer

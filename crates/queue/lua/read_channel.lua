@@ -1,15 +1,10 @@
--- A channel as the queue sees it. Changes nothing.
+-- A channel and its server as the queue sees them. Changes nothing.
 --
 -- KEYS[1]  the shard's prefix
--- ARGV[1]  time (µs, 0 = clock of Redis)  [2] channel
--- Returns  {} when the queue does not know it, else { why paused or '', cooldown_until (µs), cooldown_reason or '',
---          cooldown_detail or '', running, rate per second, next_slot (µs) or '' }
+-- ARGV[1]  time (µs, 0 = clock of Redis)  [2] channel, or '' for the server alone  [3] server
+-- Returns  { outlook of the channel, its level, its server's level }, the first two empty when it is unknown; see
+--          shared/outlook.lua
 
-local ch = channel(ARGV[2])
-if not ch.known then return {} end
-local rule = redis.call('HMGET', CHANNEL .. ch.id, 'cooldown_reason', 'cooldown_detail', 'rate')
-local slot = earliest(ch)
-return {
-  ch.paused or '', int(ch.cooldown_until), rule[1] or '', rule[2] or '', int(ch.running), rule[3],
-  slot and int(math.max(slot, now)) or '',
-}
+local ch = ARGV[2] ~= '' and channel(ARGV[2])
+local known = ch and ch.known
+return { known and outlook_of(ch) or {}, known and level_fields(ch) or {}, level_fields(server(ARGV[3])) }

@@ -2,16 +2,47 @@
 --
 -- KEYS[1]  the shard's prefix
 -- ARGV[1]  time (µs, 0 = clock of Redis)  [2] channel  [3] sync
--- Returns  { running, queued, delayed, state or '', retry_at (µs) or '', rate per second or '', why paused or '',
---          cooldown_until (µs), cooldown_reason or '', what binds: paused | concurrency | cooldown | rate | '' }
+-- Returns  { { running, queued, delayed, state or '', retry_at (µs) or '', calls, jobs of its channel that come first,
+--              µs from one call to the next by the tightest limit }, outlook of its channel, its level, its server's level,
+--            { channel, weight, rate per second (of at most 100 that share the server with it), ... } }
+
+local SHARERS = 100
 
 local ch = channel(ARGV[2])
-local numbers = redis.call('HMGET', SYNC .. ARGV[3], 'running', 'queued', 'delayed', 'state')
-local rule = redis.call('HMGET', CHANNEL .. ch.id, 'rate', 'cooldown_reason')
-local slot, binds = earliest(ch)
-if not ch.known or (slot and slot <= now) then binds = '' end
+local sync = ARGV[3]
+local numbers = redis.call('HMGET', SYNC .. sync, 'running', 'queued', 'delayed', 'state', 'calls')
+
+-- The lanes of its channel that go before it.
+local function ahead()
+  local rank = redis.call('ZRANK', LANES .. ch.id, sync)
+  if not rank then return 0 end
+  local jobs = 0
+  for _, other in ipairs(rank > 0 and redis.call('ZRANGE', LANES .. ch.id, 0, math.min(rank, SHARERS) - 1) or {}) do
+    jobs = jobs + (tonumber(redis.call('HGET', SYNC .. other, 'queued') or nil) or 0)
+  end
+  return jobs
+end
+
+local function sharers()
+  local rows = {}
+  for _, id in ipairs(redis.call('ZRANGEBYSCORE', WORKING .. ch.server, '(0', '+inf', 'LIMIT', 0, SHARERS)) do
+    if id ~= ch.id then
+      local f = redis.call('HMGET', CHANNEL .. id, 'weight', 'rate', 'pace')
+      rows[#rows + 1] = id
+      rows[#rows + 1] = f[1] or '1'
+      rows[#rows + 1] = string.format('%.6f', (tonumber(f[2] or nil) or 0) * (tonumber(f[3] or nil) or FULL_PACE) / FULL_PACE)
+    end
+  end
+  return rows
+end
+
+if not ch.known then return { { '0', '0', '0', '', '', '0', '0', '0' }, {}, {}, {}, {} } end
+local sv = server(ch.server)
 return {
-  numbers[1] or '0', numbers[2] or '0', numbers[3] or '0', numbers[4] or '',
-  redis.call('ZSCORE', DELAYED, ARGV[3]) or '', rule[1] or '', ch.paused or '',
-  int(ch.cooldown_until), rule[2] or '', binds,
+  {
+    numbers[1] or '0', numbers[2] or '0', numbers[3] or '0', numbers[4] or '',
+    redis.call('ZSCORE', DELAYED, sync) or '', numbers[5] or '0', int(ahead()),
+    int(math.max(stretched(ch, ch.interval_us), stretched(sv, sv.interval_us))),
+  },
+  outlook_of(ch), level_fields(ch), level_fields(sv), sharers(),
 }

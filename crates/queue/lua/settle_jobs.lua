@@ -4,25 +4,30 @@
 -- KEYS[1]  the shard's prefix
 -- ARGV[1]  time (µs, 0 = clock of Redis)
 --     [2]  1 when the caller claims right behind this call and will take what it frees; nobody else is woken for that
---     [3+] at most 1,000 groups of (job, ticket, ruling, argument):
+--     [3+] at most 1,000 groups of (job, ticket, ruling, argument, used):
 --          done ''          the job is over
 --          next ''          its next call, under the same attempt: in front of everything else of its channel
 --          delay wait_us    the attempt failed; not before then
 --          back ''          the attempt does not count; at once, in front
 --          snooze wait_us   the attempt does not count; not before then
---          cooldown 'wait_us|grows (0, 1)|reason|detail'   back, and its channel rests
---          pause reason     back, and its channel stands still
+--          cooldown 'level (channel, server)|wait_us|grows (0, 1)|slower (0, 1)|reason|detail'   back, and the level rests
+--          pause 'by|reason'   back, and its channel stands still
+--          still_lost ''    of a look at the session: another look later
+--          used: 1 when the call was made; a permit that was not used is given back
 -- Returns  the jobs of the stale groups
 
-local MAX_GROWN_US = 300 * 1000000 -- what doubling can come to; a gateway that asks for more gets more
+local FIRST_PROBE_US, LAST_PROBE_US = 2 * 1000000, 300 * 1000000
+local PROBE_AGAIN_US = 1000000 -- a look that could not be made
+local GROUP, MOST = 5, 1000
 local ARGUMENT = {
-  done = '^$', next = '^$', back = '^$', delay = '^%d+$', snooze = '^%d+$', cooldown = '^%d+|[01]|[^|]*|', pause = '.',
+  done = '^$', next = '^$', back = '^$', delay = '^%d+$', snooze = '^%d+$', still_lost = '^$',
+  cooldown = '^%a+|%d+|[01]|[01]|[^|]*|', pause = '^%a+|.',
 }
 
-if (#ARGV - 2) % 4 ~= 0 or #ARGV > 4002 then
-  return redis.error_reply('ERR settle_jobs: not 0 to 1000 groups of four')
+if (#ARGV - 2) % GROUP ~= 0 or #ARGV > 2 + GROUP * MOST then
+  return redis.error_reply('ERR settle_jobs: not 0 to 1000 groups of five')
 end
-for i = 3, #ARGV, 4 do
+for i = 3, #ARGV, GROUP do
   local pattern = ARGUMENT[ARGV[i + 2]]
   if not pattern or not string.match(ARGV[i + 3], pattern) then
     return redis.error_reply('ERR settle_jobs: unreadable ruling ' .. ARGV[i + 2] .. ' ' .. ARGV[i + 3])
@@ -31,68 +36,82 @@ end
 
 local freed_much = false
 
--- A call that was claimed before the last cooldown ended says nothing new about the channel: it neither counts as
--- another strike nor as a good answer.
-local function tells_news(ch, ticket)
-  return tonumber(ticket) >= ch.cooldown_until
-end
-
-local function good_answer(ch, ticket)
-  if (ch.strikes == 0 and not ch.trial) or not tells_news(ch, ticket) then return end
-  if ch.trial then freed_much = true end
-  ch.strikes, ch.trial, ch.changed = 0, false, true
-end
-
-local function cool_down(ch, ticket, argument)
-  local wait_us, grows, reason, detail = string.match(argument, '^(%d+)|([01])|([^|]*)|(.*)$')
-  wait_us = tonumber(wait_us)
-  if tells_news(ch, ticket) then ch.strikes = ch.strikes + 1 end
-  if grows == '1' then wait_us = math.min(wait_us * 2 ^ math.max(0, ch.strikes - 1), math.max(MAX_GROWN_US, wait_us)) end
-  ch.trial, ch.changed = true, true
-  if now + wait_us > ch.cooldown_until then
-    ch.cooldown_until = now + wait_us
-    redis.call('HSET', CHANNEL .. ch.id, 'cooldown_reason', reason, 'cooldown_detail', detail)
-  end
+local function rest(ch, sv, ticket, argument)
+  local level, wait_us, grows, slower, reason, detail = string.match(argument, '^(%a+)|(%d+)|([01])|([01])|([^|]*)|(.*)$')
+  cool_down(level == 'server' and sv or ch, ticket, tonumber(wait_us), grows == '1', slower == '1', reason, detail)
 end
 
 -- Ahead of the ledger's notice, which follows. A rule that is newer than the call knew better: it may be that somebody
 -- resumed the channel meanwhile, and if the ledger paused it once more, that notice follows too.
-local function pause(ch, ticket, reason)
-  if ch.paused or not ch.known then return end
+local function pause(ch, ticket, argument)
+  local by, reason = string.match(argument, '^(%a+)|(.*)$')
+  if not ch.known or (ch.paused_by and ch.paused_by ~= 'session') then return end
   if tonumber(ticket) < tonumber(redis.call('HGET', CHANNEL .. ch.id, 'ruled_at') or 0) then return end
-  ch.paused = reason
-  redis.call('HSET', CHANNEL .. ch.id, 'paused', reason)
+  if ch.paused_by == by then return end
+  stand_still(ch, by, reason, now + FIRST_PROBE_US)
+end
+
+local function rule_probe(ch, ruling)
+  if ch.paused_by ~= 'session' then return end -- resumed or stopped by somebody meanwhile
+  ch.changed = true
+  if ruling == 'done' then
+    go_on(ch)
+  elseif ruling == 'still_lost' then
+    ch.probes = ch.probes + 1
+    ch.probe_at = now + math.min(FIRST_PROBE_US * 2 ^ math.min(ch.probes, 20), LAST_PROBE_US)
+  else
+    ch.probe_at = now + PROBE_AGAIN_US
+  end
 end
 
 local function rule(job, held, ch, ruling, argument)
+  if held.probe then return rule_probe(ch, ruling) end
   local l = lane(held.sync)
-  if ruling == 'done' then
-    good_answer(ch, held.ticket)
-  elseif ruling == 'next' then
-    good_answer(ch, held.ticket)
+  if ruling == 'next' then
     put_back(l, job, '+', held.attempt - 1)
   elseif ruling == 'delay' then
     delay(l, job, held.attempt, now + argument)
   elseif ruling == 'snooze' then
     delay(l, job, held.attempt - 1, now + argument)
-  else
+  elseif ruling ~= 'done' then
     put_back(l, job, ':', held.attempt - 1)
-    if ruling == 'cooldown' then cool_down(ch, held.ticket, argument) end
-    if ruling == 'pause' then pause(ch, held.ticket, argument) end
   end
 end
 
+-- What the call, or that there was none, means for the limits of both levels.
+local function account(held, ch, sv, ruling, argument, used)
+  if not used then
+    give_back(ch, held.permit)
+    give_back(sv, held.permit)
+    if not held.probe then count(lane(held.sync), 'calls', -1) end
+  else
+    local took = math.max(0, now - tonumber(held.ticket))
+    sv.hold_us = sv.hold_us == 0 and took or sv.hold_us + math.floor((took - sv.hold_us) / 16)
+    sv.changed = true
+    note_used(ch)
+    note_used(sv)
+  end
+  if used and (ruling == 'done' or ruling == 'next') then
+    local freed = good_answer(ch, held.ticket)
+    freed_much = good_answer(sv, held.ticket) or freed or freed_much
+  end
+  if ruling == 'cooldown' then rest(ch, sv, held.ticket, argument) end
+  if ruling == 'pause' then pause(ch, held.ticket, argument) end
+end
+
 local stale = {}
-for i = 3, #ARGV, 4 do
-  local job, ticket, ruling, argument = ARGV[i], ARGV[i + 1], ARGV[i + 2], ARGV[i + 3]
+for i = 3, #ARGV, GROUP do
+  local job, ticket, ruling, argument, used = unpack(ARGV, i, i + GROUP - 1)
   local held = hold(job)
   if held and held.ticket == ticket then
-    rule(job, held, release(job, held), ruling, argument)
+    local ch, sv = release(job, held)
+    rule(job, held, ch, ruling, argument)
+    account(held, ch, sv, ruling, argument, used == '1')
   else
     stale[#stale + 1] = job
   end
 end
 save_numbers()
-place_channels()
+place_all()
 if ARGV[2] ~= '1' or freed_much then wake() end
 return stale

@@ -3,11 +3,13 @@
 use std::sync::LazyLock;
 
 use redis::Value;
-use sincro_core::notice::{ChannelRule, Entry, LaneNotice, LaneState, Notice, NoticeId};
+use sincro_core::{
+    limit::{LevelLimit, Period, Spacing},
+    notice::{ChannelRule, Entry, LaneNotice, LaneState, Notice, NoticeId},
+};
 
 use crate::{
     Error, Queue,
-    limit::interval_us,
     script::{Call, Script},
 };
 
@@ -106,17 +108,14 @@ impl Queue {
     }
 
     fn rule_call(&self, shard: u16, token: &str, rule: &ChannelRule) -> Call {
-        // An empty reason would read as "not paused".
-        let paused = rule.paused.as_deref().map_or("", |reason| if reason.is_empty() { "paused" } else { reason });
-        self.call(&APPLY_NOTICE, shard)
-            .arg(token)
-            .arg(rule.id.to_string())
-            .arg(rule.version)
-            .arg(interval_us(&rule.limit))
-            .arg(rule.limit.burst)
-            .arg(rule.limit.concurrency)
-            .arg(rule.limit.rate_per_second)
-            .arg(paused)
+        let (by, reason) = match &rule.paused {
+            Some(pause) => (pause.by.as_str(), pause.reason.as_str()),
+            None => ("", ""),
+        };
+        let call = self.call(&APPLY_NOTICE, shard).arg(token).arg(rule.id.to_string()).arg(rule.version);
+        let call = call.arg(&rule.server).arg(by).arg(reason);
+        let call = limit_args(call, Some(&rule.limit)).arg(rule.server_version);
+        limit_args(call, rule.server_limit.as_ref())
     }
 
     fn lane_args(&self, call: Call, lane: &LaneNotice, before: usize, last: bool, entries: &[Entry]) -> Call {
@@ -131,6 +130,22 @@ impl Queue {
         let now_us = self.clock_us();
         entries.iter().fold(call, |call, entry| call.arg(entry_text(entry, now_us)))
     }
+}
+
+/// Six arguments, empty where there is no limit.
+fn limit_args(call: Call, limit: Option<&LevelLimit>) -> Call {
+    let Some(limit) = limit else { return (0..6).fold(call, |call, _| call.arg("")) };
+    let Spacing { interval_us, windows } = limit.spacing();
+    let windows = windows.iter().map(|window| {
+        let name = window.period.map_or("rate", Period::as_str);
+        format!("{}:{}:{name}", window.calls, window.micros)
+    });
+    call.arg(interval_us)
+        .arg(windows.collect::<Vec<_>>().join(" "))
+        .arg(limit.limit.burst)
+        .arg(limit.limit.concurrency)
+        .arg(limit.weight)
+        .arg(limit.limit.rate_per_second)
 }
 
 fn entry_text(entry: &Entry, now_us: i64) -> String {

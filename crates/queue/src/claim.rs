@@ -15,6 +15,13 @@ static CLAIM_JOBS: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!(
 /// What the script gives at once.
 pub(crate) const JOBS_PER_CALL: usize = 1_000;
 
+/// In the place of a sync: a look at the channel's session.
+const PROBE: &str = "probe";
+
+/// Fields of the answer before its first row, and of each row.
+const HEAD: usize = 5;
+const ROW: usize = 5;
+
 /// What fences everything that is done for a claim: the time of the claim (µs), made unique.
 pub type Ticket = i64;
 
@@ -25,6 +32,8 @@ pub struct Ask<'a> {
     pub shard: u16,
     /// At most so many jobs, 0 to 1,000.
     pub max: usize,
+    /// At most so many of them bulk: the other slots are kept for urgent work.
+    pub max_bulk: usize,
     /// How long they are held without renewal.
     pub lease: Duration,
     /// Who asks; nobody else may use the name.
@@ -74,17 +83,24 @@ pub enum HeldBack {
     Idle,
 }
 
+/// How many of a worker's slots are kept for urgent work, so that bulk calls that take long cannot hold it up.
+pub(crate) const fn reserved(concurrency: usize) -> usize {
+    if concurrency > 1 { concurrency.div_ceil(16) } else { 0 }
+}
+
 /// One row of the answer.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ClaimedJob {
-    /// The job.
+    /// The job; below zero for a look at the channel's session.
     pub job: JobId,
     /// Which attempt this is, from 1.
     pub attempt: i32,
-    /// Its sync.
-    pub sync: SyncId,
+    /// Its sync; none for a look at the session.
+    pub sync: Option<SyncId>,
     /// Its channel.
     pub channel: ChannelId,
+    /// Between two calls, by the tightest of the limits that admitted it.
+    pub spacing: Duration,
 }
 
 /// The call that asks.
@@ -92,6 +108,7 @@ pub(crate) fn call(queue: &Queue, ask: &Ask<'_>) -> Call {
     queue
         .call(&CLAIM_JOBS, ask.shard)
         .arg(ask.max)
+        .arg(ask.max_bulk)
         .arg(ask.lease.as_micros().to_string())
         .arg(ask.asker)
         .arg(ask.number)
@@ -108,10 +125,10 @@ pub(crate) fn read(answer: Value) -> Result<Claimed, Error> {
     let fields: Vec<String> = redis::from_redis_value(answer)?;
     match fields.first().map(String::as_str) {
         Some("emptied") => return Ok(Claimed::Emptied),
-        Some("claimed") if fields.len() >= 5 && (fields.len() - 5).is_multiple_of(4) => {}
+        Some("claimed") if fields.len() >= HEAD && (fields.len() - HEAD).is_multiple_of(ROW) => {}
         _ => return Err(Error::Unreadable(format!("{} fields from a claim", fields.len()))),
     }
-    let (head, rows) = fields.split_at(5);
+    let (head, rows) = fields.split_at(HEAD);
     let wait_us: i64 = parse(&head[3])?;
     Ok(Claimed::Batch(Batch {
         epoch: parse(&head[1])?,
@@ -124,12 +141,19 @@ pub(crate) fn read(answer: Value) -> Result<Claimed, Error> {
             "idle" => HeldBack::Idle,
             _ => HeldBack::Channel,
         },
-        jobs: rows.chunks_exact(4).map(read_row).collect::<Result<_, _>>()?,
+        jobs: rows.chunks_exact(ROW).map(read_row).collect::<Result<_, _>>()?,
     }))
 }
 
 fn read_row(row: &[String]) -> Result<ClaimedJob, Error> {
-    Ok(ClaimedJob { job: parse(&row[0])?, attempt: parse(&row[1])?, sync: parse(&row[2])?, channel: parse(&row[3])? })
+    let sync = (row[2] != PROBE).then(|| parse(&row[2])).transpose()?;
+    Ok(ClaimedJob {
+        job: parse(&row[0])?,
+        attempt: parse(&row[1])?,
+        sync,
+        channel: parse(&row[3])?,
+        spacing: Duration::from_micros(parse(&row[4])?),
+    })
 }
 
 fn parse<T: std::str::FromStr>(text: &str) -> Result<T, Error> {

@@ -7,10 +7,24 @@ use std::fmt::Write as _;
 
 /// (name in Lua, rest of the key, type and content); a rest that ends in `:` is followed by an id.
 pub(crate) const NAMES: &[(&str, &str, &str)] = &[
-    ("EPOCH", "epoch", "string: the ledger's number for this life of the shard; missing = the shard was emptied"),
-    ("READY", "ready", "zset: channel -> time (µs) from which its next claim can succeed; nobody else is in it"),
-    ("CHANNEL", "channel:", "hash: the channel's rule, its limiter and its cooldown"),
-    ("RUNNING", "running:", "set: the channel's jobs that workers hold; its size is the concurrency in use"),
+    ("EPOCH", "epoch2", "string: the ledger's number for this life of the shard; missing = the shard was emptied"),
+    (
+        "READY",
+        "ready:",
+        "zset per class: server -> time (µs) from which its next claim can succeed; nobody else is in it",
+    ),
+    ("DUE", "due:", "zset per class and server: channel -> time (µs) at which its own limit admits the next call"),
+    ("ROUND", "round:", "zset per class and server: channel that waits for its turn -> tag; the lowest is next"),
+    ("WORKING", "working:", "zset per server: channel with work -> its weight, 0 while it is paused"),
+    ("SERVERS", "servers", "set: the servers of the shard"),
+    ("SERVER", "server:", "hash: the server's limit, its limiter and its cooldown"),
+    ("CHANNEL", "channel:", "hash: the same of a channel, and its pause"),
+    ("CALLS", "calls:", "list per channel and per server: times (µs) of the last permits, as far as a window reaches"),
+    (
+        "RUNNING",
+        "running:",
+        "set per channel and per server: jobs that workers hold; its size is the concurrency in use",
+    ),
     ("LANES", "lanes:", "zset: the channel's open lanes that hold something -> their order"),
     ("LANE", "lane:", "list: the sync's jobs that wait, as spans and single entries"),
     ("SYNC", "sync:", "hash: the lane's channel, seq, state, numbers; a closed lane keeps a stub for an hour"),
@@ -18,6 +32,8 @@ pub(crate) const NAMES: &[(&str, &str, &str)] = &[
     ("LATER", "later:", "zset: the sync's delayed jobs, `job:attempts` -> due (µs)"),
     ("LEASES", "leases", "zset: job -> time (µs) at which its lease runs out"),
     ("HELD", "held", "hash: job -> `sync|attempt|channel|ticket`"),
+    ("PROBES", "probes", "string: counts the looks at sessions; each has a number below zero"),
+    ("PROMISED", "promised", "string: `time asker`, who was told to come for the next slot"),
     ("TICKET", "ticket", "string: the last ticket given out"),
     ("ANSWER", "answer:", "string: what the worker's last successful claim gave it, for one lease"),
     ("DEPTH", "depth", "hash: queued and delayed of the whole shard"),

@@ -13,14 +13,16 @@
 //!
 //! 1. [`Queue::apply`] takes the ledger's notices: a channel's rule, and the new jobs of a sync. The jobs of one sync
 //!    form a *lane*. Jobs that were never tried are kept as spans (`1001-3000`), so 2,000 of them are one short text.
-//! 2. A claim goes along the *ready line*: the channels that can give a job, by the time at which each can. It takes one
-//!    job per channel and visit, together with its permit (the limiter is evaluated in the same step) and a place of the
-//!    channel's concurrency, and sends the channel behind those who have waited longer. Channels that are paused, full or
-//!    without work are not in the line, and one that must wait for its rate or its cooldown stands there under that
-//!    time: nobody ever finds a channel that cannot give, and everybody learns when to come back.
+//! 2. A claim takes a job together with its permits, from its channel's limit and from its server's, or nothing. It goes
+//!    along the *ready line*: the servers that can give a job, by the time at which each can; and in each along the
+//!    *round* of its channels, in which everybody gets a share by weight. Channels that are paused, full or without work
+//!    are in no line, and one that must wait for its rate or its cooldown stands in `due` under that time: nobody ever
+//!    finds a channel that cannot give, and everybody learns when to come back. Urgent work has lines of its own, which are
+//!    gone along first; every tenth call of a level goes to bulk work all the same.
 //! 3. The worker ([`run_worker`]) runs the handler and renews the lease meanwhile. A worker that dies keeps its jobs
 //!    for one lease; then they are the next to be claimed, with the attempt counted.
-//! 4. The handler's [`Ruling`] settles the job, under the *ticket* of its claim: whoever lost the lease changes nothing.
+//! 4. The handler's [`Ruling`] settles the job, under the *ticket* of its claim: whoever lost the lease changes nothing. What
+//!    the gateway answered moves the limits for everybody in the same step; a permit that no call was made with goes back.
 //!
 //! # What is in Redis
 //!
@@ -32,15 +34,20 @@
 //!
 //! | key behind `sincro:{<namespace>/<shard>}:` | kind | holds |
 //! |---|---|---|
-//! | `epoch` | string | the life of the shard; missing means emptied |
-//! | `ready` | sorted set | the line: channel, by the time (µs) at which its next claim can succeed |
-//! | `channel:<id>` | hash | rule, limiter, cooldown |
-//! | `running:<channel>` | set | its jobs at workers; the size is the concurrency in use, and cannot drift |
+//! | `epoch2` | string | the life of the shard; missing means emptied (or of an older layout, which is rebuilt as well) |
+//! | `ready:<class>` | sorted set | the line: server, by the time (µs) at which its next claim can succeed; class `u` or `b` |
+//! | `round:<class>:<server>` | sorted set | channels that could give now, by tag: the lowest is next |
+//! | `due:<class>:<server>` | sorted set | channels that can give later, by the time (µs) |
+//! | `working:<server>`, `servers` | sorted set, set | who shares a server, by weight; all servers |
+//! | `channel:<id>`, `server:<server>` | hashes | limit, limiter, cooldown; pause |
+//! | `calls:<channel or server>` | list | times (µs) of the last permits, as far as a window of the limit reaches |
+//! | `running:<channel or server>` | set | its jobs at workers; the size is the concurrency in use, and cannot drift |
 //! | `lanes:<channel>` | sorted set | its syncs that hold something: urgent before bulk, then by age |
 //! | `lane:<sync>`, `sync:<sync>` | list, hash | the jobs that wait; the lane's state and exact numbers |
 //! | `delayed`, `later:<sync>` | sorted sets | which lane has something due next; its jobs that wait for their time |
 //! | `leases`, `held` | sorted set, hash | when each claim runs out; who it belongs to |
-//! | `ticket`, `answer:<worker>` | strings | the last fence; what a worker was given, should the answer get lost |
+//! | `ticket`, `probes`, `answer:<worker>` | strings | the last fence; the last look at a session; what a worker was given |
+//! | `promised` | string | which worker comes for the next slot; the others stand in 50 ms later |
 //! | `depth` | hash | the shard's numbers |
 //! | `restoring` | string | who fills an emptied shard |
 //! | `wake` | pub/sub | "there is something to claim" |
@@ -54,8 +61,9 @@ mod apply;
 mod claim;
 mod error;
 mod keys;
-mod limit;
 mod link;
+mod load;
+mod permit;
 mod queue;
 mod renew;
 mod restore;
@@ -63,6 +71,7 @@ mod script;
 mod server;
 mod settle;
 mod telemetry;
+mod turns;
 mod view;
 mod worker;
 
@@ -72,7 +81,8 @@ pub use restore::Restoration;
 pub use server::ServerFacts;
 pub use settle::Ruling;
 pub use telemetry::describe_metrics;
-pub use view::{ChannelView, Depth};
+pub use turns::Turns;
+pub use view::{ChannelView, Depth, LevelView};
 pub use worker::{Claim, WorkerSettings, run_worker};
 
 /// The single steps of a worker, for tests that bring their own clock ([`Queue::at`]).
@@ -80,6 +90,7 @@ pub use worker::{Claim, WorkerSettings, run_worker};
 pub mod steps {
     pub use crate::{
         claim::{Ask, Batch, Claimed, ClaimedJob, HeldBack, Ticket, claim},
+        permit::retime,
         renew::renew,
         settle::{Settlement, settle},
     };

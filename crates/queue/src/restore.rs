@@ -6,7 +6,7 @@
 use std::sync::LazyLock;
 
 use redis::Value;
-use sincro_core::notice::Notice;
+use sincro_core::{limit::KeptCooldown, notice::Notice};
 use uuid::Uuid;
 
 use crate::{
@@ -17,6 +17,7 @@ use crate::{
 
 static BEGIN_RESTORE: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("../lua/begin_restore.lua")));
 static CLEAR_SHARD: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("../lua/clear_shard.lua")));
+static RESTORE_COOLDOWN: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("../lua/restore_cooldown.lua")));
 static OPEN_EPOCH: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("../lua/open_epoch.lua")));
 
 const CALLS_PER_TRIP: usize = 16;
@@ -67,6 +68,28 @@ impl Restoration {
                     Applied::Early | Applied::Emptied => {
                         return Err(Error::Unreadable("a restored lane came in out of order".to_owned()));
                     }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Puts cooldowns back that the ledger remembers; those of other shards are left out.
+    pub async fn rest(&self, cooldowns: &[KeptCooldown]) -> Result<(), Error> {
+        let now_us = self.queue.clock_us();
+        let of_shard = cooldowns.iter().filter(|kept| self.queue.shard_of(&kept.server) == self.shard);
+        let calls: Vec<_> = of_shard
+            .map(|kept| {
+                let wait_us = kept.cooldown.until.timestamp_micros().saturating_sub(now_us).max(0);
+                let channel = kept.channel.map(|id| id.to_string()).unwrap_or_default();
+                let call = self.queue.call(&RESTORE_COOLDOWN, self.shard).arg(&self.token).arg(&kept.server);
+                call.arg(channel).arg(wait_us).arg(&kept.cooldown.reason)
+            })
+            .collect();
+        for calls in calls.chunks(CALLS_PER_TRIP) {
+            for answer in self.queue.link.run(calls).await? {
+                if text(answer?)? != "restored" {
+                    return Err(Error::TakenOver(self.shard));
                 }
             }
         }

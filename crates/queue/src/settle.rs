@@ -39,8 +39,10 @@ pub enum Ruling {
         /// When.
         due: DateTime<Utc>,
     },
-    /// Back to the front, the attempt does not count, and its whole channel rests.
+    /// Back to the front, the attempt does not count, and its whole channel or server rests.
     Rest(Rest),
+    /// Of a look at a session: it is not back. The queue decides when to look again. ([`Ruling::Done`]: it is back.)
+    StillLost,
 }
 
 /// A ruling on its way to Redis.
@@ -52,6 +54,8 @@ pub struct Settlement {
     pub ticket: Ticket,
     /// What happens.
     pub ruling: Ruling,
+    /// Whether the gateway was called; if not, the permit goes back.
+    pub used: bool,
 }
 
 /// The call that settles up to 1,000 jobs; `claims_next` when the same worker claims right behind it.
@@ -60,7 +64,8 @@ pub(crate) fn call(queue: &Queue, shard: u16, claims_next: bool, settlements: &[
     let call = queue.call(&SETTLE_JOBS, shard).arg(i32::from(claims_next));
     settlements.iter().fold(call, |call, settlement| {
         let (ruling, argument) = words(&settlement.ruling, now_us);
-        call.arg(settlement.job).arg(settlement.ticket).arg(ruling).arg(argument)
+        let call = call.arg(settlement.job).arg(settlement.ticket).arg(ruling).arg(argument);
+        call.arg(i32::from(settlement.used))
     })
 }
 
@@ -88,13 +93,14 @@ fn words(ruling: &Ruling, now_us: i64) -> (&'static str, String) {
         Ruling::Back => ("back", String::new()),
         Ruling::Delay { due } => ("delay", wait_until(due, now_us)),
         Ruling::Snooze { due } => ("snooze", wait_until(due, now_us)),
-        Ruling::Rest(Rest::Cooldown { wait, grows, reason, detail }) => {
+        Ruling::StillLost => ("still_lost", String::new()),
+        Ruling::Rest(Rest::Cooldown { level, wait, grows, slower, reason, detail }) => {
             let wait_us = (*wait).min(LONGEST_WAIT).as_micros();
+            let (grows, slower) = (i32::from(*grows), i32::from(*slower));
             let reason = reason.replace('|', "/");
-            ("cooldown", format!("{wait_us}|{}|{reason}|{}", i32::from(*grows), shortened(detail)))
+            ("cooldown", format!("{level}|{wait_us}|{grows}|{slower}|{reason}|{}", shortened(detail)))
         }
-        Ruling::Rest(Rest::Pause { reason }) if reason.is_empty() => ("pause", "paused".to_owned()),
-        Ruling::Rest(Rest::Pause { reason }) => ("pause", shortened(reason)),
+        Ruling::Rest(Rest::Pause(pause)) => ("pause", format!("{}|{}", pause.by, shortened(&pause.reason))),
     }
 }
 
@@ -108,6 +114,8 @@ fn shortened(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use sincro_core::limit::Level;
+
     use super::*;
 
     #[test]
@@ -119,10 +127,16 @@ mod tests {
 
     #[test]
     fn a_reason_cannot_break_out_of_its_field() {
-        let rest =
-            Rest::Cooldown { wait: Duration::MAX, grows: true, reason: "a|b", detail: "x".repeat(1_000) + "|\n" };
+        let rest = Rest::Cooldown {
+            level: Level::Channel,
+            wait: Duration::MAX,
+            grows: true,
+            slower: false,
+            reason: "a|b",
+            detail: "x".repeat(1_000) + "|\n",
+        };
         let (_, argument) = words(&Ruling::Rest(rest), 0);
-        assert!(argument.starts_with("86400000000|1|a/b|xxx"));
-        assert_eq!(argument.len(), "86400000000|1|a/b|".len() + LONGEST_DETAIL);
+        assert!(argument.starts_with("channel|86400000000|1|0|a/b|xxx"));
+        assert_eq!(argument.len(), "channel|86400000000|1|0|a/b|".len() + LONGEST_DETAIL);
     }
 }

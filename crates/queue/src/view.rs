@@ -1,10 +1,15 @@
 //! What the queue can tell without changing anything.
 
-use std::{str::FromStr, sync::LazyLock};
+use std::{str::FromStr, sync::LazyLock, time::Duration};
 
-use chrono::{DateTime, SecondsFormat, Utc};
-use redis::Value;
-use sincro_core::{channel::ChannelId, job::JobId, sync::Live, sync::SyncId};
+use chrono::{DateTime, Utc};
+use sincro_core::{
+    channel::{ChannelId, Pause, PausedBy},
+    job::JobId,
+    limit::{Cooldown, Level, Period, fair_share},
+    sync::{Live, SyncId},
+    waiting::WaitsFor,
+};
 
 use crate::{Error, Queue, script::Script};
 
@@ -28,30 +33,86 @@ pub struct Depth {
 #[derive(Debug, Clone, PartialEq)]
 pub struct ChannelView {
     /// Why nothing runs, when nothing may.
-    pub paused: Option<String>,
-    /// The end of its cooldown, when it is in one.
-    pub cooldown_until: Option<DateTime<Utc>>,
-    /// Why it is in a cooldown, with the call and the cause.
-    pub cooldown_reason: Option<String>,
-    /// Jobs held by workers.
+    pub paused: Option<Pause>,
+    /// Its own level.
+    pub channel: LevelView,
+    /// The level of its server.
+    pub server: LevelView,
+    /// What its next call waits for, when something binds.
+    pub waits_for: Option<WaitsFor>,
+    /// When the next call may be made; none when that depends on a person or on calls under way.
+    pub next_call_at: Option<DateTime<Utc>>,
+    /// When its session is looked at, while that is lost.
+    pub probe_at: Option<DateTime<Utc>>,
+}
+
+/// One level of the limit at this moment.
+#[derive(Debug, Clone, PartialEq)]
+pub struct LevelView {
+    /// The rate that was set, calls per second; none without a limit.
+    pub configured_rate: Option<f64>,
+    /// The rate that holds after what the gateway answered; none without a limit.
+    pub effective_rate: Option<f64>,
+    /// Calls per second lately.
+    pub observed_rate: f64,
+    /// Calls that may be under way at once; none without a limit.
+    pub concurrency: Option<u32>,
+    /// Jobs at workers.
     pub running: i64,
-    /// The rate that holds now, calls per second.
-    pub rate_per_second: f64,
-    /// When the next call may be made; none while the channel is paused or all its concurrency is in use.
-    pub next_slot_at: Option<DateTime<Utc>>,
+    /// The rest it is in.
+    pub cooldown: Option<Cooldown>,
+}
+
+impl LevelView {
+    /// The reason to wait that a rest is.
+    pub(crate) fn resting(&self, level: Level) -> Option<WaitsFor> {
+        let Cooldown { until, reason } = self.cooldown.as_ref()?;
+        // In a word; whoever asks for the level gets the call and the cause as well.
+        let reason = reason.split(':').next().unwrap_or_default().to_owned();
+        Some(WaitsFor::Cooldown { level, until: *until, reason })
+    }
 }
 
 impl Queue {
     /// What is going on in a sync now; all zero when the queue does not hold it.
     pub async fn live(&self, server: &str, channel: ChannelId, sync: SyncId) -> Result<Live, Error> {
+        Ok(self.look_at(server, channel, sync).await?.0)
+    }
+
+    /// The same, with the jobs of its channel that come before its first.
+    pub(crate) async fn look_at(&self, server: &str, channel: ChannelId, sync: SyncId) -> Result<(Live, i64), Error> {
         let call = self.call(&READ_LIVE, self.shard_of(server)).arg(channel.to_string()).arg(sync.to_string());
-        let fields = Fields::read(self.link.run_one(call).await?)?;
-        Ok(Live {
-            running: fields.number(0)?,
-            delayed: fields.number(2)?,
-            limited_by: fields.limited_by()?,
-            rate_per_second: fields.optional(5)?.unwrap_or_default(),
-        })
+        let answer: Vec<Vec<String>> = redis::from_redis_value(self.link.run_one(call).await?)?;
+        let [numbers, outlook, own, its, sharers] = <[Vec<String>; 5]>::try_from(answer)
+            .map_err(|answer| Error::Unreadable(format!("{} parts of a sync's state", answer.len())))?;
+        let numbers = Fields(numbers);
+        let mut live = Live { running: numbers.number(0)?, delayed: numbers.number(2)?, ..Live::default() };
+        let before = numbers.number(6)?;
+        if outlook.is_empty() {
+            return Ok((live, before));
+        }
+        let (outlook, own, its) = (Fields(outlook), Fields(own), Fields(its));
+        let weight = own.number(8)?;
+        let (own, its) = (own.level()?, its.level()?);
+        let queued: i64 = numbers.number(1)?;
+        live.calls_made = numbers.number(5)?;
+        if queued + live.delayed > 0 {
+            (live.waits_for, live.next_at) = waits(&numbers, queued, before, &outlook, &own, &its)?;
+        }
+        let moves = !matches!(
+            live.waits_for,
+            Some(WaitsFor::ChannelPaused { .. } | WaitsFor::SyncPaused | WaitsFor::SessionLost { .. })
+        );
+        live.calls_per_second =
+            own.effective_rate.filter(|_| moves).map(|rate| share(rate, weight, its.effective_rate, &sharers));
+        if let (Some(WaitsFor::Behind { jobs }), Some(rate)) = (&live.waits_for, live.calls_per_second) {
+            let wait = u32::try_from(*jobs).map_or(f64::MAX, f64::from) / rate.max(1e-9);
+            let first = live.next_at.unwrap_or_else(|| self.now());
+            live.next_at = Duration::try_from_secs_f64(wait)
+                .ok()
+                .and_then(|wait| first.checked_add_signed(chrono::TimeDelta::from_std(wait).ok()?));
+        }
+        Ok((live, before))
     }
 
     /// The jobs of a sync that workers hold now, in the order of their ids.
@@ -65,7 +126,7 @@ impl Queue {
         let calls: Vec<_> = self.shards().map(|shard| self.call(&COUNT_DEPTH, shard)).collect();
         let mut depth = Depth::default();
         for answer in self.link.run(&calls).await? {
-            let fields = Fields::read(answer?)?;
+            let fields = Fields(redis::from_redis_value(answer?)?);
             depth.queued += fields.number::<i64>(0)?;
             depth.running += fields.number::<i64>(1)?;
             depth.delayed += fields.number::<i64>(2)?;
@@ -73,37 +134,95 @@ impl Queue {
         Ok(depth)
     }
 
-    /// A channel's limiter and cooldown; none when the queue has not heard of the channel.
+    /// A channel with both levels of its limit; none when the queue has not heard of it.
     pub async fn channel_view(&self, server: &str, channel: ChannelId) -> Result<Option<ChannelView>, Error> {
-        let call = self.call(&READ_CHANNEL, self.shard_of(server)).arg(channel.to_string());
-        let fields = Fields::read(self.link.run_one(call).await?)?;
-        if fields.0.is_empty() {
+        let [outlook, own, its] = self.read_channel(server, &channel.to_string()).await?;
+        if outlook.0.is_empty() {
             return Ok(None);
         }
-        let cooldown_until = fields.time(1)?.filter(|until| until.timestamp_micros() > self.clock_us());
-        let reason = match (fields.text(2), fields.text(3)) {
-            (Some(reason), Some(detail)) => Some(format!("{reason}: {detail}")),
-            (reason, detail) => reason.or(detail).map(str::to_owned),
-        };
+        let (own, its) = (own.level()?, its.level()?);
         Ok(Some(ChannelView {
-            paused: fields.text(0).map(str::to_owned),
-            cooldown_until,
-            cooldown_reason: reason.filter(|_| cooldown_until.is_some()),
-            running: fields.number(4)?,
-            rate_per_second: fields.number(5)?,
-            next_slot_at: fields.time(6)?,
+            paused: outlook.pause()?,
+            waits_for: outlook.waits_for(&own, &its)?,
+            next_call_at: outlook.time(3)?,
+            probe_at: outlook.time(2)?,
+            channel: own,
+            server: its,
         }))
+    }
+
+    /// The level of a provider server.
+    pub async fn server_view(&self, server: &str) -> Result<LevelView, Error> {
+        let [_, _, level] = self.read_channel(server, "").await?;
+        level.level()
+    }
+
+    async fn read_channel(&self, server: &str, channel: &str) -> Result<[Fields; 3], Error> {
+        let call = self.call(&READ_CHANNEL, self.shard_of(server)).arg(channel).arg(server);
+        let answer: Vec<Vec<String>> = redis::from_redis_value(self.link.run_one(call).await?)?;
+        let parts = answer.into_iter().map(Fields).collect::<Vec<_>>();
+        parts
+            .try_into()
+            .map_err(|parts: Vec<_>| Error::Unreadable(format!("{} parts of a channel's state", parts.len())))
+    }
+
+    fn now(&self) -> DateTime<Utc> {
+        DateTime::from_timestamp_micros(self.clock_us()).unwrap_or_default()
     }
 }
 
-/// A script's answer: texts, of which the empty ones mean "none".
-struct Fields(Vec<String>);
+/// What the next job of a sync waits for, and when it can start; from the parts of `read_live.lua`'s answer.
+fn waits(
+    numbers: &Fields,
+    queued: i64,
+    before: i64,
+    outlook: &Fields,
+    own: &LevelView,
+    its: &LevelView,
+) -> Result<(Option<WaitsFor>, Option<DateTime<Utc>>), Error> {
+    let (next_slot, of_channel) = (outlook.time(3)?, outlook.waits_for(own, its)?);
+    if let Some(pause @ (WaitsFor::ChannelPaused { .. } | WaitsFor::SessionLost { .. })) = of_channel {
+        return Ok((Some(pause), next_slot));
+    }
+    if numbers.text(3) == Some("paused") {
+        return Ok((Some(WaitsFor::SyncPaused), None));
+    }
+    if queued == 0 {
+        let at = numbers.time(4)?;
+        return Ok((at.map(|at| WaitsFor::Retry { at }), at));
+    }
+    if before > 0 && !matches!(of_channel, Some(WaitsFor::Cooldown { .. })) {
+        return Ok((Some(WaitsFor::Behind { jobs: before }), next_slot));
+    }
+    Ok((of_channel, next_slot))
+}
+
+/// What keeps a channel from being called for longer than a rate does.
+pub(crate) fn read_blocked(outlook: &Fields, own: &LevelView) -> Result<Option<WaitsFor>, Error> {
+    Ok(match outlook.pause()? {
+        Some(pause) => Some(of_pause(pause)),
+        None => own.resting(Level::Channel),
+    })
+}
+
+fn of_pause(Pause { by, reason }: Pause) -> WaitsFor {
+    match by {
+        PausedBy::Session => WaitsFor::SessionLost { detail: reason },
+        PausedBy::Operator | PausedBy::Gateway => WaitsFor::ChannelPaused { by, reason },
+    }
+}
+
+/// The calls per second that a channel gets beside the others of its server.
+fn share(own: f64, weight: u32, server: Option<f64>, sharers: &[String]) -> f64 {
+    let Some(server) = server else { return own };
+    let others = sharers.chunks_exact(3).filter_map(|row| Some((row[1].parse().ok()?, row[2].parse().ok()?)));
+    fair_share(server, (weight, own), &others.collect::<Vec<_>>())
+}
+
+/// A part of a script's answer: texts, of which the empty ones mean "none".
+pub(crate) struct Fields(pub(crate) Vec<String>);
 
 impl Fields {
-    fn read(answer: Value) -> Result<Self, Error> {
-        Ok(Self(redis::from_redis_value(answer)?))
-    }
-
     fn text(&self, i: usize) -> Option<&str> {
         self.0.get(i).map(String::as_str).filter(|text| !text.is_empty())
     }
@@ -113,7 +232,7 @@ impl Fields {
         self.text(i).map(|text| text.parse().map_err(|_| unreadable(text))).transpose()
     }
 
-    fn number<T: FromStr>(&self, i: usize) -> Result<T, Error> {
+    pub(crate) fn number<T: FromStr>(&self, i: usize) -> Result<T, Error> {
         self.optional(i)?.ok_or_else(|| Error::Unreadable(format!("field {i} is missing")))
     }
 
@@ -121,32 +240,44 @@ impl Fields {
         Ok(self.optional::<i64>(i)?.and_then(DateTime::from_timestamp_micros))
     }
 
-    /// Why no more jobs of a sync run, from the fields of `read_live.lua`.
-    fn limited_by(&self) -> Result<Option<String>, Error> {
-        let (queued, delayed) = (self.number::<i64>(1)?, self.number::<i64>(2)?);
-        if queued + delayed == 0 {
-            return Ok(None);
-        }
-        if let Some(reason) = self.text(6) {
-            return Ok(Some(format!("paused: {reason}")));
-        }
-        if self.text(3) == Some("paused") {
-            return Ok(Some("paused: sync".to_owned()));
-        }
-        if queued == 0 {
-            return Ok(self.time(4)?.map(|at| format!("retry at {}", rfc3339(at))));
-        }
-        Ok(match (self.text(9), self.time(7)?) {
-            (Some("cooldown"), Some(until)) => {
-                Some(format!("cooldown until {}: {}", rfc3339(until), self.text(8).unwrap_or("unknown")))
-            }
-            (Some("rate"), _) => Some("rate: channel".to_owned()),
-            (Some("concurrency"), _) => Some("concurrency: channel".to_owned()),
-            _ => None,
+    /// From `level_fields` of `shared/outlook.lua`.
+    pub(crate) fn level(&self) -> Result<LevelView, Error> {
+        let configured_rate = self.optional::<f64>(0)?;
+        let pace = self.number::<f64>(1)? / 1e6;
+        let resting = self.number::<i64>(5)?;
+        let reason = [self.text(6), self.text(7)].into_iter().flatten().collect::<Vec<_>>().join(": ");
+        let until = DateTime::from_timestamp_micros(resting).filter(|_| resting > 0);
+        Ok(LevelView {
+            configured_rate,
+            effective_rate: configured_rate.map(|rate| rate * pace),
+            observed_rate: self.number(2)?,
+            concurrency: self.optional(3)?,
+            running: self.number(4)?,
+            cooldown: until.map(|until| Cooldown { until, reason }),
         })
     }
-}
 
-fn rfc3339(at: DateTime<Utc>) -> String {
-    at.to_rfc3339_opts(SecondsFormat::Secs, true)
+    /// From `outlook_of` of `shared/outlook.lua`, as are the next.
+    fn pause(&self) -> Result<Option<Pause>, Error> {
+        let by: Option<PausedBy> = self.optional(0)?;
+        Ok(by.map(|by| Pause::new(by, self.text(1).unwrap_or_default())))
+    }
+
+    fn waits_for(&self, own: &LevelView, its: &LevelView) -> Result<Option<WaitsFor>, Error> {
+        if let Some(pause) = self.pause()? {
+            return Ok(Some(of_pause(pause)));
+        }
+        let Some(level) = self.optional::<Level>(5)? else { return Ok(None) };
+        let resting = match level {
+            Level::Channel => own.resting(level),
+            Level::Server => its.resting(level),
+        };
+        Ok(match self.text(4) {
+            Some("cooldown") => resting,
+            Some("rate") => Some(WaitsFor::Rate { level, per: None }),
+            Some("concurrency") => Some(WaitsFor::Concurrency { level }),
+            Some(_) => Some(WaitsFor::Rate { level, per: self.optional::<Period>(4)? }),
+            None => None,
+        })
+    }
 }

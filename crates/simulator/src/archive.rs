@@ -1,14 +1,15 @@
 //! Everything one simulated channel holds, found by address.
 //!
-//! Only people are kept in memory; a chat is drawn again from the seed whenever it is asked for, so a large population costs
-//! little and no answer depends on what was asked before. Changes nothing after it is built.
+//! Nothing is drawn before it is asked for: a person is found by working out the number behind the address, and drawn again
+//! from the seed each time, and so is a chat. So a large population costs nothing, and no answer depends on what was asked
+//! before. Only the whole crowd is kept, once the truth asked for it.
 
-use std::{cmp::Reverse, collections::HashMap};
+use std::{cmp::Reverse, sync::OnceLock};
 
 use crate::{
     dice::{self, Purpose},
     messages::{self, Message},
-    people::{Person, Population},
+    people::{self, Person, Population},
 };
 
 /// The people of one channel and their chats.
@@ -16,8 +17,7 @@ use crate::{
 pub(crate) struct Archive {
     population: Population,
     seed: u64,
-    people: Vec<Person>,
-    by_address: HashMap<String, u32>,
+    people: OnceLock<Vec<Person>>,
 }
 
 /// One stored message seen from one address.
@@ -30,15 +30,9 @@ pub(crate) struct Stored {
 
 impl Archive {
     /// The archive of the `channel`-th channel; each channel has people of its own.
-    pub(crate) fn draw(population: &Population, channel: usize) -> Self {
+    pub(crate) fn new(population: Population, channel: usize) -> Self {
         let seed = dice::number(population.seed, Purpose::Channel, channel as u64, 0);
-        let people: Vec<Person> =
-            (0..population.contacts).map(|number| Person::draw(population, seed, number)).collect();
-        let by_address = people
-            .iter()
-            .flat_map(|person| person.addresses().map(|address| (address.to_owned(), person.number)))
-            .collect();
-        Self { population: population.clone(), seed, people, by_address }
+        Self { population, seed, people: OnceLock::new() }
     }
 
     /// A number that tells this channel from others.
@@ -46,23 +40,32 @@ impl Archive {
         self.seed
     }
 
+    /// Everybody, by number, drawn one after the other.
+    pub(crate) fn draw_people(&self) -> impl Iterator<Item = Person> {
+        (0..self.population.contacts).map(|number| Person::draw(&self.population, self.seed, number))
+    }
+
+    /// Everybody, by number, kept from the first time on.
     pub(crate) fn people(&self) -> &[Person] {
-        &self.people
+        self.people.get_or_init(|| self.draw_people().collect())
     }
 
     /// Who can be reached under this exact address.
-    pub(crate) fn person(&self, address: &str) -> Option<&Person> {
-        self.by_address.get(address).and_then(|number| self.people.get(*number as usize))
+    pub(crate) fn person(&self, address: &str) -> Option<Person> {
+        let number = people::number_behind(self.seed, address).filter(|number| *number < self.population.contacts)?;
+        let person = Person::draw(&self.population, self.seed, number);
+        let reached = person.addresses().any(|known| known == address);
+        reached.then_some(person)
     }
 
     /// What is stored under this exact address, the last stored first, at most `limit`.
     pub(crate) fn chat(&self, address: &str, limit: usize) -> Vec<Stored> {
         let Some(person) = self.person(address) else { return Vec::new() };
         let by_lid = person.lid.as_deref() == Some(address);
-        let mut chat: Vec<Stored> = messages::draw_all(&self.population, self.seed, person)
+        let mut chat: Vec<Stored> = messages::draw_all(&self.population, self.seed, &person)
             .into_iter()
             .filter(|message| if by_lid { message.in_lid_chat } else { message.in_phone_chat })
-            .map(|message| Stored { row: self.row(person, &message, by_lid), message })
+            .map(|message| Stored { row: self.row(&person, &message, by_lid), message })
             .collect();
         chat.sort_by_key(|stored| Reverse((stored.message.stored_at, stored.row)));
         chat.truncate(limit);
@@ -72,5 +75,25 @@ impl Archive {
     fn row(&self, person: &Person, message: &Message, by_lid: bool) -> u64 {
         let rows_per_person = 2 * u64::from(self.population.messages_max);
         1 + u64::from(person.number) * rows_per_person + 2 * u64::from(message.ordinal) + u64::from(by_lid)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn everybody_is_found_under_each_of_their_addresses_and_nobody_else() {
+        let mixed = Population { contacts: 3_000, share_lid_only: 0.2, share_paired: 0.2, ..Population::default() };
+        let (archive, other) = (Archive::new(mixed.clone(), 3), Archive::new(mixed, 4));
+        for person in archive.draw_people() {
+            for address in person.addresses() {
+                assert_eq!(archive.person(address).as_ref(), Some(&person), "{address}");
+                assert_eq!(other.person(address), None, "{address} of another channel");
+            }
+        }
+        for nobody in ["", "@lid", "abc@lid", "5511999990000@s.whatsapp.net", "0190000000000000@lid", "190@lid"] {
+            assert_eq!(archive.person(nobody), None, "{nobody}");
+        }
     }
 }

@@ -35,6 +35,9 @@ pub struct Call {
     pub status: Option<u16>,
     /// The fault that was applied, by its compact name, or `limit` for the gateway's own rate limit.
     pub fault: Option<Cow<'static, str>>,
+    /// The whole seconds of the answer's `Retry-After`, where it has one.
+    #[serde(default)]
+    pub retry_after_s: Option<u64>,
 }
 
 /// What can be said of a call before it is answered.
@@ -91,6 +94,7 @@ impl CallLog {
                 token_present: arrival.token_present,
                 status: None,
                 fault: None,
+                retry_after_s: None,
             });
             number
         });
@@ -98,15 +102,26 @@ impl CallLog {
         OpenCall { log: self.clone(), number, ended: false }
     }
 
+    /// The log's clock: every call that is noted from now on arrived at this time or later.
+    #[must_use]
+    pub fn now_us(&self) -> u64 {
+        self.0.clock.now_us()
+    }
+
     /// A copy of everything.
     #[must_use]
     pub fn all(&self) -> Vec<Call> {
-        self.0.kept.with(|kept| kept.calls.clone())
+        self.look(<[Call]>::to_vec)
+    }
+
+    /// Looks at everything; nothing is noted meanwhile.
+    pub(crate) fn look<R>(&self, question: impl FnOnce(&[Call]) -> R) -> R {
+        self.0.kept.with(|kept| question(&kept.calls))
     }
 
     /// How many calls are `wanted`.
     pub fn count(&self, wanted: impl Fn(&Call) -> bool) -> usize {
-        self.0.kept.with(|kept| kept.calls.iter().filter(|call| wanted(call)).count())
+        self.look(|calls| calls.iter().filter(|call| wanted(call)).count())
     }
 
     /// Forgets all calls; numbers go on.
@@ -146,8 +161,8 @@ impl CallLog {
 
     /// The most `wanted` calls that were under way at once.
     pub fn max_in_flight(&self, wanted: impl Fn(&Call) -> bool) -> usize {
-        let mut edges: Vec<(u64, i8)> = self.0.kept.with(|kept| {
-            let spans = kept.calls.iter().filter(|call| wanted(call));
+        let mut edges: Vec<(u64, i8)> = self.look(|calls| {
+            let spans = calls.iter().filter(|call| wanted(call));
             spans.flat_map(|call| [(call.at_us, 1), (call.ended_us.unwrap_or(u64::MAX), -1)]).collect()
         });
         // At the same microsecond an end counts before an arrival.
@@ -163,18 +178,19 @@ impl CallLog {
     /// How often each address was asked for.
     #[must_use]
     pub fn per_address(&self) -> BTreeMap<String, usize> {
-        self.0.kept.with(|kept| {
+        self.look(|calls| {
             let mut counts = BTreeMap::new();
-            for address in kept.calls.iter().filter_map(|call| call.address.as_deref()) {
+            for address in calls.iter().filter_map(|call| call.address.as_deref()) {
                 *counts.entry(address.to_owned()).or_default() += 1;
             }
             counts
         })
     }
 
-    fn arrivals(&self, wanted: impl Fn(&Call) -> bool) -> Vec<u64> {
+    /// When the `wanted` calls arrived, in order.
+    pub(crate) fn arrivals(&self, wanted: impl Fn(&Call) -> bool) -> Vec<u64> {
         let mut arrivals: Vec<u64> =
-            self.0.kept.with(|kept| kept.calls.iter().filter(|call| wanted(call)).map(|call| call.at_us).collect());
+            self.look(|calls| calls.iter().filter(|call| wanted(call)).map(|call| call.at_us).collect());
         // Two calls may be noted in the other order than they arrived.
         arrivals.sort_unstable();
         arrivals
@@ -201,6 +217,10 @@ impl OpenCall {
 
     pub(crate) fn mark(&self, fault: &'static str) {
         self.log.change(self.number, |call| call.fault = Some(Cow::Borrowed(fault)));
+    }
+
+    pub(crate) fn asks_to_wait(&self, seconds: u64) {
+        self.log.change(self.number, |call| call.retry_after_s = Some(seconds));
     }
 
     pub(crate) fn answered(mut self, status: u16) {

@@ -5,7 +5,7 @@
 //! | `GET /__sim/truth?limit=n&channel=k` | the [`Report`](crate::Report) (limit 50, channel 0 unless given) |
 //! | `GET /__sim/calls`, `DELETE /__sim/calls` | the call log, forgetting it |
 //! | `GET /__sim/faults`, `POST /__sim/faults` | the faults in force, replacing them: JSON, or the compact text |
-//! | `POST /__sim/session` | `{"up":false}` |
+//! | `POST /__sim/session` | `{"up":false}`, of one channel `{"up":false,"channel":k}` |
 //! | `POST /__sim/outage` | [`Outage`] or `null` |
 //! | `POST /__sim/limit` | [`Limit`] or `null` |
 //! | `POST /__sim/latency` | [`Latency`] |
@@ -96,11 +96,17 @@ async fn set_faults(State(server): Running, body: String) -> Result<Json<Faults>
 #[serde(deny_unknown_fields)]
 struct SessionSwitch {
     up: bool,
+    #[serde(default)]
+    channel: Option<usize>,
 }
 
 async fn set_session(State(server): Running, body: String) -> Result<StatusCode, Refusal> {
-    let SessionSwitch { up } = parse(&body)?;
-    server.channels.iter().for_each(|channel| channel.session.set(up));
+    let SessionSwitch { up, channel: wanted } = parse(&body)?;
+    if let Some(missing) = wanted.filter(|wanted| *wanted >= server.channels.len()) {
+        return Err(refuse(format!("there is no channel {missing}")));
+    }
+    let meant = server.channels.iter().filter(|channel| wanted.is_none_or(|wanted| wanted == channel.number));
+    meant.for_each(|channel| channel.session.set(up));
     Ok(StatusCode::NO_CONTENT)
 }
 

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use axum::{
     extract::{Request, State},
+    http::header,
     middleware::Next,
     response::Response,
 };
@@ -23,6 +24,8 @@ use crate::{
 pub(crate) struct Pretence {
     /// Whether the channel's session is there.
     pub(crate) session: bool,
+    /// Whether the channel's client is there, connected or not.
+    pub(crate) client: bool,
     /// Whether the channel keeps history.
     pub(crate) history: bool,
 }
@@ -36,8 +39,15 @@ pub(crate) async fn pass(State(server): State<Arc<Server>>, request: Request, ne
     let arrival = wuzapi::arrival(&server, &request);
     let call = server.calls.open(at_us, arrival.clone());
     let response = answer(&server, at_us, &arrival, &call, request, next).await;
+    if let Some(seconds) = wait_asked_for(&response) {
+        call.asks_to_wait(seconds);
+    }
     call.answered(response.status().as_u16());
     response
+}
+
+fn wait_asked_for(response: &Response) -> Option<u64> {
+    response.headers().get(header::RETRY_AFTER)?.to_str().ok()?.parse().ok()
 }
 
 async fn answer(
@@ -62,6 +72,7 @@ async fn answer(
     let history = server.history.with(|history| *history);
     request.extensions_mut().insert(Pretence {
         session: session && fault != Some(Fault::NoSession),
+        client: arrival.channel.is_none_or(|number| server.channels[number].session.has_client()),
         history: history && fault != Some(Fault::HistoryDisabled),
     });
     match fault {
@@ -77,6 +88,9 @@ async fn answer(
         Some(Fault::Redirect { location }) => transport::redirect(location.as_deref()),
         Some(Fault::TooManyRequests { retry_after_s }) => wuzapi::too_many_requests(retry_after_s),
         Some(Fault::ServerError) => wuzapi::server_error(),
+        Some(Fault::Unavailable { retry_after_s }) => transport::unavailable(retry_after_s),
+        Some(Fault::Overlimit) => wuzapi::overlimit(),
+        Some(Fault::Banned) => wuzapi::banned(),
         Some(Fault::Unauthorized) => wuzapi::unauthorized(),
         Some(Fault::WrongShape) => wuzapi::wrong_shape(),
     }

@@ -8,6 +8,7 @@
 //! It does not store anything, does not look anything up outside, and knows no other crate of this workspace.
 
 mod archive;
+mod audit;
 mod call_log;
 mod clock;
 mod control;
@@ -25,6 +26,7 @@ mod simulator;
 mod truth;
 mod wuzapi;
 
+pub use audit::jain;
 pub use call_log::{Call, CallLog};
 pub use faults::{Fault, Faults, NotFaults, Rule, When};
 pub use messages::Kind;

@@ -19,6 +19,10 @@ const LAST_NAMES: [&str; 9] =
 const SUBSCRIBERS: u64 = 99_999_989;
 /// LIDs of two neighbours differ by this much, plus an offset below it that comes from the seed.
 const LID_STRIDE: u64 = 7_919;
+const FIRST_LID: u64 = 190_000_000_000_000;
+const SUBSCRIBER_STEP: u64 = 48_271;
+/// Undoes a multiplication by [`SUBSCRIBER_STEP`].
+const STEP_BACK: u64 = inverse(SUBSCRIBER_STEP);
 
 /// How many people there are, how they are known, and how much they wrote. Shares are between 0 and 1.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -184,15 +188,47 @@ fn draw_known_by(population: &Population, point: f64) -> KnownBy {
 }
 
 fn phone_jid(seed: u64, number: u32) -> String {
-    let offset = dice::scramble(seed) % SUBSCRIBERS;
-    let subscriber = (u64::from(number) * 48_271 + offset) % SUBSCRIBERS;
+    let subscriber = (u64::from(number) * SUBSCRIBER_STEP + subscriber_offset(seed)) % SUBSCRIBERS;
     let area = AREA_CODES[number as usize % AREA_CODES.len()];
     format!("55{area}9{subscriber:08}@s.whatsapp.net")
 }
 
 fn lid(seed: u64, number: u32) -> String {
-    let offset = dice::scramble(!seed) % LID_STRIDE;
-    format!("{}@lid", 190_000_000_000_000 + u64::from(number) * LID_STRIDE + offset)
+    format!("{}@lid", first_lid(seed) + u64::from(number) * LID_STRIDE)
+}
+
+/// The only number whose address this can be; whether it is, and whether there is such a person, is not said.
+pub(crate) fn number_behind(seed: u64, address: &str) -> Option<u32> {
+    let number = match address.split_once('@')? {
+        (user, "lid") => user.parse::<u64>().ok()?.checked_sub(first_lid(seed))? / LID_STRIDE,
+        (user, _) => {
+            // Behind country code, area code and the nine of mobile numbers.
+            let subscriber = user.get(5..)?.parse::<u64>().ok().filter(|subscriber| *subscriber < SUBSCRIBERS)?;
+            (subscriber + SUBSCRIBERS - subscriber_offset(seed)) % SUBSCRIBERS * STEP_BACK % SUBSCRIBERS
+        }
+    };
+    u32::try_from(number).ok()
+}
+
+fn first_lid(seed: u64) -> u64 {
+    FIRST_LID + dice::scramble(!seed) % LID_STRIDE
+}
+
+fn subscriber_offset(seed: u64) -> u64 {
+    dice::scramble(seed) % SUBSCRIBERS
+}
+
+/// The number that multiplied by this one leaves 1 modulo the prime [`SUBSCRIBERS`] (Fermat: its power to the prime less 2).
+const fn inverse(number: u64) -> u64 {
+    let (mut result, mut square, mut exponent) = (1, number, SUBSCRIBERS - 2);
+    while exponent > 0 {
+        if exponent % 2 == 1 {
+            result = result * square % SUBSCRIBERS;
+        }
+        square = square * square % SUBSCRIBERS;
+        exponent /= 2;
+    }
+    result
 }
 
 /// One of `choices`, which must not be empty.

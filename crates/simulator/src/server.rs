@@ -1,6 +1,6 @@
 //! The state all parts of a running simulator share.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use rand::Rng;
 use tokio_util::sync::CancellationToken;
@@ -22,6 +22,7 @@ use crate::{
 pub(crate) struct Server {
     pub(crate) clock: Clock,
     pub(crate) channels: Vec<Arc<Channel>>,
+    by_token: HashMap<String, usize>,
     pub(crate) calls: CallLog,
     pub(crate) faults: Switchboard,
     pub(crate) limiter: Limiter,
@@ -44,15 +45,16 @@ pub(crate) struct Channel {
 impl Server {
     pub(crate) fn new(settings: Settings) -> Self {
         let clock = Clock::start();
-        let channel = |(number, token)| {
-            let archive = Arc::new(Archive::draw(&settings.population, number));
-            Arc::new(Channel { number, token, archive, session: Session::new(settings.outage) })
+        let channel = |(number, token): (usize, &String)| {
+            let archive = Arc::new(Archive::new(settings.population_of(number), number));
+            Arc::new(Channel { number, token: token.clone(), archive, session: Session::new(settings.outage) })
         };
         let limiter = Limiter::default();
         limiter.set(settings.limit, clock.now_us());
         Self {
             clock,
-            channels: settings.tokens.into_iter().enumerate().map(channel).collect(),
+            channels: settings.tokens.iter().enumerate().map(channel).collect(),
+            by_token: settings.tokens.iter().cloned().zip(0..).collect(),
             calls: CallLog::new(clock),
             faults: Switchboard::new(settings.faults),
             limiter,
@@ -65,7 +67,7 @@ impl Server {
 
     /// The channel this token opens.
     pub(crate) fn channel_of(&self, token: &str) -> Option<&Arc<Channel>> {
-        self.channels.iter().find(|channel| channel.token == token)
+        self.by_token.get(token).map(|number| &self.channels[*number])
     }
 
     pub(crate) fn set_latency(&self, latency: Latency) {

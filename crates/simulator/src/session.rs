@@ -1,4 +1,5 @@
-//! Whether a channel is connected: switched by hand, or lost and back by itself.
+//! Whether a channel is connected: switched by hand, or lost and back by itself. While it is not, the gateway still reads what
+//! it stored; when its client is gone as well, it does not even do that.
 
 use std::time::Duration;
 
@@ -23,6 +24,7 @@ pub(crate) struct Session(Guarded<State>);
 #[derive(Debug)]
 struct State {
     switched_on: bool,
+    client_loaded: bool,
     outage: Option<Outage>,
     calls: u64,
     lost_at_us: Option<u64>,
@@ -30,12 +32,22 @@ struct State {
 
 impl Session {
     pub(crate) fn new(outage: Option<Outage>) -> Self {
-        Self(Guarded::new(State { switched_on: true, outage, calls: 0, lost_at_us: None }))
+        Self(Guarded::new(State { switched_on: true, client_loaded: true, outage, calls: 0, lost_at_us: None }))
     }
 
     /// Switches by hand.
     pub(crate) fn set(&self, switched_on: bool) {
-        self.0.with(|state| state.switched_on = switched_on);
+        self.0.with(|state| (state.switched_on, state.client_loaded) = (switched_on, true));
+    }
+
+    /// Switches off, and unloads the client, until it is switched on again.
+    pub(crate) fn unload(&self) {
+        self.0.with(|state| (state.switched_on, state.client_loaded) = (false, false));
+    }
+
+    /// Whether the client is there, connected or not.
+    pub(crate) fn has_client(&self) -> bool {
+        self.0.with(|state| state.client_loaded)
     }
 
     /// Plans an outage, or calls off the planned one.

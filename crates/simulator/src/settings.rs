@@ -15,6 +15,8 @@ pub struct Settings {
     pub tokens: Vec<String>,
     /// Who each channel knows.
     pub population: Population,
+    /// How many people the first channels know, one number for each, instead of the population's.
+    pub contacts_per_channel: Vec<u32>,
     /// What goes wrong.
     pub faults: Faults,
     /// The server's own rate limit.
@@ -33,6 +35,7 @@ impl Default for Settings {
             port: 0,
             tokens: vec!["simulated-token".to_owned()],
             population: Population::default(),
+            contacts_per_channel: Vec::new(),
             faults: Faults::default(),
             limit: None,
             latency: Latency::default(),
@@ -43,12 +46,29 @@ impl Default for Settings {
 }
 
 impl Settings {
+    /// As many channels as there are numbers, each with so many people. The token of channel `k` is `simulated-token-k`.
+    #[must_use]
+    pub fn fleet(contacts_per_channel: impl Into<Vec<u32>>) -> Self {
+        let contacts_per_channel = contacts_per_channel.into();
+        let tokens = (0..contacts_per_channel.len()).map(|number| format!("simulated-token-{number}")).collect();
+        Self { tokens, contacts_per_channel, ..Self::default() }
+    }
+
+    /// The people of one channel.
+    pub(crate) fn population_of(&self, channel: usize) -> Population {
+        let contacts = self.contacts_per_channel.get(channel).copied().unwrap_or(self.population.contacts);
+        Population { contacts, ..self.population.clone() }
+    }
+
     pub(crate) fn check(&self) -> Result<()> {
         ensure!(!self.tokens.is_empty(), "tokens must name at least one channel");
         let distinct: std::collections::BTreeSet<&String> = self.tokens.iter().collect();
         let usable = distinct.len() == self.tokens.len() && !self.tokens.iter().any(String::is_empty);
         ensure!(usable, "tokens must differ and not be empty");
-        self.population.check().context("population")?;
+        ensure!(self.contacts_per_channel.len() <= self.tokens.len(), "contacts_per_channel must not outnumber tokens");
+        for channel in 0..self.tokens.len() {
+            self.population_of(channel).check().context("population")?;
+        }
         self.faults.check().context("faults")?;
         self.limit.map_or(Ok(()), Limit::check)
     }

@@ -12,7 +12,7 @@ use tokio::{net::TcpListener, task::JoinHandle};
 use crate::{
     call_log::CallLog,
     control,
-    faults::Faults,
+    faults::{Faults, Rule},
     gate,
     rate::Limit,
     server::Server,
@@ -69,6 +69,11 @@ impl Simulator {
         &self.server.channels[0].token
     }
 
+    /// The tokens of all channels, by channel.
+    pub fn tokens(&self) -> impl Iterator<Item = &str> {
+        self.server.channels.iter().map(|channel| channel.token.as_str())
+    }
+
     /// The truth about the first channel.
     #[must_use]
     pub fn truth(&self) -> Truth {
@@ -95,6 +100,13 @@ impl Simulator {
         Ok(())
     }
 
+    /// Adds a rule behind those in force, whose counters go on. Fails on a share outside 0..=1.
+    pub fn add_fault(&self, rule: Rule) -> Result<()> {
+        Faults::from(rule.clone()).check()?;
+        self.server.faults.add(rule);
+        Ok(())
+    }
+
     /// Replaces the server's own rate limit; the new one starts with a full burst.
     pub fn set_limit(&self, limit: Option<Limit>) -> Result<()> {
         limit.map_or(Ok(()), Limit::check)?;
@@ -115,6 +127,13 @@ impl Simulator {
     /// Switches the session of the channel this token opens. Fails if there is none.
     pub fn set_session_of(&self, token: &str, up: bool) -> Result<()> {
         self.server.channel_of(token).context("no channel has this token")?.session.set(up);
+        Ok(())
+    }
+
+    /// Takes session and client of the channel this token opens: whatever it asks, but for its status, is answered "no
+    /// session", until its session is switched on. Fails if there is no such channel.
+    pub fn lose_session_of(&self, token: &str) -> Result<()> {
+        self.server.channel_of(token).context("no channel has this token")?.session.unload();
         Ok(())
     }
 

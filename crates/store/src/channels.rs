@@ -4,8 +4,9 @@ use std::collections::BTreeSet;
 
 use secrecy::{ExposeSecret as _, SecretString};
 use sincro_core::{
-    channel::{Channel, ChannelId, ChannelState, Connection, Feature, Limit, server_key},
+    channel::{Channel, ChannelId, Connection, Feature, Pause, server_key},
     clock,
+    limit::Limit,
     notice::Notice,
     provider::Provider,
 };
@@ -13,7 +14,7 @@ use sqlx::PgConnection;
 use url::Url;
 use uuid::Uuid;
 
-use crate::{Conflict, Error, Missing, Store, notices, secret};
+use crate::{Conflict, Error, Missing, Store, cooldowns, limits, notices, secret};
 
 /// A channel to be created.
 #[derive(Debug)]
@@ -67,7 +68,7 @@ struct ChannelRow {
     rate_per_second: f64,
     burst: i32,
     concurrency: i32,
-    state: String,
+    paused_by: Option<String>,
     reason: Option<String>,
     hook_token: String,
     version: i64,
@@ -79,7 +80,7 @@ macro_rules! channel_rows {
     ($tail:literal $(, $arg:expr)* $(,)?) => {
         sqlx::query_as!(
             ChannelRow,
-            "SELECT id, name, provider, base_url, features, rate_per_second, burst, concurrency, state, reason,
+            "SELECT id, name, provider, base_url, features, rate_per_second, burst, concurrency, paused_by, reason,
                     hook_token, version, created_at FROM channels " + $tail
             $(, $arg)*
         )
@@ -106,8 +107,7 @@ impl TryFrom<ChannelRow> for Channel {
                 burst: row.burst.unsigned_abs(),
                 concurrency: row.concurrency.unsigned_abs(),
             },
-            state: row.state.parse().map_err(Error::unreadable)?,
-            reason: row.reason,
+            paused: pause(row.paused_by.as_deref(), row.reason)?,
             hook_token: row.hook_token,
             version: row.version,
             created_at: row.created_at,
@@ -171,7 +171,13 @@ impl Store {
     }
 
     /// Changes a channel; the queue must hear the notice. Moving it to another server is refused while a sync is open.
-    pub async fn change_channel(&self, id: ChannelId, change: ChannelChange) -> Result<(Channel, Notice), Error> {
+    /// `by` is kept as who changed its limit, if that changes.
+    pub async fn change_channel(
+        &self,
+        id: ChannelId,
+        change: ChannelChange,
+        by: &str,
+    ) -> Result<(Channel, Notice), Error> {
         let sealed = match &change.credentials {
             Some(credentials) => Some(self.secret_key()?.seal(id, credentials.expose_secret())?),
             None => None,
@@ -181,9 +187,10 @@ impl Store {
         lock(&mut tx, id).await?;
         let before = find(&mut tx, id).await?;
         let server = change.base_url.as_ref().map(|url| server_key(before.provider, url));
-        // The jobs of an open sync wait in the shard of the server they were planned for.
         if server.as_ref().is_some_and(|server| *server != before.server()) {
+            // The jobs of an open sync wait in the shard of the server they were planned for.
             refuse_while_open(&mut tx, id).await?;
+            cooldowns::forget(&mut tx, id).await?;
         }
         sqlx::query!(
             "UPDATE channels SET name = coalesce($2, name), base_url = coalesce($3, base_url), server = coalesce($4, server),
@@ -205,58 +212,18 @@ impl Store {
         .await?;
         let notice = notices::write_channel(&mut tx, id).await?;
         let channel = find(&mut tx, id).await?;
+        limits::record_own(&mut tx, id, by, before.limit, channel.limit).await?;
         tx.commit().await?;
         Ok((channel, notice))
     }
 
-    /// Stops a channel with a reason, or changes the reason.
-    pub async fn pause_channel(&self, id: ChannelId, reason: &str) -> Result<(Channel, Notice), Error> {
-        self.set_channel_state(id, ChannelState::Paused, Some(reason)).await
-    }
-
-    /// Stops a channel for what was seen of its version `seen`. None when it was changed since: then it was somebody's
-    /// answer to just that.
-    pub async fn pause_channel_at(&self, id: ChannelId, seen: i64, reason: &str) -> Result<Option<Notice>, Error> {
+    /// Removes a channel with all it brought, and the rule about its limit: `by` is kept as who took that away. Refused
+    /// while a sync of it is open.
+    pub async fn delete_channel(&self, id: ChannelId, by: &str) -> Result<(), Error> {
         let mut tx = self.pool.begin().await?;
         lock(&mut tx, id).await?;
-        if find(&mut tx, id).await?.version != seen {
-            return Ok(None);
-        }
-        let notice = set_state(&mut tx, id, ChannelState::Paused, Some(reason)).await?;
-        tx.commit().await?;
-        Ok(Some(notice))
-    }
-
-    /// Lets a channel go on.
-    pub async fn resume_channel(&self, id: ChannelId) -> Result<(Channel, Notice), Error> {
-        self.set_channel_state(id, ChannelState::Active, None).await
-    }
-
-    async fn set_channel_state(
-        &self,
-        id: ChannelId,
-        state: ChannelState,
-        reason: Option<&str>,
-    ) -> Result<(Channel, Notice), Error> {
-        let mut tx = self.pool.begin().await?;
-        lock(&mut tx, id).await?;
-        let notice = set_state(&mut tx, id, state, reason).await?;
-        let channel = find(&mut tx, id).await?;
-        tx.commit().await?;
-        Ok((channel, notice))
-    }
-
-    /// Removes a channel with all it brought. Refused while a sync of it is open.
-    pub async fn delete_channel(&self, id: ChannelId) -> Result<(), Error> {
-        let mut tx = self.pool.begin().await?;
-        lock(&mut tx, id).await?;
-        let open =
-            sqlx::query_scalar!("SELECT id FROM syncs WHERE channel_id = $1 AND finished_at IS NULL LIMIT 1", id)
-                .fetch_optional(&mut *tx)
-                .await?;
-        if let Some(sync) = open {
-            return Err(Conflict::SyncOpen(sync).into());
-        }
+        refuse_while_open(&mut tx, id).await?;
+        limits::withdraw(&mut tx, id, by).await?;
         sqlx::query!("DELETE FROM messages WHERE channel_id = $1", id).execute(&mut *tx).await?;
         sqlx::query!("DELETE FROM jobs WHERE sync_id IN (SELECT id FROM syncs WHERE channel_id = $1)", id)
             .execute(&mut *tx)
@@ -265,23 +232,6 @@ impl Store {
         tx.commit().await?;
         Ok(())
     }
-}
-
-async fn set_state(
-    connection: &mut PgConnection,
-    id: ChannelId,
-    state: ChannelState,
-    reason: Option<&str>,
-) -> Result<Notice, Error> {
-    sqlx::query!(
-        "UPDATE channels SET state = $2, reason = $3, version = version + 1 WHERE id = $1",
-        id,
-        state.as_str(),
-        reason
-    )
-    .execute(&mut *connection)
-    .await?;
-    notices::write_channel(connection, id).await
 }
 
 async fn refuse_while_open(connection: &mut PgConnection, id: ChannelId) -> Result<(), Error> {
@@ -304,6 +254,11 @@ pub(crate) async fn lock(connection: &mut PgConnection, id: ChannelId) -> Result
 pub(crate) async fn find(connection: &mut PgConnection, id: ChannelId) -> Result<Channel, Error> {
     let row = channel_rows!("WHERE id = $1", id).fetch_optional(connection).await?;
     row.ok_or(Error::NotFound(Missing::Channel))?.try_into()
+}
+
+/// What the columns say of a pause.
+pub(crate) fn pause(by: Option<&str>, reason: Option<String>) -> Result<Option<Pause>, Error> {
+    by.map(|by| Ok(Pause::new(by.parse().map_err(Error::unreadable)?, reason.unwrap_or_default()))).transpose()
 }
 
 fn feature_words(features: &BTreeSet<Feature>) -> Vec<String> {

@@ -13,7 +13,33 @@ use sincro_core::{
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-use crate::Error;
+use crate::{Error, Store};
+
+/// How many persons of a channel are known by which addresses.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct ContactCounts {
+    /// By a phone JID alone.
+    pub with_phone_only: i64,
+    /// By a LID alone.
+    pub with_lid_only: i64,
+    /// By both.
+    pub with_both: i64,
+}
+
+impl Store {
+    /// Counts the persons of a channel; there are none in a channel that does not exist.
+    pub async fn contact_counts(&self, channel: ChannelId) -> Result<ContactCounts, Error> {
+        let counts = sqlx::query_as!(
+            ContactCounts,
+            r#"SELECT count(*) FILTER (WHERE lid IS NULL) AS "with_phone_only!",
+                      count(*) FILTER (WHERE phone_jid IS NULL) AS "with_lid_only!",
+                      count(*) FILTER (WHERE phone_jid IS NOT NULL AND lid IS NOT NULL) AS "with_both!"
+               FROM contacts WHERE channel_id = $1 AND merged_into IS NULL"#,
+            channel
+        );
+        Ok(counts.fetch_one(&self.pool).await?)
+    }
+}
 
 /// A person as the ledger knows it after an upsert.
 pub(crate) struct Person {

@@ -1,6 +1,8 @@
 //! Jobs for workers, in bulk, and for people, a page at a time.
 
 use sincro_core::{
+    channel::ChannelId,
+    contact::ContactId,
     job::{Job, JobId, JobKind, JobLine, JobState},
     sync::SyncId,
 };
@@ -16,10 +18,48 @@ pub struct JobFilter {
     pub after: JobId,
 }
 
+struct OpenRow {
+    id: JobId,
+    sync_id: SyncId,
+    channel_id: ChannelId,
+    contact_id: Option<ContactId>,
+    kind: String,
+    address_kind: Option<String>,
+    step: serde_json::Value,
+    steps_done: i32,
+    attempts: i32,
+    attempt_limit: i32,
+    messages_wanted: i32,
+    channel_version: i64,
+}
+
+impl TryFrom<OpenRow> for Job {
+    type Error = Error;
+
+    fn try_from(row: OpenRow) -> Result<Self, Error> {
+        Ok(Self {
+            id: row.id,
+            sync: row.sync_id,
+            channel: row.channel_id,
+            channel_version: row.channel_version,
+            contact: row.contact_id,
+            kind: row.kind.parse().map_err(Error::unreadable)?,
+            address_kind: row.address_kind.map(|kind| kind.parse()).transpose().map_err(Error::unreadable)?,
+            step: serde_json::from_value(row.step).map_err(Error::unreadable)?,
+            steps_done: row.steps_done,
+            attempts: row.attempts,
+            attempt_limit: row.attempt_limit,
+            messages_wanted: row.messages_wanted.unsigned_abs(),
+        })
+    }
+}
+
 impl Store {
-    /// The open jobs among these. What is missing from the answer is over, or was never there.
+    /// The open jobs among these. What is missing from the answer is over, or was never there, or cannot be read: then its
+    /// sync stays open, and the log says which job it is.
     pub async fn open_jobs(&self, ids: &[JobId]) -> Result<Vec<Job>, Error> {
-        let rows = sqlx::query!(
+        let rows = sqlx::query_as!(
+            OpenRow,
             r#"SELECT j.id, j.sync_id, j.channel_id, j.contact_id, j.kind, j.address_kind, j.step AS "step!", j.steps_done,
                       j.attempts, j.attempt_limit, s.messages_wanted, c.version AS channel_version
                FROM jobs j JOIN syncs s ON s.id = j.sync_id JOIN channels c ON c.id = j.channel_id
@@ -28,30 +68,18 @@ impl Store {
         )
         .fetch_all(&self.pool)
         .await?;
-        let jobs = rows.into_iter().map(|row| {
-            Ok(Job {
-                id: row.id,
-                sync: row.sync_id,
-                channel: row.channel_id,
-                channel_version: row.channel_version,
-                contact: row.contact_id,
-                kind: row.kind.parse().map_err(Error::unreadable)?,
-                address_kind: row.address_kind.map(|kind| kind.parse()).transpose().map_err(Error::unreadable)?,
-                step: serde_json::from_value(row.step).map_err(Error::unreadable)?,
-                steps_done: row.steps_done,
-                attempts: row.attempts,
-                attempt_limit: row.attempt_limit,
-                messages_wanted: row.messages_wanted.unsigned_abs(),
-            })
+        let readable = rows.into_iter().filter_map(|row| {
+            let id = row.id;
+            Job::try_from(row).inspect_err(|error| tracing::error!(job = id, %error, "a job is left lying")).ok()
         });
-        jobs.collect()
+        Ok(readable.collect())
     }
 
     /// Jobs of a sync by id; the plan job is not among them.
     pub async fn job_lines(&self, sync: SyncId, filter: &JobFilter, limit: i64) -> Result<Vec<JobLine>, Error> {
         let rows = sqlx::query!(
             r#"SELECT job_id AS "job_id!", contact_id, address_kind, address, state AS "state!", attempts AS "attempts!", reason,
-                      last_error, next_at, fetched AS "fetched!", stored AS "stored!"
+                      last_error, waiting_for, next_at, fetched AS "fetched!", stored AS "stored!"
                FROM job_status
                WHERE sync_id = $1 AND kind <> $2 AND job_id > $3 AND ($4::text IS NULL OR state = $4)
                ORDER BY job_id LIMIT $5"#,
@@ -73,7 +101,7 @@ impl Store {
                 attempts: row.attempts,
                 reason: row.reason,
                 last_error: row.last_error,
-                waiting_for: None,
+                waiting_for: row.waiting_for,
                 next_at: row.next_at,
                 fetched: row.fetched.into(),
                 stored: row.stored.into(),

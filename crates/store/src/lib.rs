@@ -4,7 +4,10 @@
 //! |---|---|
 //! | [`access`] | API keys and remembered answers |
 //! | [`channels`] | channels and their sealed credentials |
-//! | `contacts` | persons: upserts, learned LIDs, merging |
+//! | `pauses` | channels that stand still, and go on |
+//! | [`limits`] | the rules of `/v1/limits`, and every change of a limit |
+//! | `cooldowns` | rests that outlive the queue |
+//! | [`contacts`] | persons: upserts, learned LIDs, merging |
 //! | [`syncs`] | creating and reading syncs |
 //! | [`steer`] | pause, resume, cancel, retry |
 //! | [`plan`] | contacts -> jobs, one page at a time |
@@ -13,19 +16,24 @@
 //! | [`reading`] | stored messages and receipts |
 //! | [`notices`] | the outbox to the queue |
 //! | [`restore`] | what the queue needs when it was emptied |
+//! | [`outlooks`] | what only the queue knows, for the views |
 //! | [`changes`] | which sync changed, as it happens |
 //!
-//! Locks are always taken in the order channels, syncs, jobs, contacts, each by id, so that no two
+//! Locks are always taken in the order limit rules, channels, syncs, jobs, contacts, each by id, so that no two
 //! transactions of ours can wait for each other in a circle.
 //! This crate makes no decision about retries, limits or gateways.
 
 pub mod access;
 pub mod changes;
 pub mod channels;
-mod contacts;
+pub mod contacts;
+mod cooldowns;
 mod error;
 pub mod jobs;
+pub mod limits;
 pub mod notices;
+pub mod outlooks;
+mod pauses;
 pub mod plan;
 pub mod reading;
 pub mod restore;

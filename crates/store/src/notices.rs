@@ -5,16 +5,18 @@
 //! in commit order.
 
 use chrono::{DateTime, Utc};
+use serde_json::Value;
 use sincro_core::{
-    channel::{ChannelId, Limit},
+    channel::ChannelId,
     clock,
+    limit::Limit,
     notice::{ChannelRule, Entry, LaneNotice, LaneState, Notice, NoticeId},
     sync::{SyncId, SyncState},
 };
 use sqlx::{PgConnection, types::Json};
 use uuid::Uuid;
 
-use crate::{Error, Store};
+use crate::{Error, Store, channels, limits};
 
 struct NoticeRow {
     id: i64,
@@ -24,11 +26,15 @@ struct NoticeRow {
     rate_per_second: f64,
     burst: i32,
     concurrency: i32,
+    paused_by: Option<String>,
     reason: Option<String>,
+    /// The rules that could hold for the channel.
+    rules: Value,
+    rules_version: i64,
     sync_id: Option<Uuid>,
     seq: Option<i64>,
     opens: bool,
-    jobs: Json<Vec<Entry>>,
+    jobs: Value,
     sync_kind: Option<String>,
     sync_state: Option<String>,
 }
@@ -38,8 +44,11 @@ macro_rules! notice_rows {
     ($tail:literal $(, $arg:expr)* $(,)?) => {
         sqlx::query_as!(
             NoticeRow,
-            r#"SELECT n.id, n.channel_id, c.server, c.version, c.rate_per_second, c.burst, c.concurrency, c.reason,
-                      n.sync_id, n.seq, n.opens, n.jobs AS "jobs: Json<Vec<Entry>>", s.kind AS "sync_kind?", s.state AS "sync_state?"
+            r#"SELECT n.id, n.channel_id, c.server, c.version, c.rate_per_second, c.burst, c.concurrency, c.paused_by, c.reason,
+                      (SELECT coalesce(jsonb_agg(to_jsonb(r)), '[]') FROM limit_rules r
+                       WHERE r.matches IN (c.server, c.provider || '/*', c.id::text)) AS "rules!",
+                      (SELECT coalesce(max(l.id), 0) FROM limit_changes l WHERE l.source = 'rule') AS "rules_version!",
+                      n.sync_id, n.seq, n.opens, n.jobs, s.kind AS "sync_kind?", s.state AS "sync_state?"
                FROM notices n JOIN channels c ON c.id = n.channel_id LEFT JOIN syncs s ON s.id = n.sync_id "# + $tail
             $(, $arg)*
         )
@@ -50,16 +59,20 @@ impl TryFrom<NoticeRow> for Notice {
     type Error = Error;
 
     fn try_from(row: NoticeRow) -> Result<Self, Error> {
+        let resolved = limits::resolved(row.rules, &row.server, row.channel_id)?;
+        let own = Limit {
+            rate_per_second: row.rate_per_second,
+            burst: row.burst.unsigned_abs(),
+            concurrency: row.concurrency.unsigned_abs(),
+        };
         let channel = ChannelRule {
             id: row.channel_id,
             server: row.server,
             version: row.version,
-            limit: Limit {
-                rate_per_second: row.rate_per_second,
-                burst: row.burst.unsigned_abs(),
-                concurrency: row.concurrency.unsigned_abs(),
-            },
-            paused: row.reason,
+            limit: resolved.channel.unwrap_or_else(|| own.into()),
+            paused: channels::pause(row.paused_by.as_deref(), row.reason)?,
+            server_limit: resolved.server,
+            server_version: row.rules_version,
         };
         let lane = match (row.sync_id, row.seq, row.sync_kind, row.sync_state) {
             (Some(sync), Some(seq), Some(kind), Some(state)) => Some(LaneNotice {
@@ -68,7 +81,7 @@ impl TryFrom<NoticeRow> for Notice {
                 opens: row.opens,
                 urgent: kind == "contact",
                 state: lane_state(state.parse().map_err(Error::unreadable)?),
-                jobs: row.jobs.0,
+                jobs: serde_json::from_value(row.jobs).map_err(Error::unreadable)?,
             }),
             _ => None,
         };
@@ -88,10 +101,16 @@ pub(crate) const fn lane_state(state: SyncState) -> LaneState {
 }
 
 impl Store {
-    /// Notices that were written before `before` and not delivered, in the order in which each sync needs them.
+    /// Notices that were written before `before` and not delivered, in the order in which each sync needs them. One that
+    /// cannot be read is left out, and stays.
     pub async fn undelivered_notices(&self, before: DateTime<Utc>, limit: i64) -> Result<Vec<Notice>, Error> {
         let rows = notice_rows!("WHERE n.created_at < $1 ORDER BY n.id LIMIT $2", before, limit);
-        rows.fetch_all(&self.pool).await?.into_iter().map(Notice::try_from).collect()
+        let readable = rows.fetch_all(&self.pool).await?.into_iter().filter_map(|row| {
+            let id = row.id;
+            let unreadable = |error: &Error| tracing::error!(notice = id, %error, "a notice is not delivered");
+            Notice::try_from(row).inspect_err(unreadable).ok()
+        });
+        Ok(readable.collect())
     }
 
     /// Forgets notices the queue has applied.
@@ -113,6 +132,22 @@ pub(crate) async fn write_channel(connection: &mut PgConnection, channel: Channe
     .fetch_one(&mut *connection)
     .await?;
     read(connection, id).await
+}
+
+/// Writes a notice about the rules of each of these channels.
+pub(crate) async fn write_channels(
+    connection: &mut PgConnection,
+    channels: &[ChannelId],
+) -> Result<Vec<Notice>, Error> {
+    let ids = sqlx::query_scalar!(
+        "INSERT INTO notices (channel_id, created_at) SELECT UNNEST($1::uuid[]), $2 RETURNING id",
+        channels,
+        clock::now()
+    )
+    .fetch_all(&mut *connection)
+    .await?;
+    let rows = notice_rows!("WHERE n.id = ANY($1) ORDER BY n.id", &ids).fetch_all(connection).await?;
+    rows.into_iter().map(Notice::try_from).collect()
 }
 
 /// Writes the next notice of a sync, whose row the caller has locked, with new jobs or with its new state alone.

@@ -5,13 +5,14 @@
 //! queued once more, and whoever claims it finds it over.
 
 use sincro_core::{
+    channel::ChannelId,
     clock,
     notice::{ChannelRule, Entry, LaneNotice, Notice, add_fresh},
     sync::SyncId,
 };
 use sqlx::{Connection as _, PgConnection};
 
-use crate::{Error, Store, channels, notices::lane_state};
+use crate::{Error, Store, channels, limits, notices::lane_state};
 
 /// The first half of the advisory lock's name: "sincro restores".
 const RESTORE_LOCK: i32 = 0x51C0;
@@ -19,7 +20,7 @@ const RESTORE_LOCK: i32 = 0x51C0;
 /// The right to restore one shard; dropped, it lets the next one try.
 #[derive(Debug)]
 pub struct Restoration {
-    connection: PgConnection,
+    pub(crate) connection: PgConnection,
     namespace: String,
     shard: i32,
 }
@@ -78,7 +79,7 @@ impl Restoration {
         .fetch_optional(&mut *tx)
         .await?;
         let Some(row) = row else { return Ok(None) };
-        let channel = ChannelRule::from(&channels::find(&mut tx, row.channel_id).await?);
+        let channel = rule(&mut tx, row.channel_id).await?;
         let jobs = open_entries(&mut tx, sync).await?;
         tx.commit().await?;
         let lane = LaneNotice {
@@ -93,9 +94,34 @@ impl Restoration {
     }
 
     /// Ends the restoration and frees the shard's lock.
-    pub async fn end(self) -> Result<(), Error> {
+    pub async fn end(mut self) -> Result<(), Error> {
+        // Said aloud, because the server hears of a closed connection a little later.
+        sqlx::query!(
+            r#"SELECT pg_advisory_unlock($1, hashtext($2)) AS "was_held!""#,
+            RESTORE_LOCK,
+            format!("{}/{}", self.namespace, self.shard)
+        )
+        .fetch_one(&mut self.connection)
+        .await?;
         Ok(self.connection.close().await?)
     }
+}
+
+/// The rule of a channel as of the transaction's moment.
+async fn rule(connection: &mut PgConnection, id: ChannelId) -> Result<ChannelRule, Error> {
+    let channel = channels::find(connection, id).await?;
+    let server = channel.server();
+    let row = sqlx::query!(
+        r#"SELECT (SELECT coalesce(jsonb_agg(to_jsonb(r)), '[]') FROM limit_rules r WHERE r.matches IN ($1, $2 || '/*', $3)) AS "rules!",
+                  (SELECT coalesce(max(l.id), 0) FROM limit_changes l WHERE l.source = 'rule') AS "version!""#,
+        server,
+        channel.provider.as_str(),
+        id.to_string()
+    )
+    .fetch_one(connection)
+    .await?;
+    let resolved = limits::resolved(row.rules, &server, id)?;
+    Ok(ChannelRule::of(&channel, resolved, row.version))
 }
 
 /// The open jobs of a sync: never attempted ones in spans, the others with their attempts and times.

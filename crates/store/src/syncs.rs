@@ -1,5 +1,7 @@
 //! Creating and reading syncs.
 
+use std::collections::HashMap;
+
 use chrono::{DateTime, Utc};
 use sincro_core::{
     channel::{ChannelId, Feature},
@@ -9,13 +11,15 @@ use sincro_core::{
     provider::Capabilities,
     sync::{JobCounts, MessageCounts, SyncId, SyncKind, SyncState, SyncStatus},
 };
-use sqlx::PgConnection;
+use sqlx::{PgConnection, PgPool};
 use uuid::Uuid;
 
 use crate::{
     Conflict, Error, Missing, Store,
     access::{self, Idempotency},
-    channels, contacts, notices, plan,
+    channels, contacts, notices,
+    outlooks::OpenSync,
+    plan,
 };
 
 /// A sync to be created.
@@ -55,7 +59,7 @@ pub struct SyncFilter {
     pub channel: Option<ChannelId>,
     /// Only in this state.
     pub state: Option<SyncState>,
-    /// Only those created before this one.
+    /// Only those created before this one, which must exist.
     pub before: Option<SyncId>,
 }
 
@@ -133,6 +137,7 @@ impl TryFrom<SyncRow> for SyncStatus {
             progress,
             eta_seconds: None,
             limited_by: None,
+            next_at: None,
             error: row.error,
             created_at: row.created_at,
             started_at: row.started_at,
@@ -190,15 +195,20 @@ impl Store {
         row.ok_or(Error::NotFound(Missing::Sync))?.try_into()
     }
 
-    /// Syncs, newest first.
+    /// Syncs, newest first. [`Missing::Sync`] is the one that the filter goes on behind.
     pub async fn syncs(&self, filter: &SyncFilter, limit: i64) -> Result<Vec<SyncStatus>, Error> {
+        let before = match filter.before {
+            Some(before) => Some(self.sync(before).await?.created_at),
+            None => None,
+        };
         let rows = sync_rows!(
             "WHERE ($1::uuid IS NULL OR channel_id = $1) AND ($2::text IS NULL OR state = $2)
-               AND ($3::uuid IS NULL OR (created_at, id) < (SELECT created_at, id FROM syncs WHERE id = $3))
-             ORDER BY created_at DESC, id DESC LIMIT $4",
+               AND ($3::uuid IS NULL OR (created_at, id) < ($4, $3))
+             ORDER BY created_at DESC, id DESC LIMIT $5",
             filter.channel as _,
             filter.state.map(SyncState::as_str) as _,
             filter.before as _,
+            before as _,
             limit
         );
         rows.fetch_all(&self.pool).await?.into_iter().map(SyncStatus::try_from).collect()
@@ -247,6 +257,20 @@ pub(crate) async fn find(connection: &mut PgConnection, id: SyncId) -> Result<Sy
 pub(crate) async fn lock(connection: &mut PgConnection, id: SyncId) -> Result<SyncStatus, Error> {
     let row = sync_rows!("WHERE id = $1 FOR NO KEY UPDATE", id).fetch_optional(connection).await?;
     row.ok_or(Error::NotFound(Missing::Sync))?.try_into()
+}
+
+/// The oldest of the syncs that are not over, each with its server.
+pub(crate) async fn open(pool: &PgPool, limit: i64) -> Result<Vec<OpenSync>, Error> {
+    let rows = sync_rows!("WHERE finished_at IS NULL ORDER BY id LIMIT $1", limit).fetch_all(pool).await?;
+    let channels: Vec<ChannelId> = rows.iter().map(|row| row.channel_id).collect();
+    let servers = sqlx::query!("SELECT id, server FROM channels WHERE id = ANY($1)", &channels).fetch_all(pool).await?;
+    let servers: HashMap<ChannelId, String> = servers.into_iter().map(|row| (row.id, row.server)).collect();
+    let known = rows.into_iter().filter_map(|row| {
+        // A channel can be gone by now, and its syncs with it.
+        let server = servers.get(&row.channel_id)?.clone();
+        Some(SyncStatus::try_from(row).map(|status| OpenSync { status, server }))
+    });
+    known.collect()
 }
 
 /// Closes the syncs among these whose last job has ended; the queue must hear the notices.

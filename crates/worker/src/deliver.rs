@@ -4,20 +4,20 @@ use sincro_core::notice::Notice;
 use sincro_queue::Queue;
 use sincro_store::Store;
 
-/// Tells the queue, then forgets what it has applied. Returns how many that were.
-pub(crate) async fn deliver(store: &Store, queue: &Queue, notices: &[Notice]) -> usize {
+/// Tells the queue, then forgets what it has applied. Returns how many that were; none when the queue did not hear.
+pub(crate) async fn deliver(store: &Store, queue: &Queue, notices: &[Notice]) -> Option<usize> {
     if notices.is_empty() {
-        return 0;
+        return Some(0);
     }
     let applied = match queue.apply(notices).await {
         Ok(applied) => applied,
         Err(error) => {
             tracing::warn!(%error, notices = notices.len(), "the queue did not hear; the sweeper will tell it again");
-            return 0;
+            return None;
         }
     };
     if let Err(error) = store.forget_notices(&applied).await {
         tracing::warn!(%error, "delivered notices could not be forgotten; they will be delivered again, to no effect");
     }
-    applied.len()
+    Some(applied.len())
 }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use chrono::TimeDelta;
 use sincro_core::{
-    channel::Connection,
+    channel::{Channel, Connection, Pause, PausedBy},
     clock,
     gateway::{Answer, Call, ContactsPage, Refusal},
     job::{Ending, Failure, Job, JobKind, Outcome},
@@ -22,7 +22,10 @@ use sincro_store::{
     settle::{Fence, Recorded, Settlement},
 };
 
-use crate::{connections::Connections, deliver::deliver, ledger::Ledger, outcome::Reading, punctual::Punctuality};
+use crate::{
+    connections::Connections, deliver::deliver, ledger::Ledger, outcome::Reading, probe::Prober, punctual::Punctuality,
+    rest,
+};
 
 /// How long a job rests when the ledger could not be reached.
 const LEDGER_AWAY: TimeDelta = TimeDelta::seconds(2);
@@ -37,6 +40,7 @@ pub(crate) struct Executor {
     gateways: Gateways,
     ledger: Ledger,
     connections: Connections,
+    prober: Prober,
     punctuality: Punctuality,
     retry: RetryPolicy,
 }
@@ -44,11 +48,15 @@ pub(crate) struct Executor {
 impl Executor {
     pub(crate) fn new(store: Store, queue: Queue, gateways: Gateways, ledger: Ledger, retry: RetryPolicy) -> Self {
         let connections = Connections::new(store.clone());
-        Self { store, queue, gateways, ledger, connections, punctuality: Punctuality::default(), retry }
+        let prober = Prober::new(store.clone(), queue.clone(), gateways.clone());
+        Self { store, queue, gateways, ledger, connections, prober, punctuality: Punctuality::default(), retry }
     }
 
     /// From claim to ruling.
     pub(crate) async fn execute(&self, claim: Claim) -> Ruling {
+        if claim.probe {
+            return self.prober.look(&claim).await;
+        }
         self.try_execute(&claim).await.unwrap_or_else(|error| {
             tracing::warn!(job = claim.job, attempt = claim.attempt, %error, "the ledger is away; the job goes back unharmed");
             Ruling::Snooze { due: clock::now() + LEDGER_AWAY }
@@ -73,14 +81,14 @@ impl Executor {
             return self.settle(job, fence, Reading::bare(no_attempt_returned())).await;
         }
         let connection = match self.connections.of(&job).await {
-            Err(Error::Unreadable(reason)) => return self.rest(&job, Rest::Pause { reason }).await,
+            Err(Error::Unreadable(reason)) => return self.pause(&job, Pause::new(PausedBy::Gateway, reason)).await,
             opened => opened?,
         };
-        if !self.punctuality.accepts(claim.age(), connection.channel.limit.rate_per_second) {
-            metrics::counter!("sincro_stale_permits_total").increment(1);
+        if !self.punctuality.admits(claim, &self.queue).await {
             return Ok(Ruling::Back);
         }
         let call = Call::for_step(&job.step, job.messages_wanted);
+        claim.use_permit();
         let answer = self.gateways.call(&connection, &call).await;
         if !claim.holds_lease() {
             metrics::counter!("sincro_late_results_total").increment(1);
@@ -97,7 +105,7 @@ impl Executor {
                 let reading = Reading::of(&job.step, answer).unwrap_or_else(|| Reading::bare(answer_does_not_fit()));
                 self.settle(job, fence, reading).await
             }
-            Err(refusal) => self.refused(job, fence, refusal).await,
+            Err(refusal) => self.refused(job, fence, &connection.channel, refusal).await,
         }
     }
 
@@ -125,28 +133,21 @@ impl Executor {
         }
     }
 
-    async fn refused(&self, job: Job, fence: Fence, refusal: Refusal) -> Result<Ruling, Arc<Error>> {
+    async fn refused(&self, job: Job, fence: Fence, channel: &Channel, refusal: Refusal) -> Result<Ruling, Arc<Error>> {
         match judge(refusal, fence.attempt, job.attempt_limit, &self.retry, clock::now()) {
             Verdict::Settle(outcome) => self.settle(job, fence, Reading::bare(outcome)).await,
-            Verdict::Rest(rest) => self.rest(&job, rest).await,
+            Verdict::Rest(Rest::Pause(pause)) => self.pause(&job, pause).await,
+            Verdict::Rest(rest) => {
+                rest::note(&self.store, channel, &rest);
+                Ok(Ruling::Rest(rest))
+            }
         }
     }
 
-    /// A pause is written down, so that it survives the queue and people see it; a cooldown is the queue's own.
-    async fn rest(&self, job: &Job, rest: Rest) -> Result<Ruling, Arc<Error>> {
-        match &rest {
-            Rest::Cooldown { wait, reason, detail, .. } => {
-                tracing::warn!(channel = %job.channel, ?wait, reason, detail, "the channel rests");
-            }
-            Rest::Pause { reason } => {
-                let Some(notice) = self.store.pause_channel_at(job.channel, job.channel_version, reason).await? else {
-                    return Ok(Ruling::Back);
-                };
-                tracing::error!(channel = %job.channel, reason, "the channel is paused until somebody resumes it");
-                deliver(&self.store, &self.queue, &[notice]).await;
-            }
-        }
-        Ok(Ruling::Rest(rest))
+    /// The channel stands still, unless somebody changed it since the job was loaded: then the job just tries again.
+    async fn pause(&self, job: &Job, pause: Pause) -> Result<Ruling, Arc<Error>> {
+        let stands = rest::pause(&self.store, &self.queue, job.channel, job.channel_version, &pause).await?;
+        Ok(if stands { Ruling::Rest(Rest::Pause(pause)) } else { Ruling::Back })
     }
 
     async fn settle(&self, job: Job, fence: Fence, reading: Reading) -> Result<Ruling, Arc<Error>> {
@@ -201,8 +202,12 @@ const fn outcome_name(outcome: &Outcome) -> &'static str {
 pub(crate) fn describe_metrics() {
     metrics::describe_counter!("sincro_jobs_settled_total", "Results recorded in the ledger, by outcome");
     metrics::describe_counter!(
+        "sincro_moved_permits_total",
+        "Permits moved to the present because the way to the call took longer than usual"
+    );
+    metrics::describe_counter!(
         "sincro_stale_permits_total",
-        "Permits not used because the way to the call took too long"
+        "Permits given back because even moving them took too long, several times over"
     );
     metrics::describe_counter!("sincro_late_results_total", "Results that came too late and changed nothing");
 }

@@ -8,9 +8,12 @@
 //! | `batch` | many callers, one call |
 //! | `connections` | the channels' credentials, opened once per version |
 //! | `punctual` | permits that got stale are not used |
+//! | `probe` | a look at a lost session |
+//! | `rest` | pauses and cooldowns, written down |
 //! | `deliver` | notices -> queue |
 //! | `sweep` | what a crash left undelivered |
 //! | `restore` | a queue that was emptied is filled from the ledger |
+//! | `report` | what only the queue knows, written down for the views |
 //!
 //! The queue decides when a job runs, `core` decides what a refusal means; nothing here knows a limit or a delay.
 
@@ -20,7 +23,10 @@ mod deliver;
 mod execute;
 mod ledger;
 mod outcome;
+mod probe;
 mod punctual;
+mod report;
+mod rest;
 mod restore;
 mod sweep;
 
@@ -41,7 +47,7 @@ pub enum Error {
     /// The queue could not be told of the last results, or its machinery broke.
     #[error(transparent)]
     Queue(#[from] sincro_queue::Error),
-    /// A task beside the jobs (settling, sweeping, restoring) panicked: a bug. Start the worker again.
+    /// A task beside the jobs (settling, sweeping, restoring, reporting) panicked: a bug. Start the worker again.
     #[error("a task beside the jobs ended")]
     Beside(#[source] tokio::task::JoinError),
 }
@@ -76,6 +82,7 @@ pub async fn run(
     let mut beside = JoinSet::new();
     beside.spawn(sweep::run(store.clone(), queue.clone(), settings.sweep_every));
     beside.spawn(restore::run(store.clone(), queue.clone()));
+    beside.spawn(report::run(store.clone(), queue.clone()));
     let (ledger, [loading, settling]) = Ledger::new(&store, settings.settle_batch);
     beside.spawn(loading);
     beside.spawn(settling);
@@ -115,4 +122,5 @@ pub async fn run(
 pub fn describe_metrics() {
     ledger::describe_metrics();
     execute::describe_metrics();
+    probe::describe_metrics();
 }

@@ -1,52 +1,86 @@
-//! A permit that got stale is not used.
+//! A call that comes late has its permit moved to the present.
 //!
 //! The limiter spaces permits; the gateway sees calls. What lies between them does not matter while it is always the
-//! same, but a call that comes late stands closer to the next one than their permits did. So a claim whose way to its
-//! call took markedly longer than usual (a loaded machine, a slow ledger) goes back, and its permit is lost. The margin of
-//! the limiter (docs/decisions/0005-limit-margin.md) covers what is tolerated here.
+//! same, but a call that comes late stands closer to the next one than their permits did. So when the way from a claim to
+//! its call took markedly longer than usual (a loaded machine, a slow ledger), the queue is told that the call is made now.
+//! When even that takes too long several times over, the job goes back, and its permit with it. The margin of the limiter
+//! (docs/decisions/0005-limit-margin.md) covers what is tolerated here.
 
 use std::{
     sync::{Mutex, PoisonError},
     time::Duration,
 };
 
+use sincro_queue::{Claim, Queue};
+use tokio::time::Instant;
+
 /// How much later than usual a call may be.
-const TOLERANCE: Duration = Duration::from_millis(8);
-/// "Usual" is the shortest way among the last so many claims, at least; twice as many at most.
+const TOLERANCE: Duration = Duration::from_millis(5);
+/// "Usual" is the shortest way among the last so many, at least; twice as many at most.
 const REMEMBERED: u32 = 128;
-/// Faster channels are as good as unlimited: their calls stand so close that no lateness of one of them shows.
-const SLOWEST_UNLIMITED: f64 = 1_000.0;
+/// Calls that may stand closer are as good as unlimited: no lateness of one of them shows.
+const CLOSEST_LIMITED: Duration = Duration::from_millis(1);
+/// So often a permit is moved for one call.
+const MOVES: usize = 3;
 
-/// How long claims take on their way to their calls.
-#[derive(Debug)]
-pub(crate) struct Punctuality(Mutex<Ways>);
-
-#[derive(Debug)]
-struct Ways {
-    counted: u32,
-    shortest: Duration,
-    shortest_before: Duration,
-}
-
-impl Default for Punctuality {
-    fn default() -> Self {
-        Self(Mutex::new(Ways { counted: 0, shortest: Duration::MAX, shortest_before: Duration::MAX }))
-    }
+/// How long the ways to calls are.
+#[derive(Debug, Default)]
+pub(crate) struct Punctuality {
+    from_claims: Ways,
+    from_moves: Ways,
 }
 
 impl Punctuality {
-    /// Whether a call may still be made under a permit of that age. Takes note of the age.
-    pub(crate) fn accepts(&self, age: Duration, rate_per_second: f64) -> bool {
-        if rate_per_second > SLOWEST_UNLIMITED {
+    /// Whether the call of a claim may be made now, after its permit was moved if need be.
+    pub(crate) async fn admits(&self, claim: &Claim, queue: &Queue) -> bool {
+        if claim.spacing < CLOSEST_LIMITED || self.from_claims.is_usual(claim.age()) {
             return true;
         }
-        let mut ways = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if ways.counted == REMEMBERED {
-            *ways = Ways { counted: 0, shortest: Duration::MAX, shortest_before: ways.shortest };
+        for _ in 0..MOVES {
+            metrics::counter!("sincro_moved_permits_total").increment(1);
+            let asked = Instant::now();
+            match queue.retime(claim).await {
+                Ok(true) if self.from_moves.is_usual(asked.elapsed()) => return true,
+                Ok(true) => {}
+                Ok(false) => return false,
+                Err(error) => {
+                    tracing::debug!(job = claim.job, %error, "a permit could not be moved");
+                    return false;
+                }
+            }
         }
-        ways.counted += 1;
-        ways.shortest = ways.shortest.min(age);
-        age <= ways.shortest.min(ways.shortest_before).saturating_add(TOLERANCE)
+        metrics::counter!("sincro_stale_permits_total").increment(1);
+        false
+    }
+}
+
+/// How long one kind of way takes.
+#[derive(Debug, Default)]
+struct Ways(Mutex<Shortest>);
+
+#[derive(Debug)]
+struct Shortest {
+    counted: u32,
+    now: Duration,
+    before: Duration,
+}
+
+impl Default for Shortest {
+    fn default() -> Self {
+        Self { counted: 0, now: Duration::MAX, before: Duration::MAX }
+    }
+}
+
+impl Ways {
+    /// Whether a way of that length is none that is markedly longer than usual. Takes note of it.
+    fn is_usual(&self, way: Duration) -> bool {
+        let mut shortest = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if shortest.counted == REMEMBERED {
+            *shortest = Shortest { counted: 0, now: Duration::MAX, before: shortest.now };
+        }
+        shortest.counted += 1;
+        shortest.now = shortest.now.min(way);
+        way <= shortest.now.min(shortest.before).saturating_add(TOLERANCE)
     }
 }
 
@@ -58,22 +92,16 @@ mod tests {
 
     #[test]
     fn a_way_that_is_always_long_is_no_lateness_but_one_that_gets_longer_is() {
-        let punctuality = Punctuality::default();
-        assert!((0..1_000).all(|n| punctuality.accepts(30 * MS + n % 8 * MS, 100.0)));
-        assert!(!punctuality.accepts(39 * MS, 100.0));
+        let ways = Ways::default();
+        assert!((0..1_000).all(|n| ways.is_usual(30 * MS + n % 5 * MS)));
+        assert!(!ways.is_usual(36 * MS));
     }
 
     #[test]
     fn a_way_that_has_become_longer_for_good_is_usual_after_a_while() {
-        let punctuality = Punctuality::default();
-        punctuality.accepts(MS, 100.0);
-        let refused = (0..1_000).filter(|_| !punctuality.accepts(50 * MS, 100.0)).count();
-        assert!((REMEMBERED as usize..2 * REMEMBERED as usize).contains(&refused), "{refused}");
-    }
-
-    #[test]
-    fn a_channel_that_is_as_good_as_unlimited_is_not_held_up() {
-        let punctuality = Punctuality::default();
-        assert!(punctuality.accepts(MS, 10_000.0) && punctuality.accepts(500 * MS, 10_000.0));
+        let ways = Ways::default();
+        ways.is_usual(MS);
+        let unusual = (0..1_000).filter(|_| !ways.is_usual(50 * MS)).count();
+        assert!((REMEMBERED as usize..2 * REMEMBERED as usize).contains(&unusual), "{unusual}");
     }
 }

@@ -1,4 +1,5 @@
-//! The janitor of the queue: a shard that was emptied (flushed, failed over, new) is filled from the ledger.
+//! The janitor of the queue: a shard that was emptied (flushed, failed over, new) is filled from the ledger, and what was
+//! resting goes on resting.
 //!
 //! Claims wait while a shard has no epoch, so nothing runs twice meanwhile. One process restores at a time, by the
 //! ledger's lock; the others see the new epoch when it is done.
@@ -57,6 +58,7 @@ async fn restore(store: &Store, queue: &Queue, shard: u16) -> Result<bool, Error
             lanes += 1;
         }
     }
+    restoration.rest(&ledger.cooldowns().await?).await?;
     restoration.open_epoch(epoch).await?;
     tracing::info!(shard, epoch, lanes, "the queue is restored from the ledger");
     ledger.end().await?;

@@ -181,8 +181,9 @@ async fn new_credentials_and_another_gateway_hold_from_the_next_call_on() {
     let channel = api.create_channel_with(&stage.gateway, "not the token", FAST).await;
     let path = format!("/v1/channels/{channel}");
     let sync = api.start_sync(channel, 25).await.id;
-    let refused =
-        |status: &SyncStatus| status.limited_by.as_deref().is_some_and(|why| why.starts_with("paused: unauthorized"));
+    let refused = |status: &SyncStatus| {
+        status.limited_by.as_deref().is_some_and(|why| why.starts_with("paused by gateway: unauthorized"))
+    };
     api.follow(sync).await.until(refused).await;
     assert_eq!(api.channel(channel).await["state"], "paused");
     api.patch(&path, &json!({"credentials": {"token": stage.gateway.token()}})).await.ok::<Value>();

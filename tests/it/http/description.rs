@@ -10,7 +10,7 @@ use super::{PHONE, Subject, operations};
 use crate::support::World;
 
 /// Calls of this version's contract (design, section 5), without those about the process.
-const CONTRACT: [(&str, &str); 19] = [
+const CONTRACT: [(&str, &str); 24] = [
     ("POST", "/v1/channels"),
     ("GET", "/v1/channels"),
     ("GET", "/v1/channels/{channel_id}"),
@@ -30,6 +30,11 @@ const CONTRACT: [(&str, &str); 19] = [
     ("POST", "/v1/syncs/{sync_id}/resume"),
     ("POST", "/v1/syncs/{sync_id}/cancel"),
     ("POST", "/v1/syncs/{sync_id}/retry"),
+    ("POST", "/v1/channels/{channel_id}/syncs/plan"),
+    ("GET", "/v1/limits"),
+    ("PUT", "/v1/limits"),
+    ("GET", "/v1/limits/changes"),
+    ("GET", "/v1/scaling"),
 ];
 
 #[tokio::test]

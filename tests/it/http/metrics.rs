@@ -1,6 +1,6 @@
 //! `/metrics`: what a dashboard draws, in numbers that add up.
 
-use sincro_core::{channel::Limit, sync::SyncState};
+use sincro_core::{limit::Limit, sync::SyncState};
 
 use crate::support::{Client, Gateway, World, gateway::is_history, people};
 

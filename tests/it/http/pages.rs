@@ -147,7 +147,7 @@ async fn jobs_that_ended_can_be_asked_for_by_how_they_ended() {
 
 #[tokio::test]
 async fn jobs_that_wait_can_be_asked_for_by_what_they_wait_for() {
-    let limit = sincro_core::channel::Limit { concurrency: 2, ..FAST };
+    let limit = sincro_core::limit::Limit { concurrency: 2, ..FAST };
     let settings = [("SINCRO_RETRY_BASE_SECONDS", "3600"), ("SINCRO_RETRY_CAP_SECONDS", "3600")];
     let world = World::with(&settings).await;
     let gateway = Settings { population: people(6), ..Settings::default() };
@@ -172,12 +172,16 @@ async fn jobs_that_wait_can_be_asked_for_by_what_they_wait_for() {
     assert!(delayed.iter().all(|job| unlucky.iter().any(|address| job["address"] == *address)), "{delayed:?}");
     assert_eq!(in_state(&stage.api, sync, JobState::Running).await.len(), 2);
     let queued = in_state(&stage.api, sync, JobState::Queued).await;
-    assert!(queued.iter().all(|job| job["waiting_for"] == "concurrency: channel"), "{queued:?}");
+    assert_eq!(queued[0]["waiting_for"], "concurrency: channel", "{queued:?}");
+    for (before, job) in queued.iter().enumerate().skip(1) {
+        let jobs = if before == 1 { "job" } else { "jobs" };
+        assert_eq!(job["waiting_for"], format!("behind {before} {jobs}"), "{queued:?}");
+    }
 
     stage.api.steer(sync, "pause").await;
     let paused = in_state(&stage.api, sync, JobState::Paused).await;
     assert_eq!(paused.len(), delayed.len() + queued.len(), "what runs is finished");
-    assert!(paused.iter().all(|job| job["waiting_for"] == "paused: sync"), "{paused:?}");
+    assert!(paused.iter().all(|job| job["waiting_for"] == "paused by operator: sync"), "{paused:?}");
     assert_eq!(in_state(&stage.api, sync, JobState::Running).await.len(), 2);
 
     let end = stage.api.steer(sync, "cancel").await;

@@ -1,6 +1,6 @@
 //! A ticket sync: somebody waits for it.
 
-use sincro_core::{channel::Limit, sync::SyncState};
+use sincro_core::{limit::Limit, sync::SyncState};
 use sincro_simulator::Call;
 
 use crate::support::{Person, Stage, audit, gateway::is_history, people, within};

@@ -6,8 +6,8 @@ use reqwest::{Method, RequestBuilder};
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use sincro_core::{
-    channel::Limit,
     job::JobLine,
+    limit::Limit,
     message::StoredMessage,
     receipt::Receipt,
     sync::{SyncId, SyncStatus},

@@ -4,6 +4,7 @@
 //! |---|---|
 //! | `world` | one test's database, namespace, key, and the processes in it |
 //! | `stage` | a world in which everything runs already |
+//! | `fleet` | a stage with several channels behind one server |
 //! | `process` | the binary as a process: its log, its signals, its end |
 //! | `client` | the HTTP API as a backend uses it |
 //! | `follow` | a sync's event stream, read until something is so |
@@ -23,6 +24,7 @@ pub(crate) mod audit;
 pub(crate) mod bounds;
 pub(crate) mod client;
 pub(crate) mod environment;
+pub(crate) mod fleet;
 pub(crate) mod follow;
 pub(crate) mod footprint;
 pub(crate) mod gateway;

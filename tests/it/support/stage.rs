@@ -1,7 +1,7 @@
 //! A world in which everything runs: one gateway, one channel at it, an API and a worker.
 
 use sincro_core::{
-    channel::Limit,
+    limit::Limit,
     sync::{SyncId, SyncStatus},
 };
 use sincro_simulator::{Population, Settings};

@@ -5,7 +5,10 @@ use std::collections::BTreeSet;
 use axum::{Json as Answer, extract::State};
 use serde::Deserialize;
 use serde_json::Value;
-use sincro_core::channel::{Channel, Feature, Limit};
+use sincro_core::{
+    channel::{Channel, Feature},
+    limit::Limit,
+};
 use sincro_store::channels::{ChannelChange, LimitChange as PartsOfLimit};
 
 use super::{fields, view::View};
@@ -34,7 +37,8 @@ pub(crate) struct Change {
     /// What the channel is entitled to from now on, all of it.
     #[schema(value_type = Option<Vec<Feature>>)]
     features: Option<BTreeSet<Feature>>,
-    /// How fast its gateway may be called; parts that are left out stay as they are.
+    /// How fast its gateway may be called where no rule of `/v1/limits` is about the channel; parts that are left out stay
+    /// as they are.
     limit: Option<LimitChange>,
 }
 
@@ -92,8 +96,8 @@ refusals!(Refusals: Code::ANY, Code::BODY, &[Code::ChannelNotFound, Code::SyncOp
 
 /// Change a channel
 ///
-/// Only what is given changes. Jobs that run are not disturbed; the next ones follow the new rules. While a sync of the channel
-/// is open its `base_url` cannot move to another server.
+/// Only what is given changes. Jobs that run are not disturbed; the next ones follow the new rules. A change of the limit is kept
+/// in `GET /v1/limits/changes`. While a sync of the channel is open its `base_url` cannot move to another server.
 #[utoipa::path(
     patch, path = "/v1/channels/{channel_id}", operation_id = "change_channel", tag = "channels",
     params(("channel_id" = Uuid, Path, description = "The channel")),
@@ -108,7 +112,7 @@ pub(crate) async fn change(
 ) -> Result<Answer<View>, Problem> {
     let mut channel = app.store.channel(id).await?;
     if let Some(change) = given.read(&app.settings, &channel)? {
-        let (changed, notice) = app.store.change_channel(id, change).await?;
+        let (changed, notice) = app.store.change_channel(id, change, &caller.name).await?;
         app.forget_server(id);
         deliver(&app, &[notice]).await;
         channel = changed;

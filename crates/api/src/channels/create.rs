@@ -10,10 +10,7 @@ use axum::{
 };
 use serde::Deserialize;
 use serde_json::Value;
-use sincro_core::{
-    channel::{Feature, Limit},
-    provider::Provider,
-};
+use sincro_core::{channel::Feature, limit::Limit, provider::Provider};
 use sincro_store::channels::NewChannel;
 
 use super::{fields, view::View};

@@ -2,7 +2,7 @@
 
 use secrecy::SecretString;
 use serde_json::Value;
-use sincro_core::{channel::Limit, provider::Provider};
+use sincro_core::{limit::Limit, provider::Provider};
 use url::Url;
 
 use crate::{
@@ -61,7 +61,7 @@ pub(super) fn provider(settings: &Settings, given: Provider) -> Result<(), Probl
 
 /// A limit within its bounds.
 pub(super) fn limit(given: Limit) -> Result<Limit, Problem> {
-    given.check().map_err(|(field, detail)| Problem::of(Code::InvalidValue, field, detail))?;
+    given.check().map_err(|(field, detail)| Problem::of(Code::InvalidValue, format!("limit.{field}"), detail))?;
     Ok(given)
 }
 

@@ -41,7 +41,8 @@ pub(crate) async fn pause(
 
 /// Resume a channel
 ///
-/// Its jobs go on. Also after it paused itself because the gateway refused its credentials.
+/// Its jobs go on. Also after it paused itself because the gateway refused its credentials, banned its number or lost its session;
+/// a lost session is also found back without this.
 #[utoipa::path(
     post, path = "/v1/channels/{channel_id}/resume", operation_id = "resume_channel", tag = "channels",
     params(("channel_id" = Uuid, Path, description = "The channel")),

@@ -15,7 +15,8 @@ refusals!(Refusals: Code::ANY, &[Code::ChannelNotFound]);
 
 /// Read a channel
 ///
-/// Its state and why, its limit, and what holds at this moment: the effective rate and the cooldown.
+/// Its state and why, its limit, and what holds at this moment, for itself and for its provider server: configured, effective and
+/// observed rate, calls under way, cooldown.
 #[utoipa::path(
     get, path = "/v1/channels/{channel_id}", operation_id = "show_channel", tag = "channels",
     params(("channel_id" = Uuid, Path, description = "The channel")),

@@ -69,7 +69,8 @@ codes! {
     SyncOpen = CONFLICT "sync_open" "The channel has an open sync",
     /// The sync is over and cannot be steered any more.
     SyncOver = CONFLICT "sync_over" "The sync is over",
-    /// The body is larger than the call takes: 32 MiB for a channel sync, 1 MiB for everything else.
+    /// The body is larger than the call takes: 32 MiB for a channel sync and its plan, 8 MiB for limits, 1 MiB for everything
+    /// else.
     BodyTooLarge = PAYLOAD_TOO_LARGE "body_too_large" "The body is too large",
     /// The body is not declared as `application/json`.
     UnsupportedMediaType = UNSUPPORTED_MEDIA_TYPE "unsupported_media_type" "The body must be JSON",
@@ -99,12 +100,22 @@ codes! {
     ContactWithoutAddress = UNPROCESSABLE_ENTITY "contact_without_address" "A contact has no address",
     /// The same address twice in one list; the field names its second place.
     DuplicateContact = UNPROCESSABLE_ENTITY "duplicate_contact" "A contact is listed twice",
+    /// What a rule is about is neither `provider/*` nor `provider/host:port` nor a channel's id.
+    BadMatch = UNPROCESSABLE_ENTITY "bad_match" "A rule is about nothing known",
+    /// Two rules about the same; the field names the second one.
+    DuplicateRule = UNPROCESSABLE_ENTITY "duplicate_rule" "Two rules are about the same",
+    /// A rule about a channel that there is not.
+    UnknownChannel = UNPROCESSABLE_ENTITY "unknown_channel" "A rule is about no channel",
+    /// More rules than 10,000.
+    TooManyRules = UNPROCESSABLE_ENTITY "too_many_rules" "Too many rules",
     /// The same `Idempotency-Key` came with another request within 24 hours.
     IdempotencyKeyReused = UNPROCESSABLE_ENTITY "idempotency_key_reused" "The Idempotency-Key belongs to another request",
     /// Our fault; the log says more under the request's `x-request-id`.
     Internal = INTERNAL_SERVER_ERROR "internal" "An internal error",
     /// The database is away; try again after `Retry-After`. Only a change that was under way may have been made.
     LedgerUnavailable = SERVICE_UNAVAILABLE "ledger_unavailable" "The database is unavailable",
+    /// Redis does not answer, and nobody else knows what is asked for; try again after `Retry-After`.
+    QueueUnavailable = SERVICE_UNAVAILABLE "queue_unavailable" "The queue is unavailable",
     /// The call took longer than 30 s and was given up; it may or may not have been done.
     TimedOut = SERVICE_UNAVAILABLE "timed_out" "The request took too long",
     /// This process serves as many event streams as it may; try again after `Retry-After`.
@@ -113,8 +124,15 @@ codes! {
 
 impl Code {
     /// What every call that needs a key can answer.
-    pub(crate) const ANY: &[Self] =
-        &[Self::Unauthorized, Self::ScopeMissing, Self::Internal, Self::LedgerUnavailable, Self::TimedOut];
+    pub(crate) const ANY: &[Self] = &[
+        Self::Unauthorized,
+        Self::ScopeMissing,
+        // A query parameter, also where a call takes none.
+        Self::UnknownField,
+        Self::Internal,
+        Self::LedgerUnavailable,
+        Self::TimedOut,
+    ];
     /// What every call that reads a body can answer.
     pub(crate) const BODY: &[Self] = &[
         Self::BadJson,
@@ -126,7 +144,7 @@ impl Code {
         Self::InvalidValue,
     ];
     /// What every call that reads query parameters can answer.
-    pub(crate) const QUERY: &[Self] = &[Self::UnknownField, Self::InvalidValue];
+    pub(crate) const QUERY: &[Self] = &[Self::InvalidValue];
     /// What every call that takes an address can answer.
     pub(crate) const ADDRESS: &[Self] = &[Self::MalformedJid, Self::NotAPerson];
     /// What every call that honours an `Idempotency-Key` can answer.

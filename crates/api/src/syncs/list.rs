@@ -3,7 +3,7 @@
 use axum::{Json as Answer, extract::State, http::Uri};
 use futures::{StreamExt as _, stream};
 use sincro_core::sync::{SyncState, SyncStatus};
-use sincro_store::syncs::SyncFilter;
+use sincro_store::{Error as LedgerError, Missing, syncs::SyncFilter};
 
 use super::live;
 use crate::{
@@ -39,7 +39,13 @@ pub(crate) async fn list(State(app): State<App>, uri: Uri) -> Result<Answer<List
         state: params.parsed("state")?,
         before: params.parsed("after")?,
     };
-    let syncs = app.store.syncs(&filter, one_more(limit)).await?;
+    let syncs = match app.store.syncs(&filter, one_more(limit)).await {
+        // A page behind what is not there would be empty, and look like the end of the list.
+        Err(LedgerError::NotFound(Missing::Sync)) => {
+            return Err(Problem::unknown_cursor("there is no sync with this id"));
+        }
+        found => found?,
+    };
     let List { items, next } = List::page(syncs, limit, |sync| sync.id.to_string());
     let deadline = Deadline::start();
     let shown = stream::iter(items).map(async |mut status| {

@@ -3,13 +3,13 @@
 use sincro_core::{
     clock,
     sync::{Live, SyncState, SyncStatus},
+    waiting::WaitsFor,
 };
 
 use crate::{queue_view::Deadline, state::App};
 
-const QUEUE_AWAY: &str = "queue unavailable";
-/// In the queue's words.
-const PAUSED: &str = "paused: sync";
+/// What an open sync waits for while nobody can be asked.
+pub(super) const QUEUE_AWAY: &str = "queue unavailable";
 
 /// Completes an open sync; one that is over is complete already.
 pub(super) async fn complete(app: &App, status: &mut SyncStatus, deadline: Deadline) {
@@ -20,7 +20,8 @@ pub(super) async fn complete(app: &App, status: &mut SyncStatus, deadline: Deadl
     put(status, live.as_ref());
 }
 
-async fn ask(app: &App, status: &SyncStatus, deadline: Deadline) -> Option<Live> {
+/// What the queue says of an open sync; none while it does not answer.
+pub(super) async fn ask(app: &App, status: &SyncStatus, deadline: Deadline) -> Option<Live> {
     let server = app.server_of(status.channel_id).await.ok()?;
     app.queue.live(deadline, &server, status.channel_id, status.id).await
 }
@@ -32,7 +33,7 @@ fn put(status: &mut SyncStatus, live: Option<&Live>) {
     }
     // The queue may not have heard of it yet.
     if status.state == SyncState::Paused && status.limited_by.is_none() {
-        status.limited_by = Some(PAUSED.to_owned());
+        status.limited_by = Some(WaitsFor::SyncPaused.to_string());
     }
 }
 
@@ -52,6 +53,7 @@ pub(super) fn status_for_tests(state: SyncState, queued: i64) -> SyncStatus {
         progress: 0.0,
         eta_seconds: None,
         limited_by: None,
+        next_at: None,
         error: None,
         created_at: now,
         started_at: Some(now),
@@ -61,6 +63,8 @@ pub(super) fn status_for_tests(state: SyncState, queued: i64) -> SyncStatus {
 
 #[cfg(test)]
 mod tests {
+    use sincro_core::limit::Level;
+
     use super::*;
 
     #[test]
@@ -75,17 +79,21 @@ mod tests {
     fn a_paused_sync_says_so_before_the_queue_has_heard_of_it() {
         let mut status = status_for_tests(SyncState::Paused, 10);
         put(&mut status, Some(&Live::default()));
-        assert_eq!(status.limited_by.as_deref(), Some(PAUSED));
+        assert_eq!(status.limited_by.as_deref(), Some("paused by operator: sync"));
     }
 
     #[test]
     fn jobs_at_workers_are_taken_out_of_the_waiting_ones() {
         let mut status = status_for_tests(SyncState::Running, 10);
-        let live =
-            Live { running: 4, delayed: 0, limited_by: Some("concurrency: channel".into()), rate_per_second: 2.0 };
+        let live = Live {
+            running: 4,
+            waits_for: Some(WaitsFor::Rate { level: Level::Server, per: None }),
+            calls_per_second: Some(2.0),
+            ..Live::default()
+        };
         put(&mut status, Some(&live));
         assert_eq!((status.jobs.queued, status.jobs.running), (6, 4));
-        assert_eq!(status.limited_by, live.limited_by);
-        assert_eq!(status.eta_seconds, Some(5.0));
+        assert_eq!(status.limited_by.as_deref(), Some("rate: server"));
+        assert!(status.eta_seconds.is_some());
     }
 }

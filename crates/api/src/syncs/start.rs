@@ -7,7 +7,12 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use serde::Deserialize;
-use sincro_core::sync::{SyncKind, SyncStatus};
+use sincro_core::{
+    channel::Channel,
+    contact::Contact,
+    provider::Capabilities,
+    sync::{SyncKind, SyncStatus},
+};
 use sincro_store::syncs::{CreatedSync, NewSync};
 
 use super::{
@@ -46,6 +51,14 @@ impl Input for Start {
 
     fn absent() -> Option<Self> {
         Some(Self::default())
+    }
+}
+
+impl Start {
+    /// How many messages to ask for, and whom; none stands for everybody.
+    pub(super) fn read(self) -> Result<(u32, Option<Vec<Contact>>), Problem> {
+        let messages_wanted = self.messages_per_contact.within_bounds("messages_per_contact")?;
+        Ok((messages_wanted, self.contacts.map(contacts::read).transpose()?))
     }
 }
 
@@ -117,9 +130,8 @@ pub(crate) async fn start(
     idempotency: IdempotencyKey,
     Json { value: given, bytes }: Json<Start>,
 ) -> Result<Response, Problem> {
-    let messages_wanted = given.messages_per_contact.within_bounds("messages_per_contact")?;
-    let contacts = given.contacts.map(contacts::read).transpose()?;
-    let capabilities = capabilities(&app, channel).await?;
+    let (messages_wanted, contacts) = given.read()?;
+    let capabilities = capabilities_of(&app, &app.store.channel(channel).await?)?;
     let new = NewSync {
         channel,
         kind: SyncKind::Channel,
@@ -133,11 +145,8 @@ pub(crate) async fn start(
 }
 
 /// What the channel's provider offers; a channel of a provider that is not built cannot be synced.
-pub(super) async fn capabilities(
-    app: &App,
-    channel: sincro_core::channel::ChannelId,
-) -> Result<sincro_core::provider::Capabilities, Problem> {
-    let provider = app.store.channel(channel).await?.provider;
+pub(super) fn capabilities_of(app: &App, channel: &Channel) -> Result<Capabilities, Problem> {
+    let provider = channel.provider;
     (app.settings.capabilities)(provider).ok_or_else(|| {
         Problem::new(
             Code::ProviderUnavailable,

@@ -10,7 +10,7 @@ use sincro_store::syncs::NewSync;
 
 use super::{
     idempotency::IdempotencyKey,
-    start::{MessageCount, capabilities, create},
+    start::{MessageCount, capabilities_of, create},
 };
 use crate::{
     auth::Caller,
@@ -72,7 +72,7 @@ pub(crate) async fn start_contact(
     Json { value: given, bytes }: Json<StartContact>,
 ) -> Result<Response, Problem> {
     let messages_wanted = given.messages.within_bounds("messages")?;
-    let capabilities = capabilities(&app, channel).await?;
+    let capabilities = capabilities_of(&app, &app.store.channel(channel).await?)?;
     let new = NewSync {
         channel,
         kind: SyncKind::Contact,

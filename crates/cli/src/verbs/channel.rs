@@ -13,17 +13,56 @@ use crate::{
     output,
 };
 
-const COLUMNS: [(&str, &str); 8] = [
+const COLUMNS: [(&str, &str); 10] = [
     ("ID", "/id"),
     ("NAME", "/name"),
     ("PROVIDER", "/provider"),
     ("STATE", "/state"),
+    ("PAUSED BY", "/paused_by"),
     ("RATE/S", "/limit/rate_per_second"),
+    ("NOW/S", "/effective/rate_per_second"),
     ("AT ONCE", "/limit/concurrency"),
     ("FEATURES", "/features"),
     ("REASON", "/reason"),
 ];
-const FIRST: [&str; 8] = ["id", "name", "provider", "base_url", "state", "reason", "features", "hook_url"];
+const FIRST: [&str; 34] = [
+    "id",
+    "name",
+    "provider",
+    "base_url",
+    "state",
+    "paused_by",
+    "reason",
+    "features",
+    "hook_url",
+    "limit.rate_per_second",
+    "limit.burst",
+    "limit.concurrency",
+    "effective.waits_for",
+    "effective.next_call_at",
+    "effective.probe_at",
+    "effective.rate_per_second",
+    "effective.channel.configured_rate",
+    "effective.channel.effective_rate",
+    "effective.channel.observed_rate",
+    "effective.channel.concurrency",
+    "effective.channel.running",
+    "effective.channel.cooldown",
+    "effective.channel.cooldown.until",
+    "effective.channel.cooldown.reason",
+    "effective.server.configured_rate",
+    "effective.server.effective_rate",
+    "effective.server.observed_rate",
+    "effective.server.concurrency",
+    "effective.server.running",
+    "effective.server.cooldown",
+    "effective.server.cooldown.until",
+    "effective.server.cooldown.reason",
+    "effective",
+    "created_at",
+];
+/// Said in other fields as well.
+const TWICE: [&str; 4] = ["running", "cooldown_until", "cooldown_reason", "next_slot_at"];
 const LIMIT_FIELDS: [&str; 3] = ["rate_per_second", "burst", "concurrency"];
 
 /// Runs one of the channel commands.
@@ -53,7 +92,15 @@ pub(crate) async fn channel(command: Channel, options: &Global) -> anyhow::Resul
 }
 
 async fn show(operator: &Operator, call: Call) -> anyhow::Result<()> {
-    operator.show(call, |reply| Ok(output::record(&reply.read()?, &FIRST))).await
+    operator.show(call, |reply| Ok(one(reply.read()?))).await
+}
+
+/// A channel, field by field, without what the API keeps for older clients.
+fn one(mut channel: Value) -> String {
+    if let Some(effective) = channel["effective"].as_object_mut() {
+        effective.retain(|name, _| !TWICE.contains(&name.as_str()));
+    }
+    output::record(&channel, &FIRST)
 }
 
 fn creation(create: &Create) -> anyhow::Result<Value> {
@@ -179,6 +226,25 @@ mod tests {
         let server = Canned::serving(Vec::new()).await;
         let error = channel(parse(&["update", ID]), server.options()).await.unwrap_err();
         assert!(error.to_string().starts_with("nothing to change was given"));
+    }
+
+    #[test]
+    fn a_channel_shows_its_rates_who_paused_it_and_nothing_twice() {
+        let level = json!({"configured_rate": 20.0, "effective_rate": 10.0, "observed_rate": 9.5, "concurrency": 8,
+                           "running": 3, "cooldown": {"until": "2027-01-15T08:00:00Z", "reason": "throttled: x"}});
+        let shown = one(json!({
+            "id": ID, "state": "paused", "paused_by": "session", "reason": "not logged in",
+            "effective": {"rate_per_second": 10.0, "running": 3, "cooldown_until": null, "cooldown_reason": null,
+                          "next_slot_at": null, "channel": level, "server": level, "waits_for": "session lost: x"},
+        }));
+        let value_of = |name: &str| {
+            let line = shown.lines().find(|line| line.split(' ').next() == Some(name))?;
+            Some(line.trim_start_matches(name).trim())
+        };
+        assert_eq!(value_of("paused_by"), Some("session"));
+        assert_eq!(value_of("effective.channel.effective_rate"), Some("10.0"));
+        assert_eq!(value_of("effective.server.cooldown.until"), Some("2027-01-15T08:00:00Z"));
+        assert_eq!(value_of("effective.cooldown_until"), None);
     }
 
     #[test]

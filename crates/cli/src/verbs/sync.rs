@@ -95,6 +95,7 @@ fn one(reply: &Reply) -> anyhow::Result<String> {
         ("jobs", Some(text::jobs(&sync.jobs))),
         ("messages", Some(text::messages(&sync.messages))),
         ("waits for", sync.limited_by.clone()),
+        ("next at", time(sync.next_at)),
         ("left", sync.eta_seconds.map(text::seconds)),
         ("error", sync.error.clone()),
         ("created", time(Some(sync.created_at))),

@@ -134,9 +134,12 @@ fn words(state: SyncState) -> String {
     state.as_str().replace('_', " ")
 }
 
+/// How reasons begin that say themselves what is going on.
+const SENTENCES: [&str; 6] = ["cooldown", "paused", "session lost", "behind", "retry at", "queue unavailable"];
+
 /// Limits are waited for; a cooldown or a pause says itself what it is.
 fn waits_for(limit: &str) -> String {
-    if limit.starts_with("cooldown") || limit.starts_with("paused") {
+    if SENTENCES.iter().any(|beginning| limit.starts_with(beginning)) {
         limit.to_owned()
     } else {
         format!("waits for {limit}")
@@ -172,8 +175,29 @@ mod tests {
             "1237/2000 jobs, 19.8/s, 38s left, waits for rate: channel, 3 failed"
         );
         status.state = SyncState::Paused;
-        status.limited_by = Some("paused: number\nbanned".to_owned());
-        assert_eq!(progress(&status, Some(1.0)), "1237/2000 jobs, paused: number banned, 3 failed");
+        status.limited_by = Some("paused by gateway: number\nbanned".to_owned());
+        assert_eq!(progress(&status, Some(1.0)), "1237/2000 jobs, paused by gateway: number banned, 3 failed");
+    }
+
+    #[test]
+    fn each_reason_to_wait_reads_as_a_part_of_the_sentence() {
+        for (reason, told) in [
+            ("rate: server", "waits for rate: server"),
+            ("rate: channel per day", "waits for rate: channel per day"),
+            ("concurrency: channel", "waits for concurrency: channel"),
+            ("a free worker", "waits for a free worker"),
+            ("session lost: GET /session/status: not logged in", "session lost: GET /session/status: not logged in"),
+            ("behind 12 jobs", "behind 12 jobs"),
+            ("retry at 2027-01-15T08:00:00Z", "retry at 2027-01-15T08:00:00Z"),
+            (
+                "cooldown until 2027-01-15T08:00:00Z: server throttled",
+                "cooldown until 2027-01-15T08:00:00Z: server throttled",
+            ),
+        ] {
+            let mut status = status_for_tests("running", 1, 2);
+            status.limited_by = Some(reason.to_owned());
+            assert_eq!(progress(&status, None), format!("1/2 jobs, {told}"));
+        }
     }
 
     #[test]

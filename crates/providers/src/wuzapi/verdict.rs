@@ -1,9 +1,9 @@
 //! What an answer of this gateway is: data, an unknown LID, or which refusal. Decided here and nowhere else.
 //!
-//! The HTTP status counts; the envelope's `code` only where a failure hides under a good status. Texts decide in two cases
-//! where the gateway answers 500 to everything: its client is not there (`no session`), and WhatsApp itself is being
-//! overrun (`rate-overlimit`, from usync and group queries). The gateway has no rate limit of its own; a 429 or 503 is a
-//! proxy's (asternic/wuzapi, handlers as of April 2026).
+//! The HTTP status counts; the envelope's `code` only where a failure hides under a good status. Texts decide where the
+//! gateway answers 500 to everything: its client is not there (`no session`), WhatsApp has banned the number, or WhatsApp
+//! is being overrun (`rate-overlimit`); what is the same for every gateway of that is in `signs`. The gateway has no rate
+//! limit of its own; a 429 or 503 is a proxy's (asternic/wuzapi, handlers as of April 2026).
 
 use std::borrow::Cow;
 
@@ -13,11 +13,20 @@ use super::wire::Envelope;
 use crate::{
     excerpt::{self, excerpt},
     http::Reply,
+    signs,
 };
 
-const OVERRUN: [&str; 5] = ["rate-overlimit", "rate overlimit", "ratelimit", "rate limit", "too many requests"];
-const NO_SESSION: [&str; 6] =
-    ["no session", "not connected", "not logged in", "notloggedin", "logged out", "doesn't contain a device jid"];
+/// The client is not there or its phone has let it go: paired again, it goes on.
+const NO_SESSION: [&str; 8] = [
+    "no session",
+    "not connected",
+    "not logged in",
+    "notloggedin",
+    "logged out",
+    "loggedout",
+    "main device gone",
+    "doesn't contain a device jid",
+];
 
 /// How much of an error text is searched for those words.
 const LOOKED_AT: usize = 1_000;
@@ -36,41 +45,55 @@ pub(super) fn judge<'a>(call: &Call, reply: &'a Reply, wording: &Wording<'_>) ->
     let envelope = Envelope::read(&reply.body);
     if !(200..300).contains(&reply.status) {
         // A plain text instead of an envelope comes from the HTTP library under the gateway; a page comes from a proxy.
-        let known = envelope.is_ok();
+        let author = Author { envelope: envelope.is_ok(), gateway: envelope.as_ref().is_ok_and(Envelope::is_own) };
         let text = envelope.map_or_else(|_| plain_text(&reply.body).to_owned(), |envelope| envelope.error());
-        return refuse(call, reply, reply.status, &text, known, wording);
+        return refuse(call, reply, reply.status, &text, author, wording);
     }
     let envelope = envelope.map_err(|flaw| wording.unreadable(&flaw, &reply.body))?;
     if let Some(status) = envelope.disguised_failure() {
-        return refuse(call, reply, status, &envelope.error(), true, wording);
+        let author = Author { envelope: true, gateway: true };
+        return refuse(call, reply, status, &envelope.error(), author, wording);
     }
     envelope.data().map(Verdict::Data).ok_or_else(|| wording.unreadable("an envelope without data", &reply.body))
 }
 
-/// `enveloped`: the gateway itself wrote this, not something in front of it.
+/// Who wrote an answer, as far as its form tells.
+#[derive(Clone, Copy)]
+struct Author {
+    /// It could be an envelope.
+    envelope: bool,
+    /// It is one of the gateway's: nothing in front of it wrote that.
+    gateway: bool,
+}
+
 fn refuse<'a>(
     call: &Call,
     reply: &Reply,
     status: u16,
     text: &str,
-    enveloped: bool,
+    author: Author,
     wording: &Wording<'_>,
 ) -> Result<Verdict<'a>, Refusal> {
     let lower: String = text.chars().take(LOOKED_AT).collect::<String>().to_ascii_lowercase();
     let says = |words: &[&str]| words.iter().any(|word| lower.contains(word));
     let detail = wording.detail(&format!("{status} {}", if text.is_empty() { "without a reason" } else { text }));
-    let retry_after = reply.retry_after;
+    if status != 401
+        && let Some(level) = signs::overload(reply, status, text, author.gateway)
+    {
+        return Err(Refusal::Throttled { level, retry_after: reply.retry_after, detail });
+    }
+    // A lost session may tell why it was lost and comes back; a ban waits for a person, so the one must not pass for the other.
+    if author.envelope && !says(&NO_SESSION) && signs::ban(text) {
+        return Err(Refusal::Banned { detail });
+    }
     Err(match status {
         // Nothing of the channel can work with these credentials; 403 is what a proxy in front says.
         401 | 403 => Refusal::Unauthorized { detail },
-        429 => Refusal::Throttled { retry_after, detail },
-        _ if says(&OVERRUN) => Refusal::Throttled { retry_after, detail },
-        503 if retry_after.is_some() => Refusal::Throttled { retry_after, detail },
         // "LID not found ..." with nothing else to tell cases apart. The library's own "404 page not found" is another
         // matter: the build has no such call, or base_url points beside it.
-        404 if matches!(call, Call::LookUpLid { .. }) && enveloped => return Ok(Verdict::LidUnknown),
+        404 if matches!(call, Call::LookUpLid { .. }) && author.envelope => return Ok(Verdict::LidUnknown),
         // An envelope that lost its end says nothing, not even that something is not there.
-        404 if !enveloped && (reply.body.is_empty() || reply.body.trim_start().starts_with('{')) => {
+        404 if !author.envelope && (reply.body.is_empty() || reply.body.trim_start().starts_with('{')) => {
             wording.unreadable("an answer without its end", &reply.body)
         }
         404 => Refusal::Permanent { code: "not_found", detail },
@@ -126,10 +149,12 @@ impl Wording<'_> {
 mod tests {
     use std::time::Duration;
 
+    use sincro_core::limit::Level;
+
     use super::*;
 
     fn judged(call: &Call, status: u16, body: &str) -> Result<Option<String>, Refusal> {
-        let reply = Reply { status, retry_after: None, body: body.to_owned() };
+        let reply = Reply { status, retry_after: None, names_server: false, body: body.to_owned() };
         let wording = Wording { call, name: "GET /path", token: "hush-hush" };
         judge(call, &reply, &wording).map(|verdict| match verdict {
             Verdict::Data(data) => Some(data.into_owned()),
@@ -156,6 +181,7 @@ mod tests {
             Refusal::SessionLost { .. } => "session lost",
             Refusal::Unreachable { .. } => "unreachable",
             Refusal::Unauthorized { .. } => "unauthorized",
+            Refusal::Banned { .. } => "banned",
             Refusal::Permanent { code, .. } | Refusal::Transient { code, .. } => code,
         }
     }
@@ -165,9 +191,16 @@ mod tests {
         for (status, text, expected) in [
             (401, "unauthorized", "unauthorized"),
             (403, "", "unauthorized"),
+            (403, "API rate limit exceeded", "throttled"),
             (429, "anything", "throttled"),
             (500, "info query returned status 429: rate-overlimit", "throttled"),
             (500, "Too Many Requests", "throttled"),
+            (500, "failed to connect: account temporarily banned", "banned"),
+            (403, "number is blocked by WhatsApp", "banned"),
+            (429, "temporarily banned for too many requests", "throttled"),
+            (500, "connect failure 403: primary device was logged out", "session lost"),
+            (401, "logged out", "unauthorized"),
+            (500, "server is busy", "throttled"),
             (500, "no session", "session lost"),
             (500, "No session", "session lost"),
             (500, "websocket not connected", "session lost"),
@@ -210,13 +243,25 @@ mod tests {
     }
 
     #[test]
-    fn an_unavailable_server_that_names_a_wait_is_a_throttle() {
+    fn an_unavailable_server_that_names_a_wait_is_a_throttle_and_of_the_server_where_a_proxy_says_so() {
         let retry_after = Some(Duration::from_secs(3));
-        let reply = Reply { status: 503, retry_after, body: "<html>busy</html>".into() };
         let wording = Wording { call: &history(), name: "GET /path", token: "hush" };
-        let refusal = judge(&history(), &reply, &wording).unwrap_err();
-        let detail = "GET /path: 503 without a reason".to_owned();
-        assert_eq!(refusal, Refusal::Throttled { retry_after, detail });
+        for (body, level, cause) in [
+            ("<html>busy</html>".to_owned(), Level::Server, "503 without a reason"),
+            (r#"{"message":"busy"}"#.to_owned(), Level::Server, "503 without a reason"),
+            (error("not now"), Level::Channel, "503 not now"),
+        ] {
+            let reply = Reply { status: 503, retry_after, names_server: false, body };
+            let detail = format!("GET /path: {cause}");
+            let refusal = judge(&history(), &reply, &wording).unwrap_err();
+            assert_eq!(refusal, Refusal::Throttled { level, retry_after, detail });
+        }
+    }
+
+    #[test]
+    fn a_page_of_a_proxy_that_bans_an_address_is_no_ban_of_the_number() {
+        let refusal = judged(&history(), 403, "your address has been banned").unwrap_err();
+        assert_eq!(word(&refusal), "unauthorized");
     }
 
     #[test]

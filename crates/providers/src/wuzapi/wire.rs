@@ -45,6 +45,11 @@ impl<'a> Envelope<'a> {
         failed.then(|| code.filter(|code| (400..600).contains(code)).unwrap_or(500))
     }
 
+    /// Whether it holds what the gateway's own answers hold, and not just any JSON.
+    pub(super) fn is_own(&self) -> bool {
+        !self.code.is_null() && !self.success.is_null()
+    }
+
     /// The text of a failure, empty when there is none.
     pub(super) fn error(&self) -> String {
         match &self.error {
@@ -87,6 +92,14 @@ mod tests {
         assert_eq!(failure(r#"{"code":200,"success":"false"}"#), Some(500));
         assert_eq!(failure(r#"{"code":500,"success":true,"data":null}"#), None);
         assert_eq!(failure(r#"{"data":null}"#), None);
+    }
+
+    #[test]
+    fn the_gateways_own_answers_are_told_from_other_json() {
+        assert!(Envelope::read(r#"{"code":503,"success":false,"error":"no"}"#).unwrap().is_own());
+        for foreign in ["{}", r#"{"message":"API rate limit exceeded"}"#, r#"{"error":"upstream is away"}"#] {
+            assert!(!Envelope::read(foreign).unwrap().is_own(), "{foreign}");
+        }
     }
 
     #[test]

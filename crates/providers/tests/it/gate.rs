@@ -9,9 +9,10 @@ use std::{
 
 use axum::{Router, extract::Request, response::Response};
 use sincro_core::{
-    channel::{Channel, ChannelState, Connection, Limit},
+    channel::{Channel, Connection},
     clock,
     gateway::{Answer, Call, Refusal},
+    limit::Limit,
     provider::Provider,
 };
 use sincro_providers::{GatewaySettings, Gateways};
@@ -110,8 +111,7 @@ pub(crate) fn connection(base_url: &str) -> Connection {
             base_url: base_url.parse().expect("tests use good addresses"),
             features: [].into(),
             limit: Limit::default(),
-            state: ChannelState::Active,
-            reason: None,
+            paused: None,
             hook_token: String::new(),
             version: 1,
             created_at: clock::now(),

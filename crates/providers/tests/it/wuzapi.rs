@@ -9,6 +9,7 @@ use axum::{
 use serde_json::{Value, json};
 use sincro_core::{
     gateway::{Answer, Call, Refusal, Session},
+    limit::Level,
     provider::Provider,
 };
 use sincro_providers::Gateways;
@@ -115,6 +116,24 @@ async fn a_wait_is_taken_from_the_header_in_both_its_forms() {
     assert_eq!(throttled(too_many, None).await, Some(None));
     assert_eq!(throttled(unavailable, Some("3")).await, Some(Some(Duration::from_secs(3))));
     assert_eq!(throttled(unavailable, None).await, None);
+}
+
+#[tokio::test]
+async fn who_has_to_slow_down_is_read_from_author_and_headers() {
+    let level = |answer: fn() -> Response| async move {
+        match refused(answer, &history()).await {
+            Refusal::Throttled { level, .. } => Some(level),
+            _ => None,
+        }
+    };
+    let of_the_gateway = || (StatusCode::TOO_MANY_REQUESTS, [("x-ratelimit-scope", "user")]).into_response();
+    assert_eq!(level(of_the_gateway).await, Some(Level::Channel));
+    let of_everybody = || (StatusCode::TOO_MANY_REQUESTS, [("x-ratelimit-global", "true")]).into_response();
+    assert_eq!(level(of_everybody).await, Some(Level::Server));
+    let page = || (StatusCode::SERVICE_UNAVAILABLE, [(header::RETRY_AFTER, "3")], "<html>busy</html>").into_response();
+    assert_eq!(level(page).await, Some(Level::Server));
+    let text = || error(StatusCode::INTERNAL_SERVER_ERROR, "info query returned status 429: rate-overlimit");
+    assert_eq!(level(text).await, Some(Level::Channel));
 }
 
 #[tokio::test]

@@ -1,75 +1,165 @@
--- Shared: a channel's rule, its limiter, and its place in the line of ready channels.
--- A channel is read once per script call; place_channels() writes back what the call changed.
+-- Shared: channels and their servers, and where each stands in line. Needs level.lua.
+--
+-- A channel waits twice for its turn, once for bulk and once for urgent work (the classes): first in `due` for the time at
+-- which its own level admits a call, then in the round of its server, ordered by tags. A server stands in the shard's line
+-- under the time at which it can serve the class. Only what can be claimed, or will be at a known time, is in any of these.
+-- place_all() writes all of it anew for what a script call has touched.
 
--- A claim that comes this late (µs) does not slow its channel down: the next slot still counts from when this one
--- opened. It is a third of the 15 ms by which 1.5 % stretches a second; the rest is for the way to the gateway.
-local LATENESS_US = 5000
+local CLASSES = { 'u', 'b' } -- urgent, bulk
+local BULK_ORDER = 3e15 -- lanes of a channel with an order below are urgent
+local SERVICE = 1000000 -- by so much a call moves the tag of a channel of weight 1
 
-local channels = {}
+local channels, servers = {}, {}
 local woken = false
+
+local function server(id)
+  local sv = servers[id]
+  if sv then return sv end
+  sv = read_level(SERVER .. id, id)
+  local own = redis.call('HMGET', SERVER .. id, 'hold_us', 'v_u', 'v_b')
+  sv.hold_us = tonumber(own[1] or 0)
+  sv.v = { u = tonumber(own[2] or 0), b = tonumber(own[3] or 0) } -- the tag that was served last
+  servers[id] = sv
+  return sv
+end
 
 local function channel(id)
   local ch = channels[id]
   if ch then return ch end
-  local rule = redis.call('HMGET', CHANNEL .. id,
-    'interval_us', 'burst', 'concurrency', 'paused', 'tat', 'cooldown_until', 'strikes', 'trial')
-  ch = {
-    id = id,
-    known = rule[1] and true,
-    interval_us = tonumber(rule[1] or 0),
-    burst = tonumber(rule[2] or 1),
-    concurrency = tonumber(rule[3] or 0),
-    paused = rule[4],
-    tat = tonumber(rule[5] or 0), -- when the bucket is full again
-    cooldown_until = tonumber(rule[6] or 0),
-    strikes = tonumber(rule[7] or 0),
-    trial = rule[8] == '1',
-    running = redis.call('SCARD', RUNNING .. id),
-  }
+  ch = read_level(CHANNEL .. id, id)
+  local own = redis.call('HMGET', CHANNEL .. id, 'server', 'paused_by', 'paused', 'probe_at', 'probes', 'tag_u', 'tag_b')
+  ch.known = ch.limited and own[1] and true
+  ch.server = own[1] or ''
+  ch.paused_by, ch.paused = own[2], own[3]
+  ch.probe_at, ch.probes = tonumber(own[4] or 0), tonumber(own[5] or 0)
+  ch.tag = { u = tonumber(own[6] or 0), b = tonumber(own[7] or 0) }
   channels[id] = ch
   return ch
 end
 
--- When the next call of a channel may be made, or nil; and what decides that. The only place that knows the levels of
--- the limit: a provider server's would be asked here too, and the later of the two would bind.
-local function earliest(ch)
-  if not ch.known or ch.paused then return nil, 'paused' end
-  if ch.running >= (ch.trial and 1 or ch.concurrency) then return nil, 'concurrency' end
-  local slot = ch.tat - ch.interval_us * (ch.burst - 1)
-  if ch.cooldown_until > slot then return ch.cooldown_until, 'cooldown' end
-  return slot, 'rate'
-end
-
--- Takes the permit that earliest() found, from every level. `opened`: since when it could have been taken.
-local function spend(ch, opened)
-  ch.tat = math.max(ch.tat, opened, now - LATENESS_US) + ch.interval_us
-  ch.changed = true
-end
-
--- Files a channel in the line under the time at which its next claim can succeed, or takes it out.
-local function place(ch)
-  local slot = earliest(ch)
-  if slot and redis.call('ZCARD', LANES .. ch.id) == 0 then slot = nil end
-  local was = tonumber(redis.call('ZSCORE', READY, ch.id) or nil)
-  if not slot then
-    if was then redis.call('ZREM', READY, ch.id) end
-    return
+-- Whether a channel has a lane of that class that something can be taken from.
+local function has_work(ch, class)
+  if not ch.has then
+    local first = tonumber(redis.call('ZRANGE', LANES .. ch.id, 0, 0, 'WITHSCORES')[2])
+    local last = first and tonumber(redis.call('ZRANGE', LANES .. ch.id, -1, -1, 'WITHSCORES')[2])
+    ch.has = { u = first and first < BULK_ORDER, b = last and last >= BULK_ORDER }
   end
-  -- A channel that waits for a worker keeps its place; one that was just served goes behind all who wait.
-  if slot <= now and was and was <= now and not ch.served then return end
-  local at = slot > now and slot or ch.served or now
-  redis.call('ZADD', READY, int(at), ch.id)
-  if not ch.served and (not was or at < was) then woken = true end
+  return ch.has[class]
 end
 
-local function place_channels()
-  for _, ch in pairs(channels) do
-    if ch.changed and ch.known then
-      redis.call('HSET', CHANNEL .. ch.id, 'tat', int(ch.tat), 'cooldown_until', int(ch.cooldown_until),
-        'strikes', ch.strikes, 'trial', ch.trial and 1 or 0)
-      ch.changed = false
+-- When a channel may make its next call of that class as far as its own level goes, or nil; and what decides that.
+local function channel_slot(ch, class)
+  if not ch.known or (ch.paused_by and ch.paused_by ~= 'session') then return nil, 'paused' end
+  if ch.paused_by then -- nothing but a look at the session, and one at a time
+    if class ~= 'u' or ch.running > 0 then return nil, 'session' end
+    local slot = slot_of(ch)
+    return slot and math.max(slot, ch.probe_at), 'session'
+  end
+  if not has_work(ch, class) then return nil, 'idle' end
+  return slot_of(ch)
+end
+
+local function stand_still(ch, by, reason, probe_at)
+  ch.paused_by, ch.paused, ch.probes, ch.probe_at, ch.changed = by, reason, 0, probe_at, true
+  redis.call('HSET', CHANNEL .. ch.id, 'paused_by', by, 'paused', reason)
+end
+
+local function go_on(ch)
+  ch.paused_by, ch.paused, ch.probes = nil, nil, 0
+  redis.call('HDEL', CHANNEL .. ch.id, 'paused_by', 'paused')
+end
+
+local function enter_round(ch, class)
+  local tag = math.max(ch.tag[class], server(ch.server).v[class])
+  redis.call('ZADD', ROUND .. class .. ':' .. ch.server, int(tag), ch.id)
+end
+
+-- Puts a channel where it belongs among the channels of its server.
+local function place(ch)
+  local waits, waited = false, false
+  for _, class in ipairs(CLASSES) do
+    local due, round = DUE .. class .. ':' .. ch.server, ROUND .. class .. ':' .. ch.server
+    local slot = channel_slot(ch, class)
+    local was_due, in_round = tonumber(redis.call('ZSCORE', due, ch.id) or nil), redis.call('ZSCORE', round, ch.id)
+    if in_round and not (slot and slot <= now) then redis.call('ZREM', round, ch.id) end
+    if was_due and not (slot and slot > now) then redis.call('ZREM', due, ch.id) end
+    if slot and slot > now and was_due ~= slot then redis.call('ZADD', due, int(slot), ch.id) end
+    if slot and slot <= now and not in_round then enter_round(ch, class) end
+    waits, waited = waits or slot, waited or was_due or in_round
+  end
+  if waits and not (waited or ch.served) then ch.wanted_at, ch.changed = now, true end
+  -- Those with work share the server by weight; who is paused has no share.
+  local works = has_work(ch, 'u') or has_work(ch, 'b') or ch.running > 0
+  local share = works and (ch.paused_by and 0 or ch.weight)
+  local had = tonumber(redis.call('ZSCORE', WORKING .. ch.server, ch.id) or nil)
+  if share and share ~= had then redis.call('ZADD', WORKING .. ch.server, share, ch.id) end
+  if had and not share then redis.call('ZREM', WORKING .. ch.server, ch.id) end
+end
+
+-- Takes channels into the round of their server whose time has come.
+local function promote(sv, class)
+  sv.promoted = sv.promoted or {}
+  if sv.promoted[class] then return end
+  sv.promoted[class] = true
+  local due = DUE .. class .. ':' .. sv.id
+  local come = redis.call('ZRANGEBYSCORE', due, '-inf', int(now), 'LIMIT', 0, 256)
+  for i = 1, #come do
+    redis.call('ZREM', due, come[i])
+    enter_round(channel(come[i]), class)
+  end
+end
+
+-- Files a server in the line of the shard under the time at which its next claim of the class can succeed.
+local function file_server(sv)
+  local slot = slot_of(sv)
+  local first, was_wanted -- when the first of its channels wants a call
+  for _, class in ipairs(CLASSES) do
+    local line, head = READY .. class, nil
+    if slot then
+      head = redis.call('ZCARD', ROUND .. class .. ':' .. sv.id) > 0 and 0
+        or tonumber(redis.call('ZRANGE', DUE .. class .. ':' .. sv.id, 0, 0, 'WITHSCORES')[2])
     end
+    local was = tonumber(redis.call('ZSCORE', line, sv.id) or nil)
+    local at = head and math.max(slot, head)
+    if head and (not first or head < first) then first = head end
+    if was and sv.wanted_at <= now then was_wanted = true end
+    if not at then
+      if was then redis.call('ZREM', line, sv.id) end
+    -- One that waits for a worker keeps its place; one that was just served goes behind all who wait.
+    elseif at > now or not was or was > now or sv.served then
+      if at <= now then at = sv.served or now end
+      if at ~= was then redis.call('ZADD', line, int(at), sv.id) end
+      if not sv.served and (not was or at < was) then woken = true end
+    end
+  end
+  local since = first and (first > now and first or not (was_wanted or sv.served) and now)
+  if since and since ~= sv.wanted_at then sv.wanted_at, sv.changed = since, true end
+end
+
+local function save_channel(ch)
+  if ch.changed and ch.known then
+    redis.call('HSET', CHANNEL .. ch.id, 'tag_u', int(ch.tag.u), 'tag_b', int(ch.tag.b),
+      'probe_at', int(ch.probe_at), 'probes', ch.probes)
+    save_level(ch)
+  end
+end
+
+local function save_server(sv)
+  if sv.changed then
+    redis.call('HSET', SERVER .. sv.id, 'hold_us', int(sv.hold_us), 'v_u', int(sv.v.u), 'v_b', int(sv.v.b))
+    save_level(sv)
+  end
+end
+
+local function place_all()
+  for _, ch in pairs(channels) do
     place(ch)
+    save_channel(ch)
+    server(ch.server)
+  end
+  for _, sv in pairs(servers) do
+    file_server(sv)
+    save_server(sv)
   end
 end
 

@@ -1,19 +1,35 @@
 -- Shared: who holds a job. Needs channel.lua and lane.lua.
 -- The ticket is the time of the claim, made unique. It fences: a job between two calls keeps its attempt number, so the
 -- number alone could not tell a late repetition from the claim that followed.
+-- A look at a channel's session is held like a job; its number is below zero, and it is of no sync.
+
+local PROBE = 'probe'
 
 local function hold(job)
   local value = redis.call('HGET', HELD, job)
   if not value then return nil end
-  local sync, attempt, channel_id, ticket = string.match(value, '^([^|]*)|(%d+)|([^|]*)|(%d+)$')
-  return { sync = sync, attempt = tonumber(attempt), channel = channel_id, ticket = ticket }
+  local sync, attempt, channel_id, ticket, permit = string.match(value, '^([^|]*)|(%d+)|([^|]*)|(%d+)|?(%d*)$')
+  return {
+    sync = sync,
+    attempt = tonumber(attempt),
+    channel = channel_id,
+    ticket = ticket,
+    permit = permit ~= '' and permit or ticket, -- the time of its permits
+    probe = sync == PROBE,
+  }
+end
+
+local function hold_value(sync, attempt, channel_id, ticket)
+  return table.concat({ sync, int(attempt), channel_id, ticket }, '|')
 end
 
 local function release(job, held)
   redis.call('HDEL', HELD, job)
   redis.call('ZREM', LEASES, job)
-  count(lane(held.sync), 'running', -1)
+  if not held.probe then count(lane(held.sync), 'running', -1) end
   local ch = channel(held.channel)
-  ch.running = ch.running - redis.call('SREM', RUNNING .. held.channel, job)
-  return ch
+  local sv = server(ch.server)
+  ch.running = ch.running - redis.call('SREM', RUNNING .. ch.id, job)
+  sv.running = sv.running - redis.call('SREM', RUNNING .. sv.id, job)
+  return ch, sv
 end

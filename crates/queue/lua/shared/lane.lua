@@ -2,7 +2,8 @@
 -- An entry of a lane is `first-last` (jobs never attempted), `job:attempts`, or `job+attempts` (a job between two of
 -- its calls: it goes on before anything else of its channel starts).
 
-local BULK = 4e15 -- bulk lanes behind urgent ones; each kind by the time of its opening (µs, about 1.8e15 today)
+-- Bulk lanes behind urgent ones (see BULK_ORDER); each kind by the time of its opening (µs, about 1.8e15 today).
+local BULK = 4e15
 local GOING_ON = 2e15 -- a lane whose first job is between two calls ahead of the others of its kind
 
 local lanes = {}
@@ -23,7 +24,7 @@ local function lane(sync)
     life = tonumber(f[6] or nil),
     partial = tonumber(f[7] or 0),
     -- what this call adds to the lane's numbers
-    queued = 0, running = 0, delayed = 0,
+    queued = 0, running = 0, delayed = 0, calls = 0,
   }
   lanes[sync] = l
   return l
@@ -36,7 +37,7 @@ end
 
 -- Puts a lane in its order among the lanes of its channel, or takes it out when nothing of it can be claimed.
 local function file(l)
-  channel(l.channel)
+  channel(l.channel).has = nil
   local front = l.state == 'open' and redis.call('LINDEX', LANE .. l.sync, 0)
   if not front then
     redis.call('ZREM', LANES .. l.channel, l.sync)
@@ -72,14 +73,14 @@ local function drop_waiting(l)
   redis.call('UNLINK', LANE .. l.sync, LATER .. l.sync)
   redis.call('ZREM', DELAYED, l.sync)
   if l.channel then
-    channel(l.channel)
+    channel(l.channel).has = nil
     redis.call('ZREM', LANES .. l.channel, l.sync)
   end
 end
 
 local function save_numbers()
   for _, l in pairs(lanes) do
-    for _, state in ipairs({ 'queued', 'running', 'delayed' }) do
+    for _, state in ipairs({ 'queued', 'running', 'delayed', 'calls' }) do
       if l.alive and l[state] ~= 0 then redis.call('HINCRBY', SYNC .. l.sync, state, l[state]) end
       l[state] = 0
     end

@@ -78,11 +78,12 @@ impl Desk {
         self.unanswered_since.take().unwrap_or_else(Instant::now)
     }
 
-    /// When to look again, and how long slots were kept waiting.
-    pub(super) fn note_batch(&mut self, batch: &Batch, asked_for: usize, safety_look: Duration) {
+    /// When to look again, and how long slots were kept waiting. The wait is reckoned from the question, which was under way
+    /// for about as long as the next one will be.
+    pub(super) fn note_batch(&mut self, batch: &Batch, asked: Instant, asked_for: usize, safety_look: Duration) {
         let now = Instant::now();
         let got = batch.jobs.len();
-        self.look_at = if got < asked_for { now + batch.wait.unwrap_or(safety_look).min(safety_look) } else { now };
+        self.look_at = if got < asked_for { asked + batch.wait.unwrap_or(safety_look).min(safety_look) } else { now };
         if got > 0
             && let Some(since) = self.waiting_since.take()
         {

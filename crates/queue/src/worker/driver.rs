@@ -112,7 +112,8 @@ impl Driver {
     fn sort_inbox(&mut self) {
         for Outcome { key, ruling } in self.inbox.drain(..) {
             if let Some(desk) = self.desks.get_mut(usize::from(key.shard)) {
-                desk.pending.push(Settlement { job: key.job, ticket: key.ticket, ruling });
+                let used = self.leases.used(&key);
+                desk.pending.push(Settlement { job: key.job, ticket: key.ticket, ruling, used });
             }
         }
     }
@@ -157,6 +158,7 @@ impl Driver {
         let mut calls = Vec::with_capacity(2);
         if settling > 0 {
             let claims_next = self.claims.is_some() && asks.is_some();
+            self.leases.note_settling(desk.pending_keys().take(settling));
             calls.push(settle::call(&self.queue, desk.shard, claims_next, &desk.pending[..settling]));
         }
         if let Some(free) = asks {
@@ -188,6 +190,7 @@ impl Driver {
         Ask {
             shard: desk.shard,
             max: free,
+            max_bulk: free.saturating_sub(claim::reserved(self.concurrency)),
             lease: self.lease,
             asker: &self.asker,
             number: desk.number,
@@ -237,7 +240,7 @@ impl Driver {
         let desk = &mut self.desks[i];
         self.queue.report_open(desk.shard);
         let asked = desk.note_answered();
-        desk.note_batch(batch, asked_for, self.safety_look);
+        desk.note_batch(batch, asked, asked_for, self.safety_look);
         if batch.jobs.is_empty() {
             return;
         }
@@ -247,7 +250,7 @@ impl Driver {
             let Claim { key: HoldKey { job, ticket, .. }, .. } = claim;
             let started = claim.holds_lease() && self.claims.as_ref().is_some_and(|claims| claims.send(claim).is_ok());
             if !started {
-                desk.pending.push(Settlement { job, ticket, ruling: Ruling::Back });
+                desk.pending.push(Settlement { job, ticket, ruling: Ruling::Back, used: false });
             }
         }
     }

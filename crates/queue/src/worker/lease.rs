@@ -6,7 +6,10 @@
 
 use std::{
     collections::{HashMap, HashSet},
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 
@@ -23,12 +26,16 @@ use crate::{
 /// A job in the hands of a worker.
 #[derive(Debug, Clone)]
 pub struct Claim {
-    /// The job.
+    /// The job; below zero for a look at the channel's session.
     pub job: JobId,
     /// Which attempt this is, from 1; counted already.
     pub attempt: i32,
-    /// Its sync.
+    /// Its sync; nil for a look at the session.
     pub sync: SyncId,
+    /// Whether this is no job but a look at the channel's session.
+    pub probe: bool,
+    /// From one call to the next, by the tightest of the limits that admitted it; zero without any.
+    pub spacing: Duration,
     /// Its channel.
     pub channel: ChannelId,
     /// The life of the queue it was claimed in.
@@ -43,6 +50,11 @@ impl Claim {
     #[must_use]
     pub fn age(&self) -> Duration {
         self.asked.elapsed()
+    }
+
+    /// Says that the call is being made now. A permit that is never used goes back when the claim is settled.
+    pub fn use_permit(&self) {
+        self.lease.used.store(true, Ordering::Relaxed);
     }
 
     /// Whether the job is surely still this worker's: false once its lease ran out here without a renewal, or a
@@ -65,6 +77,10 @@ pub(crate) struct HoldKey {
 struct Lease {
     /// None once it is lost.
     until: Mutex<Option<Instant>>,
+    /// Whether a call was made under it.
+    used: AtomicBool,
+    /// Whether its result is on its way to Redis.
+    settling: AtomicBool,
 }
 
 impl Lease {
@@ -94,16 +110,22 @@ impl Leases {
     /// Takes note of jobs claimed by a request that was first sent at `asked`.
     pub(crate) fn take(&self, shard: u16, batch: &Batch, asked: Instant, lease: Duration) -> Vec<Claim> {
         let mut held = lock(&self.held);
-        let claims = batch.jobs.iter().map(|ClaimedJob { job, attempt, sync, channel }| {
+        let claims = batch.jobs.iter().map(|ClaimedJob { job, attempt, sync, channel, spacing }| {
             let key = HoldKey { shard, job: *job, ticket: batch.ticket };
-            let lease = Arc::new(Lease { until: Mutex::new(Some(asked + lease)) });
+            let lease = Arc::new(Lease {
+                until: Mutex::new(Some(asked + lease)),
+                used: AtomicBool::new(false),
+                settling: AtomicBool::new(false),
+            });
             if held.insert(key, lease.clone()).is_none() {
                 metrics::gauge!(telemetry::JOBS_RUNNING).increment(1);
             }
             Claim {
                 job: *job,
                 attempt: *attempt,
-                sync: *sync,
+                sync: sync.unwrap_or_default(),
+                probe: sync.is_none(),
+                spacing: *spacing,
                 channel: *channel,
                 epoch: batch.epoch,
                 key,
@@ -114,6 +136,17 @@ impl Leases {
         claims.collect()
     }
 
+    /// These are being settled: whether they are still held shows in the answer to that, and a renewal that comes too
+    /// late for them has lost nothing.
+    pub(crate) fn note_settling(&self, keys: impl Iterator<Item = HoldKey>) {
+        let held = lock(&self.held);
+        for key in keys {
+            if let Some(lease) = held.get(&key) {
+                lease.settling.store(true, Ordering::Relaxed);
+            }
+        }
+    }
+
     /// Forgets what was settled.
     pub(crate) fn drop_settled(&self, keys: impl Iterator<Item = HoldKey>) {
         let mut held = lock(&self.held);
@@ -122,6 +155,11 @@ impl Leases {
                 metrics::gauge!(telemetry::JOBS_RUNNING).decrement(1);
             }
         }
+    }
+
+    /// Whether a call was made under a claim. One that is no longer held may have made one.
+    pub(crate) fn used(&self, key: &HoldKey) -> bool {
+        lock(&self.held).get(key).is_none_or(|lease| lease.used.load(Ordering::Relaxed))
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -172,11 +210,11 @@ impl Leases {
         let held = lock(&self.held);
         let mut gone = Vec::new();
         for &(job, ticket) in asked_for {
-            // What was settled while the request was under way is not lost.
+            // What is being settled meanwhile is not lost.
             let Some(lease) = held.get(&HoldKey { shard, job, ticket }) else { continue };
             if !lost.contains(&job) {
                 lease.extend(until);
-            } else if lease.lose() {
+            } else if !lease.settling.load(Ordering::Relaxed) && lease.lose() {
                 gone.push(job);
             }
         }

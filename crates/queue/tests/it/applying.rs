@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use sincro_core::{
-    channel::Limit,
+    channel::{Pause, PausedBy},
+    limit::Limit,
     notice::{ChannelRule, Entry, LaneState, Notice},
 };
 use sincro_queue::{Depth, Ruling};
@@ -32,7 +33,7 @@ async fn a_notice_without_a_lane_sets_the_rule_and_nothing_else() {
     assert_eq!(bench.apply(&[notice]).await, [7]);
     assert_eq!(bench.depth().await, Depth::default());
     let view = bench.clock().channel_view(&rule.server, rule.id).await.unwrap().unwrap();
-    assert!((view.rate_per_second - 10_000.0).abs() < f64::EPSILON);
+    assert_eq!((view.channel.configured_rate, view.server.configured_rate), (Some(10_000.0), None));
 }
 
 #[tokio::test]
@@ -120,12 +121,12 @@ async fn an_older_rule_does_not_replace_a_newer_one() {
     channel.version = 3;
     let newer = Notice { id: 1, channel: channel.clone(), lane: None };
     channel.version = 2;
-    channel.limit.rate_per_second = 1.0;
-    channel.paused = Some("by hand".to_owned());
+    channel.limit.limit.rate_per_second = 1.0;
+    channel.paused = Some(Pause::new(PausedBy::Operator, "by hand"));
     let older = Notice { id: 2, channel: channel.clone(), lane: None };
     assert_eq!(bench.apply(&[newer, older]).await, [1, 2]);
     let view = bench.clock().channel_view(&channel.server, channel.id).await.unwrap().unwrap();
-    assert_eq!((view.paused, view.rate_per_second), (None, 5.0));
+    assert_eq!((view.paused, view.channel.configured_rate), (None, Some(5.0)));
 }
 
 #[tokio::test]

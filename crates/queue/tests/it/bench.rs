@@ -4,8 +4,9 @@ use std::time::Duration;
 
 use secrecy::SecretString;
 use sincro_core::{
-    channel::{ChannelId, Limit},
+    channel::ChannelId,
     job::JobId,
+    limit::{LevelLimit, Limit},
     notice::{ChannelRule, Entry, LaneNotice, LaneState, Notice, NoticeId},
     sync::SyncId,
 };
@@ -69,8 +70,13 @@ impl Bench {
     }
 
     pub(crate) async fn ask(&mut self, max: usize) -> Batch {
+        self.ask_for(max, max).await
+    }
+
+    /// At most so many, and at most so many of them bulk.
+    pub(crate) async fn ask_for(&mut self, max: usize, max_bulk: usize) -> Batch {
         self.number += 1;
-        let ask = Ask { shard: 0, max, lease: LEASE, asker: "test", number: self.number, again: false };
+        let ask = Ask { shard: 0, max, max_bulk, lease: LEASE, asker: "test", number: self.number, again: false };
         match steps::claim(&self.clock(), &ask).await.unwrap() {
             Claimed::Batch(batch) => batch,
             Claimed::Emptied => panic!("emptied"),
@@ -89,9 +95,19 @@ impl Bench {
 
     /// The stale ones come back.
     pub(crate) async fn settle(&self, jobs: &[Held], ruling: &Ruling) -> Vec<JobId> {
-        let settlements: Vec<_> =
-            jobs.iter().map(|held| Settlement { job: held.job, ticket: held.ticket, ruling: ruling.clone() }).collect();
+        self.settle_used(jobs, ruling, true).await
+    }
+
+    /// The same for claims under which a call was made, or none was.
+    pub(crate) async fn settle_used(&self, jobs: &[Held], ruling: &Ruling, used: bool) -> Vec<JobId> {
+        let settled = |held: &Held| Settlement { job: held.job, ticket: held.ticket, ruling: ruling.clone(), used };
+        let settlements: Vec<_> = jobs.iter().map(settled).collect();
         steps::settle(&self.clock(), 0, &settlements).await.unwrap()
+    }
+
+    /// Whether the job was still held under its ticket.
+    pub(crate) async fn retime(&self, held: &Held) -> bool {
+        steps::retime(&self.clock(), 0, held.job, held.ticket).await.unwrap()
     }
 
     pub(crate) async fn depth(&self) -> Depth {
@@ -110,8 +126,8 @@ pub(crate) async fn connect(place: &Place, shards: u16) -> Queue {
 
 pub(crate) fn held(batch: &Batch) -> Vec<Held> {
     let row = |job: &ClaimedJob| {
-        let &ClaimedJob { job, attempt, sync, channel } = job;
-        Held { job, attempt, sync, channel, ticket: batch.ticket }
+        let &ClaimedJob { job, attempt, sync, channel, .. } = job;
+        Held { job, attempt, sync: sync.unwrap_or_default(), channel, ticket: batch.ticket }
     };
     batch.jobs.iter().map(row).collect()
 }
@@ -124,7 +140,20 @@ pub(crate) fn ids(jobs: &[Held]) -> Vec<JobId> {
 pub(crate) const WIDE: Limit = Limit { rate_per_second: 10_000.0, burst: 1_000, concurrency: 1_000 };
 
 pub(crate) fn rule(limit: Limit) -> ChannelRule {
-    ChannelRule { id: Uuid::now_v7(), server: SERVER.to_owned(), version: 1, limit, paused: None }
+    ruled(limit.into())
+}
+
+/// A channel at [`SERVER`] with a limit of its own; the server has none.
+pub(crate) fn ruled(limit: LevelLimit) -> ChannelRule {
+    ChannelRule {
+        id: Uuid::now_v7(),
+        server: SERVER.to_owned(),
+        version: 1,
+        limit,
+        paused: None,
+        server_limit: None,
+        server_version: 0,
+    }
 }
 
 /// The notice that opens a lane with the jobs `first..=last`.

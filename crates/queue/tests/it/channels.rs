@@ -2,7 +2,12 @@
 
 use std::time::Duration;
 
-use sincro_core::{channel::Limit, notice::Notice, verdict::Rest};
+use sincro_core::{
+    channel::{Pause, PausedBy},
+    limit::{Level, Limit},
+    notice::Notice,
+    verdict::Rest,
+};
 use sincro_queue::{Depth, Ruling, steps::HeldBack};
 
 use crate::bench::{Bench, Held, WIDE, held, opens, rule};
@@ -10,7 +15,18 @@ use crate::bench::{Bench, Held, WIDE, held, opens, rule};
 const SECOND: Duration = Duration::from_secs(1);
 
 fn cooldown(wait: Duration, grows: bool) -> Ruling {
-    Ruling::Rest(Rest::Cooldown { wait, grows, reason: "throttled", detail: "GET /chat/history: 429".to_owned() })
+    Ruling::Rest(Rest::Cooldown {
+        level: Level::Channel,
+        wait,
+        grows,
+        slower: false,
+        reason: "throttled",
+        detail: "GET /chat/history: 429".to_owned(),
+    })
+}
+
+fn refused() -> Pause {
+    Pause::new(PausedBy::Gateway, "unauthorized: 401")
 }
 
 /// One channel with 1,000 jobs, and eight of them claimed.
@@ -125,11 +141,11 @@ async fn a_refusal_pauses_the_channel_at_once_and_a_newer_rule_lifts_it() {
     let mut channel = rule(WIDE);
     bench.apply(&[opens(&channel, 1, 100)]).await;
     let jobs = bench.claim(3).await;
-    bench.settle(&jobs, &Ruling::Rest(Rest::Pause { reason: "unauthorized: 401".to_owned() })).await;
+    bench.settle(&jobs, &Ruling::Rest(Rest::Pause(refused()))).await;
     assert!(bench.claim(3).await.is_empty());
     assert_eq!(bench.depth().await, Depth { queued: 100, running: 0, delayed: 0 });
     let view = bench.clock().channel_view(&channel.server, channel.id).await.unwrap().unwrap();
-    assert_eq!(view.paused.as_deref(), Some("unauthorized: 401"));
+    assert_eq!(view.paused, Some(refused()));
     bench.apply(&[Notice { id: 2, channel: channel.clone(), lane: None }]).await;
     assert!(bench.claim(3).await.is_empty(), "the same version lifted the pause");
     channel.version = 2;
@@ -148,7 +164,7 @@ async fn a_refusal_from_before_the_newest_rule_leaves_the_pausing_to_the_ledger(
     bench.pass(SECOND);
     channel.version = 2;
     bench.apply(&[Notice { id: 2, channel, lane: None }]).await;
-    bench.settle(&jobs, &Ruling::Rest(Rest::Pause { reason: "unauthorized: 401".to_owned() })).await;
+    bench.settle(&jobs, &Ruling::Rest(Rest::Pause(refused()))).await;
     assert_eq!(bench.claim(3).await.len(), 3);
 }
 

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use sincro_core::{channel::Limit, job::JobId, notice::Entry, notice::Notice};
+use sincro_core::{job::JobId, limit::Limit, notice::Entry, notice::Notice};
 use sincro_queue::Ruling;
 
 use crate::{

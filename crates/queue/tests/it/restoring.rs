@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use sincro_core::{channel::Limit, notice::Entry, notice::LaneState, notice::Notice, verdict::Rest};
+use sincro_core::{limit::Level, limit::Limit, notice::Entry, notice::LaneState, notice::Notice, verdict::Rest};
 use sincro_queue::{Depth, Error, Ruling};
 
 use crate::{
@@ -52,10 +52,16 @@ async fn what_an_emptied_shard_still_holds_is_dropped_but_not_what_is_known_of_i
     bench.apply(&[notice.clone(), opens(&channel, 1_001, 1_100)]).await;
     let jobs = bench.claim(10).await;
     bench.settle(&jobs[..1], &Ruling::Delay { due: bench.due_in(Duration::from_mins(1)) }).await;
-    let rest =
-        Rest::Cooldown { wait: Duration::from_secs(9), grows: false, reason: "throttled", detail: String::new() };
+    let rest = Rest::Cooldown {
+        level: Level::Channel,
+        wait: Duration::from_secs(9),
+        grows: false,
+        slower: false,
+        reason: "throttled",
+        detail: String::new(),
+    };
     bench.settle(&jobs[1..2], &Ruling::Rest(rest)).await;
-    let _: () = redis::cmd("DEL").arg(bench.place.key("epoch")).query(&mut bench.place.raw()).unwrap();
+    let _: () = redis::cmd("DEL").arg(bench.place.key("epoch2")).query(&mut bench.place.raw()).unwrap();
 
     let restoration = bench.clock().begin_restore(0).await.unwrap().unwrap();
     assert_eq!(bench.depth().await, Depth::default());
@@ -72,12 +78,14 @@ async fn a_shard_of_ten_thousand_lanes_is_dropped_in_bounded_steps() {
     let channel = rule(WIDE);
     let notices: Vec<Notice> = (0..10_000).map(|i| opens(&channel, i * 2 + 1, i * 2 + 2)).collect();
     bench.apply(&notices).await;
-    let elsewhere = bench.place.key("epoch").replace("/0}", "/00}");
+    let elsewhere = bench.place.key("epoch2").replace("/0}", "/00}");
     let mut raw = bench.place.raw();
     let _: () = redis::cmd("SET").arg(&elsewhere).arg("not ours").query(&mut raw).unwrap();
-    let _: () = redis::cmd("DEL").arg(bench.place.key("epoch")).query(&mut raw).unwrap();
+    let _: () = redis::cmd("DEL").arg(bench.place.key("epoch2")).query(&mut raw).unwrap();
     let restoration = bench.clock().begin_restore(0).await.unwrap().unwrap();
-    let mut left = [bench.place.key(&format!("channel:{}", channel.id)), bench.place.key("restoring"), elsewhere];
+    let server = bench.place.key(&format!("server:{SERVER}"));
+    let channel = bench.place.key(&format!("channel:{}", channel.id));
+    let mut left = [channel, server, bench.place.key("servers"), bench.place.key("restoring"), elsewhere];
     left.sort();
     assert_eq!(bench.place.keys(), left);
     restoration.open_epoch(2).await.unwrap();
@@ -91,7 +99,7 @@ async fn a_channel_restored_after_a_flush_starts_with_an_empty_bucket() {
     restoration.restore(&[opens(&channel, 1, 100)]).await.unwrap();
     restoration.open_epoch(1).await.unwrap();
     let batch = bench.ask(100).await;
-    assert_eq!((batch.jobs.len(), batch.wait), (0, Some(Duration::from_micros(101_500))));
+    assert_eq!((batch.jobs.len(), batch.wait), (0, Some(Duration::from_millis(100))));
 }
 
 #[tokio::test]
@@ -117,6 +125,7 @@ async fn nothing_is_claimed_while_a_shard_is_being_restored() {
     let ask = sincro_queue::steps::Ask {
         shard: 0,
         max: 10,
+        max_bulk: 10,
         lease: Duration::from_secs(1),
         asker: "w",
         number: 1,

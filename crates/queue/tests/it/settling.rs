@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use sincro_core::{channel::Limit, notice::LaneState};
+use sincro_core::{limit::Limit, notice::LaneState};
 use sincro_queue::{Depth, Ruling, steps};
 
 use crate::bench::{Bench, WIDE, follows, ids, opens, rule, urgent};
@@ -25,7 +25,10 @@ async fn a_job_that_is_done_leaves_nothing_behind() {
     assert_eq!(bench.depth().await, Depth::default());
     bench.apply(&[follows(&notice, LaneState::Closed)]).await;
     let left: Vec<String> = bench.place.keys().iter().map(|key| rest_of(key)).collect();
-    assert_eq!(left, ["answer", "channel", "depth", "epoch", "sync", "ticket"]);
+    assert_eq!(
+        left,
+        ["answer", "calls", "channel", "depth", "epoch2", "server", "servers", "sync", "ticket"]
+    );
 }
 
 /// A key's name without what is particular to the test.
@@ -167,7 +170,7 @@ async fn under_a_wrong_ticket_nothing_is_settled() {
     let mut bench = Bench::new().await;
     bench.apply(&[opens(&rule(Limit { concurrency: 1, ..WIDE }), 1, 2)]).await;
     let held = bench.claim_one().await;
-    let wrong = steps::Settlement { job: held.job, ticket: held.ticket + 1, ruling: Ruling::Done };
+    let wrong = steps::Settlement { job: held.job, ticket: held.ticket + 1, ruling: Ruling::Done, used: true };
     assert_eq!(steps::settle(&bench.clock(), 0, &[wrong]).await.unwrap(), [1]);
     assert_eq!(bench.depth().await, Depth { queued: 1, running: 1, delayed: 0 });
 }

@@ -2,7 +2,14 @@
 
 use std::time::Duration;
 
-use sincro_core::{channel::Limit, notice::LaneState, sync::Live, verdict::Rest};
+use sincro_core::{
+    channel::{Pause, PausedBy},
+    limit::{Cooldown, Level, Limit},
+    notice::LaneState,
+    sync::Live,
+    verdict::Rest,
+    waiting::WaitsFor,
+};
 use sincro_queue::{Depth, Queue, Ruling};
 use uuid::Uuid;
 
@@ -10,8 +17,19 @@ use crate::bench::{Bench, SERVER, WIDE, connect, follows, opens, rule, sync_of};
 
 const SECOND: Duration = Duration::from_secs(1);
 
+fn throttled(wait: Duration) -> Rest {
+    Rest::Cooldown {
+        level: Level::Channel,
+        wait,
+        grows: false,
+        slower: false,
+        reason: "throttled",
+        detail: "GET /chat/history: 429".to_owned(),
+    }
+}
+
 async fn limited_by(queue: &Queue, notice: &sincro_core::notice::Notice) -> Option<String> {
-    queue.live(SERVER, notice.channel.id, sync_of(notice)).await.unwrap().limited_by
+    queue.live(SERVER, notice.channel.id, sync_of(notice)).await.unwrap().waits_for.map(|reason| reason.to_string())
 }
 
 #[tokio::test]
@@ -33,12 +51,19 @@ async fn a_sync_says_what_it_waits_for() {
     let live = bench.clock().live(SERVER, channel.id, sync_of(&notice)).await.unwrap();
     assert_eq!(
         live,
-        Live { running: 1, delayed: 0, limited_by: Some("rate: channel".to_owned()), rate_per_second: 2.0 }
+        Live {
+            running: 1,
+            delayed: 0,
+            waits_for: Some(WaitsFor::Rate { level: Level::Channel, per: None }),
+            next_at: Some(bench.due_in(Duration::from_millis(500))),
+            calls_made: 1,
+            calls_per_second: Some(2.0),
+        }
     );
     bench.pass(SECOND);
     let second = bench.claim(1).await;
     assert_eq!(limited_by(&bench.clock(), &notice).await.as_deref(), Some("concurrency: channel"));
-    let rest = Rest::Cooldown { wait: 90 * SECOND, grows: false, reason: "throttled", detail: "429".to_owned() };
+    let rest = throttled(90 * SECOND);
     bench.settle(&first, &Ruling::Rest(rest)).await;
     assert_eq!(limited_by(&bench.clock(), &notice).await.as_deref(), Some("concurrency: channel"));
     bench.settle(&second, &Ruling::Done).await;
@@ -46,17 +71,17 @@ async fn a_sync_says_what_it_waits_for() {
     assert_eq!(limited_by(&bench.clock(), &notice).await.as_deref(), Some(expected));
     let pause = follows(&notice, LaneState::Paused);
     bench.apply(&[pause]).await;
-    assert_eq!(limited_by(&bench.clock(), &notice).await.as_deref(), Some("paused: sync"));
+    assert_eq!(limited_by(&bench.clock(), &notice).await.as_deref(), Some("paused by operator: sync"));
 }
 
 #[tokio::test]
 async fn a_sync_of_a_paused_channel_says_why_it_is_paused() {
     let bench = Bench::new().await;
     let mut channel = rule(WIDE);
-    channel.paused = Some("by anna".to_owned());
+    channel.paused = Some(Pause::new(PausedBy::Operator, "anna is on it"));
     let notice = opens(&channel, 1, 4);
     bench.apply(std::slice::from_ref(&notice)).await;
-    assert_eq!(limited_by(&bench.clock(), &notice).await.as_deref(), Some("paused: by anna"));
+    assert_eq!(limited_by(&bench.clock(), &notice).await.as_deref(), Some("paused by operator: anna is on it"));
 }
 
 #[tokio::test]
@@ -99,18 +124,17 @@ async fn a_channel_shows_its_cooldown_its_load_and_its_next_slot() {
     let channel = rule(Limit { rate_per_second: 1.0, burst: 1, concurrency: 5 });
     bench.apply(&[opens(&channel, 1, 50)]).await;
     let view = bench.clock().channel_view(SERVER, channel.id).await.unwrap().unwrap();
-    assert_eq!((view.running, view.next_slot_at), (0, Some(bench.due_in(Duration::ZERO))));
+    assert_eq!((view.channel.running, view.next_call_at), (0, Some(bench.due_in(Duration::ZERO))));
     let first = bench.claim(1).await;
     let view = bench.clock().channel_view(SERVER, channel.id).await.unwrap().unwrap();
-    assert_eq!((view.running, view.next_slot_at), (1, Some(bench.due_in(Duration::from_millis(1_015)))));
-    let rest = Rest::Cooldown { wait: 60 * SECOND, grows: true, reason: "session lost", detail: "no session".into() };
-    bench.settle(&first, &Ruling::Rest(rest)).await;
+    assert_eq!((view.channel.running, view.next_call_at), (1, Some(bench.due_in(Duration::from_millis(1_014)))));
+    bench.settle(&first, &Ruling::Rest(throttled(60 * SECOND))).await;
     let view = bench.clock().channel_view(SERVER, channel.id).await.unwrap().unwrap();
-    assert_eq!(view.cooldown_until, Some(bench.due_in(60 * SECOND)));
-    assert_eq!(view.cooldown_reason.as_deref(), Some("session lost: no session"));
+    let cooldown = Cooldown { until: bench.due_in(60 * SECOND), reason: "throttled: GET /chat/history: 429".into() };
+    assert_eq!((view.next_call_at, view.channel.cooldown), (Some(cooldown.until), Some(cooldown)));
     bench.pass(60 * SECOND);
     let view = bench.clock().channel_view(SERVER, channel.id).await.unwrap().unwrap();
-    assert_eq!((view.cooldown_until, view.cooldown_reason), (None, None));
+    assert_eq!(view.channel.cooldown, None);
 }
 
 #[tokio::test]

@@ -8,8 +8,8 @@ use std::{
 
 use secrecy::SecretString;
 use sincro_core::{
-    channel::Limit,
     job::JobId,
+    limit::Limit,
     notice::{Entry, Notice},
     retry::RetryPolicy,
 };
@@ -21,7 +21,7 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    bench::{Bench, SERVER, WIDE, connect, lane, opens, rule, sync_of},
+    bench::{Bench, SERVER, WIDE, connect, lane, opens, rule, sync_of, urgent},
     server::Place,
 };
 
@@ -37,7 +37,7 @@ fn settings() -> WorkerSettings {
     }
 }
 
-/// A worker whose handler tells of every claim and then does as `rule` says.
+/// A worker whose handler tells of every claim, says that it calls, and then does as `rule` says.
 struct Worker {
     claims: mpsc::UnboundedReceiver<Claim>,
     stop: CancellationToken,
@@ -54,6 +54,7 @@ impl Worker {
         let stop = CancellationToken::new();
         let handler = move |claim: Claim| {
             let _ = tell.send(claim.clone());
+            claim.use_permit();
             rule(claim)
         };
         let running = tokio::spawn(run_worker(queue.clone(), settings, handler, stop.clone()));
@@ -178,7 +179,7 @@ async fn no_more_is_claimed_than_can_start_at_once() {
     let bench = Bench::new().await;
     let gate = Arc::new(Semaphore::new(0));
     let opened = gate.clone();
-    let mut worker = Worker::start(&bench.queue, WorkerSettings { concurrency: 3, ..settings() }, move |_| {
+    let mut worker = Worker::start(&bench.queue, WorkerSettings { concurrency: 4, ..settings() }, move |_| {
         let gate = gate.clone();
         async move {
             gate.acquire().await.unwrap().forget();
@@ -199,11 +200,45 @@ async fn no_more_is_claimed_than_can_start_at_once() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_slot_is_kept_for_urgent_work_while_bulk_calls_take_their_time() {
+    let bench = Bench::new().await;
+    let settings = WorkerSettings { concurrency: 4, grace: Duration::ZERO, ..settings() };
+    let mut worker = Worker::start(&bench.queue, settings, |_| std::future::pending());
+    bench.queue.apply(&[opens(&rule(WIDE), 1, 20)]).await.unwrap();
+    for _ in 0..3 {
+        worker.next().await;
+    }
+    assert_eq!(bench.depth().await.running, 3);
+    bench.queue.apply(&[urgent(opens(&rule(WIDE), 101, 120))]).await.unwrap();
+    assert_eq!(worker.next().await.job, 101);
+    worker.end().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_permit_that_was_not_used_is_given_back() {
+    let bench = Bench::new().await;
+    let slow = rule(Limit { rate_per_second: 0.01, burst: 1, concurrency: 8 });
+    let (tell, mut told) = mpsc::unbounded_channel();
+    let handler = move |claim: Claim| {
+        let _ = tell.send(claim);
+        async { Ruling::Done }
+    };
+    let stop = CancellationToken::new();
+    let running = tokio::spawn(run_worker(bench.queue.clone(), settings(), handler, stop.clone()));
+    bench.queue.apply(&[opens(&slow, 1, 20)]).await.unwrap();
+    for _ in 0..20 {
+        tokio::time::timeout(PATIENCE, told.recv()).await.expect("the permits are gone").unwrap();
+    }
+    stop.cancel();
+    running.await.unwrap().unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_stopped_worker_lets_running_jobs_finish_and_starts_none() {
     let bench = Bench::new().await;
     let gate = Arc::new(Semaphore::new(0));
     let opened = gate.clone();
-    let mut worker = Worker::start(&bench.queue, WorkerSettings { concurrency: 4, ..settings() }, move |_| {
+    let mut worker = Worker::start(&bench.queue, WorkerSettings { concurrency: 5, ..settings() }, move |_| {
         let gate = gate.clone();
         async move {
             gate.acquire().await.unwrap().forget();
@@ -225,7 +260,7 @@ async fn a_stopped_worker_lets_running_jobs_finish_and_starts_none() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_is_unfinished_when_the_grace_is_over_goes_back_with_its_attempt() {
     let mut bench = Bench::new().await;
-    let brief = WorkerSettings { grace: Duration::from_millis(50), concurrency: 4, ..settings() };
+    let brief = WorkerSettings { grace: Duration::from_millis(50), concurrency: 5, ..settings() };
     let mut worker = Worker::start(&bench.queue, brief, |claim| async move {
         if claim.job > 2 {
             std::future::pending::<()>().await;

@@ -1,17 +1,20 @@
 //! The short way to write faults, for a command line: `429:5@/chat/history=0.02,500=x3,hang=each1`.
 //!
-//! Each part reads `name[:argument][@path or address]=how often`; how often is a share (`0.02`), `all`, `x3` (the next
-//! three) or `each3` (the first three of each address). A part `seed=7` sets the seed. Parsing says what is wrong; it does
-//! not judge sense.
+//! Each part reads `name[:argument][#channel][@path or address]=how often`; a channel is its position among the tokens, from
+//! 0; how often is a share (`0.02`), `all`, `x3` (the next three) or `each3` (the first three of each address). A part
+//! `seed=7` sets the seed. Parsing says what is wrong; it does not judge sense.
 
 use std::{fmt, str::FromStr};
 
 use super::{Fault, Faults, Rule, When};
 
 /// Name, what may follow a colon, and what it does.
-const NAMES: [(&str, &str, &str); 12] = [
+const NAMES: [(&str, &str, &str); 15] = [
     ("429", ":seconds", "too many requests, with Retry-After if seconds are given"),
+    ("503", ":seconds", "unavailable behind a proxy, with Retry-After if seconds are given"),
     ("500", "", "server error"),
+    ("overlimit", "", "WhatsApp is asked too much"),
+    ("banned", "", "number banned"),
     ("401", "", "token refused"),
     ("501", "", "history disabled"),
     ("302", ":address", "redirect"),
@@ -42,6 +45,9 @@ impl Fault {
     pub fn name(&self) -> &'static str {
         match self {
             Self::TooManyRequests { .. } => "429",
+            Self::Unavailable { .. } => "503",
+            Self::Overlimit => "overlimit",
+            Self::Banned => "banned",
             Self::ServerError => "500",
             Self::Unauthorized => "401",
             Self::HistoryDisabled => "501",
@@ -59,6 +65,9 @@ impl Fault {
     fn parse(name: &str, argument: Option<&str>) -> Result<Self, NotFaults> {
         let fault = match (name, argument) {
             ("429", seconds) => Self::TooManyRequests { retry_after_s: seconds.map(number).transpose()? },
+            ("503", seconds) => Self::Unavailable { retry_after_s: seconds.map(number).transpose()? },
+            ("overlimit", None) => Self::Overlimit,
+            ("banned", None) => Self::Banned,
             ("302", location) => Self::Redirect { location: location.map(str::to_owned) },
             ("huge", megabytes) => Self::HugeBody { megabytes: megabytes.map(number).transpose()? },
             ("500", None) => Self::ServerError,
@@ -104,12 +113,18 @@ fn parse_rule(part: &str) -> Result<Rule, NotFaults> {
         NotFaults(format!("{part:?} does not say how often; write it like 500=0.01, 500=x3 or 500=all"))
     })?;
     let (named, target) = what.split_once('@').map_or((what, None), |(named, target)| (named, Some(target.to_owned())));
+    let (named, channel) = match named.rsplit_once('#') {
+        // Where a redirect leads may hold the sign too.
+        Some((named, channel)) if channel.parse::<usize>().is_ok() => (named, Some(number(channel)?)),
+        _ => (named, None),
+    };
     let (name, argument) = named.split_once(':').map_or((named, None), |(name, argument)| (name, Some(argument)));
     let (path, address) = match target {
         Some(target) if target.starts_with('/') => (Some(target), None),
         target => (None, target),
     };
-    Ok(Rule { fault: Fault::parse(name.trim(), argument)?, when: parse_when(how_often.trim())?, path, address })
+    let (fault, when) = (Fault::parse(name.trim(), argument)?, parse_when(how_often.trim())?);
+    Ok(Rule { fault, when, path, address, channel })
 }
 
 fn parse_when(how_often: &str) -> Result<When, NotFaults> {

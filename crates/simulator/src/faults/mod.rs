@@ -1,6 +1,6 @@
 //! What can go wrong on purpose, when, and for whom.
 //!
-//! A [`Rule`] joins a [`Fault`] with a [`When`] and, if wanted, a path and an address. The first rule that strikes wins.
+//! A [`Rule`] joins a [`Fault`] with a [`When`] and, if wanted, a channel, a path and an address. The first rule that strikes wins.
 //! Whether a share strikes follows from the seed and the number of the call. How a fault looks to the caller is decided in
 //! `transport` where every gateway would look alike, and in the provider's folder where it has words of its own.
 
@@ -31,6 +31,16 @@ pub enum Fault {
         #[serde(default)]
         retry_after_s: Option<u64>,
     },
+    /// 503 with the page of something in front of the gateway.
+    Unavailable {
+        /// Seconds in the `Retry-After` header; no header without.
+        #[serde(default)]
+        retry_after_s: Option<u64>,
+    },
+    /// 500 with the text of a WhatsApp that is asked too much.
+    Overlimit,
+    /// 500 with the text of a banned number.
+    Banned,
     /// 500 with the gateway's error envelope.
     ServerError,
     /// The session is gone for this call. Strikes only calls that look at the session.
@@ -91,13 +101,16 @@ pub struct Rule {
     /// Only to calls for this address.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub address: Option<String>,
+    /// Only to calls of this channel, by its position among the tokens.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub channel: Option<usize>,
 }
 
 impl Rule {
-    /// A rule for all paths and addresses.
+    /// A rule for all channels, paths and addresses.
     #[must_use]
     pub fn new(fault: Fault, when: When) -> Self {
-        Self { fault, when, path: None, address: None }
+        Self { fault, when, path: None, address: None, channel: None }
     }
 
     /// Limits the rule to one path.
@@ -112,9 +125,16 @@ impl Rule {
         Self { address: Some(address.to_owned()), ..self }
     }
 
+    /// Limits the rule to one channel.
+    #[must_use]
+    pub fn on_channel(self, channel: usize) -> Self {
+        Self { channel: Some(channel), ..self }
+    }
+
     fn is_about(&self, arrival: &Arrival) -> bool {
         self.path.as_deref().is_none_or(|path| path == arrival.path)
             && self.address.as_deref().is_none_or(|address| Some(address) == arrival.address.as_deref())
+            && self.channel.is_none_or(|channel| Some(channel) == arrival.channel)
     }
 }
 
@@ -164,6 +184,14 @@ impl Switchboard {
     /// Replaces all rules; counters start again.
     pub(crate) fn set(&self, faults: Faults) {
         self.0.with(|in_force| *in_force = InForce::new(faults));
+    }
+
+    /// Adds a rule behind the others, whose counters go on.
+    pub(crate) fn add(&self, rule: Rule) {
+        self.0.with(|in_force| {
+            in_force.faults.rules.push(rule);
+            in_force.struck.push(0);
+        });
     }
 
     pub(crate) fn current(&self) -> Faults {

@@ -71,6 +71,13 @@ enum Step {
     End,
 }
 
+/// The page of something in front of the gateway that lets nobody through.
+pub(crate) fn unavailable(retry_after_s: Option<u64>) -> Response {
+    const PAGE: &str = "<html><head><title>503 Service Temporarily Unavailable</title></head></html>\n";
+    let wait = retry_after_s.map(|seconds| [(header::RETRY_AFTER, seconds.to_string())]);
+    (StatusCode::SERVICE_UNAVAILABLE, wait, [(header::CONTENT_TYPE, "text/html")], PAGE).into_response()
+}
+
 /// A page where JSON was expected.
 pub(crate) fn garbage() -> Response {
     const PAGE: &str =

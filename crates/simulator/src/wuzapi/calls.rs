@@ -84,15 +84,17 @@ pub(crate) async fn contacts(Extension(channel): Asking, Extension(pretence): Ex
     if !pretence.session {
         return no_session();
     }
-    let listed = |person: &Person| {
-        let keys: Vec<String> = person.listed_keys().map(str::to_owned).collect();
-        keys.into_iter()
-            .map(|key| (contact(person, &key), key))
-            .map(|(contact, key)| (key, contact))
-            .collect::<Vec<_>>()
+    // A long list takes long to draw; whoever calls meanwhile must not be timed late for it.
+    let listing = tokio::task::spawn_blocking(move || envelope::ok(&list(&channel)));
+    listing.await.unwrap_or_else(|_| StatusCode::INTERNAL_SERVER_ERROR.into_response())
+}
+
+fn list(channel: &Channel) -> Value {
+    let listed = |person: Person| {
+        let entry = |key: &str| (key.to_owned(), contact(&person, key));
+        person.listed_keys().map(entry).collect::<Vec<_>>()
     };
-    let contacts: Map<String, Value> = channel.archive.people().iter().flat_map(listed).collect();
-    envelope::ok(&Value::Object(contacts))
+    Value::Object(channel.archive.draw_people().flat_map(listed).collect::<Map<_, _>>())
 }
 
 /// The address book is keyed by phone; under a LID only the push name is known.
@@ -121,7 +123,7 @@ pub(crate) async fn lid(
         let why = format!("LID not found for this number: invalid GetLIDForPN call with non-PN JID {jid}");
         return envelope::error(StatusCode::NOT_FOUND, &why);
     }
-    match channel.archive.person(&jid).and_then(|person| person.lid.as_deref()) {
+    match channel.archive.person(&jid).and_then(|person| person.lid) {
         Some(lid) => envelope::ok(&json!({ "jid": jid, "lid": lid })),
         None => envelope::error(StatusCode::NOT_FOUND, "LID not found for this number"),
     }
@@ -135,13 +137,16 @@ fn parse_jid(asked: &str) -> Option<String> {
     well_formed.then(|| format!("{user}@{server}"))
 }
 
-/// Reads what is stored, session or not.
+/// Reads what is stored, session or not, as long as the client is loaded.
 pub(crate) async fn history(
     State(server): State<Arc<Server>>,
     Extension(channel): Asking,
     Extension(pretence): Extension<Pretence>,
     Query(asked): Query<HashMap<String, String>>,
 ) -> Response {
+    if !pretence.client {
+        return no_session();
+    }
     if !pretence.history {
         return envelope::error(StatusCode::NOT_IMPLEMENTED, "message history is disabled for this user");
     }

@@ -23,7 +23,8 @@ use axum::{
 
 use crate::{call_log::Arrival, faults::Fault, server::Server};
 
-const STATUS: &str = "/session/status";
+/// The path of a look at the session.
+pub(crate) const STATUS: &str = "/session/status";
 const CONTACTS: &str = "/user/contacts";
 const LID: &str = "/user/lid/{jid}";
 const HISTORY: &str = "/chat/history";
@@ -85,6 +86,16 @@ pub(crate) fn too_many_requests(retry_after_s: Option<u64>) -> Response {
 
 pub(crate) fn server_error() -> Response {
     envelope::error(StatusCode::INTERNAL_SERVER_ERROR, "pq: sorry, too many clients already")
+}
+
+/// What WhatsApp says to groups of look-ups that come too fast, as the real server hands it on.
+pub(crate) fn overlimit() -> Response {
+    envelope::error(StatusCode::INTERNAL_SERVER_ERROR, "info query returned status 429: rate-overlimit")
+}
+
+/// What whatsmeow says of a failed connection with the reason 402, as the real server hands it on.
+pub(crate) fn banned() -> Response {
+    envelope::error(StatusCode::INTERNAL_SERVER_ERROR, "failed to connect: account temporarily banned")
 }
 
 pub(crate) fn unauthorized() -> Response {

@@ -31,7 +31,7 @@ pub(crate) fn chat(channel: &Channel, address: &str, limit: usize) -> Value {
     let stored = channel.archive.chat(address, limit);
     let Some(person) = channel.archive.person(address).filter(|_| !stored.is_empty()) else { return Value::Null };
     let user_id = user_id(channel);
-    stored.iter().map(|stored| row(&user_id, person, address, stored)).collect()
+    stored.iter().map(|stored| row(&user_id, &person, address, stored)).collect()
 }
 
 /// The chats of all channels of the server, which the real one gives to anybody with any token.

@@ -49,6 +49,12 @@ pub(crate) async fn get(simulator: &Simulator, path: &str) -> Result<Answer> {
     send(simulator, "GET", path, Some(simulator.token()), "").await
 }
 
+/// With the token of one channel.
+pub(crate) async fn get_as(simulator: &Simulator, channel: usize, path: &str) -> Result<Answer> {
+    let token = simulator.tokens().nth(channel).context("a channel")?.to_owned();
+    send(simulator, "GET", path, Some(&token), "").await
+}
+
 pub(crate) async fn history(simulator: &Simulator, address: &str, limit: usize) -> Result<Answer> {
     get(simulator, &format!("/chat/history?chat_jid={address}&limit={limit}")).await
 }

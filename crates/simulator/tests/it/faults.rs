@@ -32,6 +32,19 @@ async fn error_faults_answer_in_the_gateways_envelope() -> Result<()> {
 }
 
 #[tokio::test]
+async fn a_proxy_in_front_and_whatsapp_behind_have_words_of_their_own() -> Result<()> {
+    let (_, page) = struck_by("503:7=all").await?;
+    assert_eq!((page.status, page.header("retry-after")), (503, Some("7")));
+    assert!(page.json().is_err(), "not the gateway wrote it");
+    for (fault, text) in [("overlimit=all", "rate-overlimit"), ("banned=all", "account temporarily banned")] {
+        let (_, answer) = struck_by(fault).await?;
+        assert_eq!((answer.status, answer.header("retry-after")), (500, None));
+        assert!(answer.json()?["error"].as_str().is_some_and(|error| error.contains(text)), "{fault}");
+    }
+    Ok(())
+}
+
+#[tokio::test]
 async fn a_lost_session_strikes_only_calls_that_look_at_it() -> Result<()> {
     let (simulator, answer) = struck_by("no-session=all").await?;
     assert_eq!(answer.body, "{\"code\":500,\"error\":\"no session\",\"success\":false}\n");
@@ -222,12 +235,15 @@ fn the_short_form_says_what_is_wrong() -> Result<()> {
 
 #[test]
 fn the_short_form_and_json_say_the_same() -> Result<()> {
-    let short: Faults = "seed=9, 429:5@/chat/history=0.02, 500=x3, hang@7@lid=each1, huge=all".parse()?;
+    let short = "seed=9, 429:5@/chat/history=0.02, 500=x3, hang@7@lid=each1, huge=all, 503:7#2=all, banned#0@/x=x1";
+    let short: Faults = short.parse()?;
     let long = json!({ "seed": 9, "rules": [
         { "fault": { "too_many_requests": { "retry_after_s": 5 } }, "when": { "share": 0.02 }, "path": "/chat/history" },
         { "fault": "server_error", "when": { "next": 3 } },
         { "fault": "hang", "when": { "first_of_each": 1 }, "address": "7@lid" },
         { "fault": { "huge_body": {} }, "when": "always" },
+        { "fault": { "unavailable": { "retry_after_s": 7 } }, "when": "always", "channel": 2 },
+        { "fault": "banned", "when": { "next": 1 }, "channel": 0, "path": "/x" },
     ]});
     assert_eq!(short, serde_json::from_value(long)?);
     assert_eq!("".parse::<Faults>()?, Faults::default());

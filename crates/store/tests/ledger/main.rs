@@ -2,8 +2,13 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
+mod cooldowns;
 mod identity;
+mod limits;
+mod outlooks;
+mod pauses;
 mod planning;
 mod settling;
 mod steering;
+mod upgrading;
 mod world;

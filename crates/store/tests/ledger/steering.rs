@@ -7,10 +7,10 @@ use sincro_core::{
     sync::{SyncKind, SyncState},
 };
 use sincro_store::{
-    Conflict, Error,
+    Conflict, Error, Missing,
     access::{Idempotency, Scope},
     settle::Recorded,
-    syncs::NewSync,
+    syncs::{NewSync, SyncFilter},
 };
 
 use crate::world::{ATTEMPTS, World, by_phone, message};
@@ -145,11 +145,11 @@ async fn notices_stay_until_they_are_forgotten() {
 async fn a_channel_with_an_open_sync_cannot_be_deleted_and_one_without_leaves_nothing_behind() {
     let world = World::new().await;
     let (sync, jobs) = world.sync_of(vec![by_phone(1)]).await;
-    let refused = world.store.delete_channel(world.channel.id).await.unwrap_err();
+    let refused = world.store.delete_channel(world.channel.id, "test").await.unwrap_err();
     assert!(matches!(refused, Error::Conflict(Conflict::SyncOpen(id)) if id == sync));
     world.finish(&jobs[0], vec![message("A")]).await;
     world.store.cancel_sync(sync, None).await.unwrap();
-    world.store.delete_channel(world.channel.id).await.unwrap();
+    world.store.delete_channel(world.channel.id, "test").await.unwrap();
     for table in ["SELECT count(*) FROM messages", "SELECT count(*) FROM jobs", "SELECT count(*) FROM contacts"] {
         assert_eq!(world.count(table).await, 0, "{table}");
     }
@@ -165,4 +165,32 @@ async fn a_key_that_was_revoked_or_never_made_opens_nothing() {
     sqlx::query("UPDATE api_keys SET revoked_at = now()").execute(&world.sql).await.unwrap();
     assert!(world.store.authenticate(&key).await.unwrap().is_none());
     assert!(world.store.authenticate(&"sincro_guess".to_owned().into()).await.unwrap().is_none());
+}
+
+#[tokio::test]
+async fn a_list_of_syncs_goes_on_behind_the_one_named_and_not_behind_one_nobody_knows() {
+    let world = World::new().await;
+    let ticket = || NewSync { kind: SyncKind::Contact, ..world.wanted(Some(vec![by_phone(1)])) };
+    let first = world.store.create_sync(ticket()).await.unwrap().id;
+    let second = world.store.create_sync(ticket()).await.unwrap().id;
+    let behind = async |before| {
+        let filter = SyncFilter { before: Some(before), ..SyncFilter::default() };
+        world.store.syncs(&filter, 10).await.map(|syncs| syncs.iter().map(|sync| sync.id).collect::<Vec<_>>())
+    };
+    assert_eq!(behind(second).await.unwrap(), [first]);
+    assert!(matches!(behind(world.channel.id).await, Err(Error::NotFound(Missing::Sync))));
+}
+
+#[tokio::test]
+async fn a_row_that_cannot_be_read_is_left_out_and_takes_no_other_with_it() {
+    let world = World::new().await;
+    let (_, jobs) = world.sync_of(vec![by_phone(1)]).await;
+    world.execute(r#"UPDATE jobs SET step = '{"dance": 1}' WHERE id = (SELECT min(id) FROM jobs)"#).await;
+    let ids: Vec<_> = jobs.iter().map(|job| job.id).collect();
+    let readable: Vec<_> = world.jobs(&ids).await.iter().map(|job| job.id).collect();
+    assert_eq!(readable, ids[1..]);
+    world.store.pause_channel(world.channel.id, "lunch").await.unwrap();
+    world.execute(r#"UPDATE notices SET jobs = '[{"dance": 1}]' WHERE sync_id IS NOT NULL"#).await;
+    let left = world.store.undelivered_notices(sincro_core::clock::now(), 10).await.unwrap();
+    assert_eq!(left.iter().map(|notice| notice.lane.is_some()).collect::<Vec<_>>(), [false]);
 }

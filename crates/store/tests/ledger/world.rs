@@ -3,13 +3,15 @@
 use std::collections::BTreeSet;
 
 use secrecy::SecretString;
+use serde_json::Value;
 use sincro_core::{
     address::Address,
-    channel::{Channel, Feature, Limit},
+    channel::{Channel, Feature},
     clock,
     contact::Contact,
     gateway::ContactsPage,
     job::{Ending, Job, JobId, Outcome},
+    limit::Limit,
     message::{Message, MessageKind},
     notice::{Entry, Notice},
     provider::{Capabilities, HistoryAccess, Provider},
@@ -17,6 +19,7 @@ use sincro_core::{
 };
 use sincro_store::{
     SecretKey, Store,
+    channels::NewChannel,
     settle::{Fence, Recorded, Settled, Settlement},
     syncs::NewSync,
 };
@@ -43,22 +46,17 @@ impl World {
         let key = SecretKey::from_base64("MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5MDE=").unwrap();
         let store = Store::connect(&database.url, 8, Some(key)).await.unwrap();
         store.migrate().await.unwrap();
-        let channel = store
-            .create_channel(sincro_store::channels::NewChannel {
-                name: "test".to_owned(),
-                provider: Provider::Wuzapi,
-                base_url: "http://127.0.0.1:1".parse().unwrap(),
-                credentials: SecretString::from(r#"{"token":"t"}"#),
-                features: BTreeSet::from([Feature::ImportMessages]),
-                limit: Limit::default(),
-            })
-            .await
-            .unwrap();
+        let channel = create_channel(&store, Provider::Wuzapi, "http://127.0.0.1:1").await;
         let mut restoration = store.lock_restoration("test", 0).await.unwrap().unwrap();
         let epoch = restoration.begin_epoch().await.unwrap();
         restoration.end().await.unwrap();
         let sql = PgPool::connect(&database.url).await.unwrap();
         Self { store, channel, epoch, sql, _database: database }
+    }
+
+    /// One more channel, at this gateway.
+    pub(crate) async fn channel_at(&self, provider: Provider, base_url: &str) -> Channel {
+        create_channel(&self.store, provider, base_url).await
     }
 
     pub(crate) fn wanted(&self, contacts: Option<Vec<Contact>>) -> NewSync {
@@ -136,6 +134,29 @@ impl World {
     pub(crate) async fn count(&self, query: &'static str) -> i64 {
         sqlx::query_scalar(query).fetch_one(&self.sql).await.unwrap()
     }
+
+    /// The one row of a view, with null as in JSON.
+    pub(crate) async fn row(&self, view: &'static str) -> Value {
+        let query = sqlx::AssertSqlSafe(format!("SELECT to_jsonb(v) FROM ({view}) v"));
+        sqlx::query_scalar(query).fetch_one(&self.sql).await.unwrap()
+    }
+
+    /// Somebody else's hand in the tables, or an older version of ours.
+    pub(crate) async fn execute(&self, statement: &'static str) {
+        sqlx::raw_sql(statement).execute(&self.sql).await.unwrap();
+    }
+}
+
+async fn create_channel(store: &Store, provider: Provider, base_url: &str) -> Channel {
+    let new = NewChannel {
+        name: "test".to_owned(),
+        provider,
+        base_url: base_url.parse().unwrap(),
+        credentials: SecretString::from(r#"{"token":"t"}"#),
+        features: BTreeSet::from([Feature::ImportMessages]),
+        limit: Limit::default(),
+    };
+    store.create_channel(new).await.unwrap()
 }
 
 pub(crate) fn ids_of(notice: &Notice) -> Vec<JobId> {
@@ -185,14 +206,15 @@ pub(crate) fn message(id: &str) -> Message {
     }
 }
 
-struct Database {
-    url: String,
+/// A database without a schema.
+pub(crate) struct Database {
+    pub(crate) url: String,
     admin: String,
     name: String,
 }
 
 impl Database {
-    async fn create() -> Self {
+    pub(crate) async fn create() -> Self {
         #[expect(clippy::disallowed_methods, reason = "tests are told by the environment where their servers are")]
         let admin = std::env::var("DATABASE_URL")
             .expect("DATABASE_URL is not set: run the tests with ./just test, which starts the servers they need");

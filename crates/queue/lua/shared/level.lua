@@ -1,0 +1,183 @@
+-- Shared: the limiter of one level, a channel or a provider server. Both are hashes with the same fields; a server may be
+-- without a rule, and then admits whatever its channels do.
+-- A level is read once per script call; save_level() writes back what the call changed.
+
+-- Calls that come late do not slow their level down: inside the windows, so much (µs) of the schedule is caught up with.
+local CATCH_UP_US = 200000
+local FULL_PACE = 1000000 -- ppm of the configured rate
+local SLOWEST_PACE = 10000
+local CLIMB_PER_SECOND = 20000 -- ppm, while answers are good
+-- A call that is made later after its claim than is usual says that the way to the gateway is rough just now, and others may
+-- come late unseen. The rate's window grows by so much (µs) with each of them, and shrinks again with every call that was made.
+local ROUGHER_US, ROUGHEST_US, SMOOTHER_US = 2000, 30000, 100
+local TICK_US = 5000000 -- the observed rate is an average over this
+
+local LIMITER = {
+  'tat', 'wanted_at', 'rough_us', 'pace', 'paced_at', 'cooldown_until', 'strikes', 'trial', 'urgent_run', 'tick', 'ticks',
+  'ticks_before',
+}
+
+local function read_level(key, id)
+  local rule = redis.call('HMGET', key, 'interval_us', 'windows', 'burst', 'concurrency', 'weight')
+  local level = {
+    key = key,
+    id = id,
+    limited = rule[1] and true,
+    interval_us = tonumber(rule[1] or 0),
+    windows = {},
+    burst = tonumber(rule[3] or 1),
+    concurrency = tonumber(rule[4] or math.huge),
+    weight = tonumber(rule[5] or 1),
+    running = redis.call('SCARD', RUNNING .. id),
+    stored = {}, -- times of earlier permits, as far as they were asked for
+    taken = {}, -- times of the permits taken in this call
+  }
+  for calls, micros, name in string.gmatch(rule[2] or '', '(%d+):(%d+):(%a+)') do
+    level.windows[#level.windows + 1] = { calls = tonumber(calls), micros = tonumber(micros), name = name }
+  end
+  local limiter = redis.call('HMGET', key, unpack(LIMITER))
+  for i, name in ipairs(LIMITER) do level[name] = tonumber(limiter[i] or 0) end
+  if not limiter[4] then level.pace = FULL_PACE end
+  level.trial = level.trial == 1
+  return level
+end
+
+-- What the gateway's answers have made of a length of time between calls.
+local function stretched(level, micros)
+  if level.pace == FULL_PACE then return micros end
+  return math.floor(micros * FULL_PACE / level.pace)
+end
+
+-- The time of the n-th newest permit, or false.
+local function permit(level, n)
+  local older = n - #level.taken
+  if older <= 0 then return level.taken[1 - older] end -- the newest is the last
+  if level.stored[older] == nil then
+    level.stored[older] = tonumber(redis.call('LINDEX', CALLS .. level.id, older - 1) or nil) or false
+  end
+  return level.stored[older]
+end
+
+-- When the next call may be made as far as this level goes, or nil; and what decides that.
+local function slot_of(level)
+  if level.running >= (level.trial and 1 or level.concurrency) then return nil, 'concurrency' end
+  local slot, why = 0, 'rate'
+  if level.limited then slot = level.tat - stretched(level, level.interval_us) * (level.burst - 1) end
+  for i, window in ipairs(level.windows) do
+    local before = permit(level, window.calls)
+    local free = before and before + (i == 1 and stretched(level, window.micros) + level.rough_us or window.micros)
+    if free and free > slot then slot, why = free, window.name end
+  end
+  if level.cooldown_until > 0 and level.cooldown_until >= slot then return level.cooldown_until, 'cooldown' end
+  return slot, why
+end
+
+-- Moves the count of calls on to the present.
+local function tick(level)
+  local current = math.floor(now / TICK_US)
+  if current == level.tick then return end
+  level.ticks_before = current == level.tick + 1 and level.ticks or 0
+  level.tick, level.ticks = current, 0
+end
+
+-- Takes the permit that slot_of() found. `wanted_at`: since when somebody has waited for permits of this level; what was
+-- left unused before is not caught up with.
+local function spend(level, ticket)
+  tick(level)
+  level.ticks = level.ticks + 1
+  level.changed = true
+  if not level.limited then return end
+  level.tat = math.max(level.tat, level.wanted_at, now - CATCH_UP_US) + stretched(level, level.interval_us)
+  level.taken[#level.taken + 1] = ticket
+end
+
+-- Gives a permit back that no call was made with.
+local function give_back(level, ticket)
+  tick(level)
+  level.ticks = math.max(0, level.ticks - 1)
+  level.changed = true
+  if not level.limited then return end
+  level.stored = {}
+  if redis.call('LREM', CALLS .. level.id, 1, ticket) == 1 then
+    level.tat = level.tat - stretched(level, level.interval_us)
+  end
+end
+
+-- Moves a permit to the present, and remembers that its call is late.
+local function move_permit(level, permit_at)
+  if not level.limited then return end
+  level.rough_us, level.changed = math.min(ROUGHEST_US, level.rough_us + ROUGHER_US), true
+  level.stored = {}
+  if redis.call('LREM', CALLS .. level.id, 1, permit_at) == 1 then redis.call('LPUSH', CALLS .. level.id, int(now)) end
+end
+
+-- A call was made with its permit.
+local function note_used(level)
+  if level.rough_us == 0 then return end
+  level.rough_us, level.changed = math.max(0, level.rough_us - SMOOTHER_US), true
+end
+
+-- Calls per second lately.
+local function observed(level)
+  tick(level)
+  local share = now % TICK_US / TICK_US
+  return string.format('%.3f', (level.ticks_before * (1 - share) + level.ticks) * 1000000 / TICK_US)
+end
+
+-- A call that was claimed before the last cooldown ended says nothing new: it is neither another strike nor a good answer.
+local function tells_news(level, ticket)
+  return tonumber(ticket) >= level.cooldown_until
+end
+
+-- Ends a trial, and lets a rate that was lowered climb. Returns whether that freed more than one call.
+local function good_answer(level, ticket)
+  if not tells_news(level, ticket) then return false end
+  local trial = level.trial
+  if level.strikes ~= 0 or trial then level.strikes, level.trial, level.changed = 0, false, true end
+  if level.pace < FULL_PACE then
+    local since = math.min(now - level.paced_at, 1000000)
+    if since > 0 then
+      level.pace = math.min(FULL_PACE, level.pace + math.floor(CLIMB_PER_SECOND * since / 1000000))
+      level.paced_at = now
+      level.changed = true
+    end
+  end
+  return trial
+end
+
+local MAX_GROWN_US = 300 * 1000000 -- what doubling can come to; a gateway that asks for more gets more
+
+local function cool_down(level, ticket, wait_us, grows, slower, reason, detail)
+  local news = tells_news(level, ticket)
+  if news then level.strikes = level.strikes + 1 end
+  if grows then wait_us = math.min(wait_us * 2 ^ math.max(0, level.strikes - 1), math.max(MAX_GROWN_US, wait_us)) end
+  if news and slower then
+    level.pace, level.paced_at = math.max(SLOWEST_PACE, math.floor(level.pace / 2)), now + wait_us
+  end
+  level.trial, level.changed = true, true
+  if now + wait_us > level.cooldown_until then
+    level.cooldown_until = now + wait_us
+    level.tat = math.max(level.tat, level.cooldown_until)
+    redis.call('HSET', level.key, 'cooldown_reason', reason, 'cooldown_detail', detail)
+  end
+end
+
+local function save_level(level)
+  if not level.changed then return end
+  level.changed = false
+  local fields = {}
+  for _, name in ipairs(LIMITER) do
+    fields[#fields + 1] = name
+    fields[#fields + 1] = name == 'trial' and (level.trial and 1 or 0) or int(level[name])
+  end
+  redis.call('HSET', level.key, unpack(fields))
+  if #level.taken == 0 then return end
+  local kept, longest = 0, 0
+  for _, window in ipairs(level.windows) do
+    kept, longest = math.max(kept, window.calls), math.max(longest, window.micros)
+  end
+  redis.call('LPUSH', CALLS .. level.id, unpack(level.taken))
+  level.taken, level.stored = {}, {}
+  redis.call('LTRIM', CALLS .. level.id, 0, kept - 1)
+  redis.call('EXPIRE', CALLS .. level.id, int(longest / 1000000 + 3600))
+end

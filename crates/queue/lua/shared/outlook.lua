@@ -1,0 +1,35 @@
+-- Shared by the scripts that only look: what a level admits, and what a channel waits for. Needs channel.lua.
+
+-- { rate per second or '' without a limit, pace (ppm), observed rate, concurrency or '', running, cooldown_until (µs) or '0',
+--   cooldown_reason, cooldown_detail, weight }
+local function level_fields(level)
+  local shown = redis.call('HMGET', level.key, 'rate', 'cooldown_reason', 'cooldown_detail')
+  return {
+    level.limited and shown[1] or '', int(level.pace), observed(level),
+    level.concurrency < math.huge and int(level.concurrency) or '', int(level.running),
+    int(level.cooldown_until > now and level.cooldown_until or 0), shown[2] or '', shown[3] or '', int(level.weight),
+  }
+end
+
+-- What a channel with work waits for: when its next call may be made (µs, nil when nobody can say), what decides that
+-- (paused | session | concurrency | cooldown | rate | minute | hour | day), and at which level.
+local function binding(ch)
+  if ch.paused_by then return ch.paused_by == 'session' and ch.probe_at or nil, ch.paused_by == 'session' and 'session' or 'paused', 'channel' end
+  local sv = server(ch.server)
+  local own, own_why = slot_of(ch)
+  local its, its_why = slot_of(sv)
+  if not own then return nil, own_why, 'channel' end
+  if not its then return nil, its_why, 'server' end
+  if its > own then return its, its_why, 'server' end
+  return own, own_why, 'channel'
+end
+
+-- { paused_by or '', why, probe_at (µs) or '', next slot (µs) or '', what binds or '' when nothing does, its level }
+local function outlook_of(ch)
+  local slot, why, level = binding(ch)
+  if slot and slot <= now and why ~= 'session' then why, level = '', '' end
+  return {
+    ch.paused_by or '', ch.paused or '', ch.paused_by == 'session' and int(ch.probe_at) or '',
+    slot and int(math.max(slot, now)) or '', why, level,
+  }
+end

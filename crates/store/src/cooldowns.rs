@@ -1,0 +1,54 @@
+//! Rests that gateways asked for, kept so that a queue that was emptied goes on resting.
+
+use sincro_core::{
+    channel::ChannelId,
+    clock,
+    limit::{Cooldown, KeptCooldown},
+};
+use sqlx::PgConnection;
+
+use crate::{Error, Store, restore::Restoration};
+
+impl Store {
+    /// Writes down that a server or a channel rests. An end that is later already stays; a channel that is gone rests no more.
+    pub async fn note_cooldown(&self, kept: &KeptCooldown) -> Result<(), Error> {
+        sqlx::query!(
+            "INSERT INTO cooldowns (key, server, channel_id, until, reason, noted_at)
+             SELECT coalesce($2::uuid::text, $1), $1, $2, $3, $4, $5
+             WHERE $2 IS NULL OR EXISTS (SELECT 1 FROM channels WHERE id = $2 FOR KEY SHARE)
+             ON CONFLICT (key) DO UPDATE SET server = excluded.server, until = excluded.until, reason = excluded.reason,
+                                             noted_at = excluded.noted_at
+             WHERE cooldowns.until < excluded.until",
+            kept.server,
+            kept.channel as _,
+            kept.cooldown.until,
+            kept.cooldown.reason,
+            clock::now()
+        )
+        .execute(&self.pool)
+        .await?;
+        Ok(())
+    }
+}
+
+impl Restoration {
+    /// The rests that are not over, of all servers: the queue knows which are a shard's.
+    pub async fn cooldowns(&mut self) -> Result<Vec<KeptCooldown>, Error> {
+        let rows = sqlx::query!(
+            "SELECT server, channel_id, until, reason FROM cooldowns WHERE until > $1 ORDER BY key",
+            clock::now()
+        );
+        let kept = rows.fetch_all(&mut self.connection).await?.into_iter().map(|row| KeptCooldown {
+            server: row.server,
+            channel: row.channel_id,
+            cooldown: Cooldown { until: row.until, reason: row.reason },
+        });
+        Ok(kept.collect())
+    }
+}
+
+/// A channel that moves to another server leaves its rest behind.
+pub(crate) async fn forget(connection: &mut PgConnection, channel: ChannelId) -> Result<(), Error> {
+    sqlx::query!("DELETE FROM cooldowns WHERE channel_id = $1", channel).execute(connection).await?;
+    Ok(())
+}
