@@ -147,9 +147,9 @@ async fn a_rule_changed_while_running_holds_within_a_second_and_is_remembered_wi
 
     let status = fleet.api.get("/v1/limits").await.ok::<Value>();
     assert_eq!(status["rules"][0]["rate_per_second"], 20.0);
-    let changes = fleet.api.get("/v1/limits/changes").await.ok::<Value>();
-    let newest = &changes["items"][0];
-    assert_eq!((&newest["match"], &newest["by"]), (&"wuzapi/*".into(), &"test".into()), "{changes}");
+    let history = fleet.api.get("/v1/limits/changes").await.ok::<Value>();
+    let newest = &history["items"][0];
+    assert_eq!((&newest["match"], &newest["by"]), (&"wuzapi/*".into(), &"test".into()), "{history}");
     assert_eq!(newest["before"]["rate_per_second"], 200.0);
     assert_eq!(newest["after"]["rate_per_second"], 20.0);
     fleet.put_limits(json!([])).await;

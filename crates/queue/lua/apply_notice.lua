@@ -72,6 +72,7 @@ local function leave_server(from)
     redis.call('ZREM', ROUND .. class .. ':' .. from, id)
   end
   redis.call('ZREM', WORKING .. from, id)
+  redis.call('HDEL', CHANNEL .. id, 'cooldown_until', 'cooldown_reason', 'cooldown_detail', 'strikes', 'trial', 'pace', 'paced_at')
   redis.call('HDEL', CHANNEL .. id, 'tag_u', 'tag_b') -- they count in the rounds of that server
   for _, job in ipairs(redis.call('SMEMBERS', RUNNING .. id)) do
     if redis.call('SREM', RUNNING .. from, job) == 1 then redis.call('SADD', RUNNING .. server_id, job) end

@@ -9,7 +9,8 @@
 --     [5]  the asking worker, unique  [6] the number of its question
 --     [7]  1 when the answer to this very question may have been lost: what it gave is given again
 -- Returns  { 'emptied' } when the shard has no epoch: nothing was claimed; else
---          { 'claimed', epoch, ticket, wait_us, held_back, job, attempt, sync, channel, spacing_us, job, ... }
+--          { 'claimed', epoch, ticket, wait_us, held_back, job, attempt, sync, channel, spacing_us, urgent (0, 1),
+--            job, ... }
 --          wait_us: until the next claim can succeed, -1 when only news can help
 --          held_back: '' (as many as asked for) | rate | cooldown | channel (every channel with work is paused or at its
 --          concurrency) | idle (nothing is queued)
@@ -27,15 +28,15 @@ local lease_us, asker, number = tonumber(ARGV[4]), ARGV[5], ARGV[6]
 local epoch = redis.call('GET', EPOCH)
 if not epoch then return { 'emptied' } end
 
-local HEAD, ROW = 5, 5 -- fields of the answer before its first row, and of each row
+local HEAD, ROW = 5, 6 -- fields of the answer before its first row, and of each row
 local answer = { 'claimed', epoch, '0', '-1', '' }
 local claimed, given = 0, nil
 local ticket = math.max(now, tonumber(redis.call('GET', TICKET) or 0) + 1)
 
-local function add_row(job, attempt, sync, channel_id, spacing_us)
+local function add_row(job, attempt, sync, channel_id, spacing_us, urgent)
   local n = HEAD + ROW * claimed
-  answer[n + 1], answer[n + 2], answer[n + 3], answer[n + 4], answer[n + 5] =
-    job, int(attempt), sync, channel_id, int(spacing_us)
+  answer[n + 1], answer[n + 2], answer[n + 3], answer[n + 4], answer[n + 5], answer[n + 6] =
+    job, int(attempt), sync, channel_id, int(spacing_us), urgent and '1' or '0'
   claimed = claimed + 1
 end
 
@@ -51,7 +52,8 @@ local function repeat_answer()
   for job in string.gmatch(jobs, '%-?%d+') do
     local held = hold(job)
     if held and held.ticket == answered then
-      add_row(job, held.attempt, held.sync, held.channel, spacing(channel(held.channel)))
+      local urgent = held.probe or lane(held.sync).urgent
+      add_row(job, held.attempt, held.sync, held.channel, spacing(channel(held.channel)), urgent)
     end
   end
   given = answered
@@ -124,14 +126,14 @@ local function give(sv, ch, class)
   local job, attempts, l
   if ch.paused_by then
     job, attempts = int(-redis.call('INCR', PROBES)), 0
-    add_row(job, 1, PROBE, ch.id, spacing(ch))
+    add_row(job, 1, PROBE, ch.id, spacing(ch), true)
   else
     local from = class == 'u' and yields(ch) and has_work(ch, 'b') and 'b' or class
     job, attempts, l = take(ch, from)
     if not job then return false end
     count(l, 'running', 1)
     count(l, 'calls', 1)
-    add_row(job, attempts + 1, l.sync, ch.id, spacing(ch))
+    add_row(job, attempts + 1, l.sync, ch.id, spacing(ch), l.urgent)
   end
   spend(ch, ticket)
   spend(sv, ticket)

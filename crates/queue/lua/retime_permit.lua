@@ -1,16 +1,21 @@
--- Moves the permits of a claim to the present: its call is about to be made, later after the claim than is usual. That is
--- always allowed, since a window that ends now held the permit before as well; and what follows keeps its distance to the
--- call that is really made.
+-- Moves the permits of a claim on: its call is about to be made, later after the claim than is usual. What follows then keeps
+-- its distance to the call that is really made. A permit so old that the windows have filled up without it goes back instead.
 --
 -- KEYS[1]  the shard's prefix
 -- ARGV[1]  time (µs, 0 = clock of Redis)
---     [2]  job  [3] ticket
--- Returns  retimed | lost (the job is no longer held under the ticket; nothing changed)
+--     [2]  job  [3] ticket  [4] how long the way from a claim to its call is at least (µs): the permit becomes as old as that
+-- Returns  moved | late (there is no room for the call now; the permits went back) | lost (the job is no longer held under
+--          the ticket; nothing changed)
 
 local held = hold(ARGV[2])
 if not held or held.ticket ~= ARGV[3] then return 'lost' end
 local ch = channel(held.channel)
-for _, level in ipairs({ ch, server(ch.server) }) do move_permit(level, held.permit) end
-redis.call('HSET', HELD, ARGV[2], hold_value(held.sync, held.attempt, held.channel, held.ticket) .. '|' .. int(now))
+local levels = { ch, server(ch.server) }
+local to, room = math.max(tonumber(held.permit), now - ARGV[4]), true
+for _, level in ipairs(levels) do room = lift_permit(level, held.permit, to) and room end
+if room then
+  for _, level in ipairs(levels) do put_permit(level, to) end
+  redis.call('HSET', HELD, ARGV[2], hold_value(held.sync, held.attempt, held.channel, held.ticket, to))
+end
 place_all()
-return 'retimed'
+return room and 'moved' or 'late'

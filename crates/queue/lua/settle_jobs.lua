@@ -41,18 +41,23 @@ local function rest(ch, sv, ticket, argument)
   cool_down(level == 'server' and sv or ch, ticket, tonumber(wait_us), grows == '1', slower == '1', reason, detail)
 end
 
--- Ahead of the ledger's notice, which follows. A rule that is newer than the call knew better: it may be that somebody
+local function ruled_since(ch, ticket)
+  return tonumber(ticket) < tonumber(redis.call('HGET', CHANNEL .. ch.id, 'ruled_at') or 0)
+end
+
+-- As the ledger's notice does, should that not have come through. A rule that is newer than the call knew better: it may be that somebody
 -- resumed the channel meanwhile, and if the ledger paused it once more, that notice follows too.
 local function pause(ch, ticket, argument)
   local by, reason = string.match(argument, '^(%a+)|(.*)$')
   if not ch.known or (ch.paused_by and ch.paused_by ~= 'session') then return end
-  if tonumber(ticket) < tonumber(redis.call('HGET', CHANNEL .. ch.id, 'ruled_at') or 0) then return end
+  if ruled_since(ch, ticket) then return end
   if ch.paused_by == by then return end
   stand_still(ch, by, reason, now + FIRST_PROBE_US)
 end
 
-local function rule_probe(ch, ruling)
-  if ch.paused_by ~= 'session' then return end -- resumed or stopped by somebody meanwhile
+local function rule_probe(ch, ticket, ruling)
+  -- Resumed or stopped by somebody meanwhile, or lost once more.
+  if ch.paused_by ~= 'session' or ruled_since(ch, ticket) then return end
   ch.changed = true
   if ruling == 'done' then
     go_on(ch)
@@ -65,7 +70,7 @@ local function rule_probe(ch, ruling)
 end
 
 local function rule(job, held, ch, ruling, argument)
-  if held.probe then return rule_probe(ch, ruling) end
+  if held.probe then return rule_probe(ch, held.ticket, ruling) end
   local l = lane(held.sync)
   if ruling == 'next' then
     put_back(l, job, '+', held.attempt - 1)

@@ -20,7 +20,7 @@ const PROBE: &str = "probe";
 
 /// Fields of the answer before its first row, and of each row.
 const HEAD: usize = 5;
-const ROW: usize = 5;
+const ROW: usize = 6;
 
 /// What fences everything that is done for a claim: the time of the claim (µs), made unique.
 pub type Ticket = i64;
@@ -101,6 +101,8 @@ pub struct ClaimedJob {
     pub channel: ChannelId,
     /// Between two calls, by the tightest of the limits that admitted it.
     pub spacing: Duration,
+    /// Whether it came from an urgent lane, as looks at sessions do.
+    pub urgent: bool,
 }
 
 /// The call that asks.
@@ -153,6 +155,7 @@ fn read_row(row: &[String]) -> Result<ClaimedJob, Error> {
         sync,
         channel: parse(&row[3])?,
         spacing: Duration::from_micros(parse(&row[4])?),
+        urgent: row[5] == "1",
     })
 }
 

@@ -31,7 +31,7 @@ pub(crate) const NAMES: &[(&str, &str, &str)] = &[
     ("DELAYED", "delayed", "zset: sync -> time (µs) at which the first of its delayed jobs is due"),
     ("LATER", "later:", "zset: the sync's delayed jobs, `job:attempts` -> due (µs)"),
     ("LEASES", "leases", "zset: job -> time (µs) at which its lease runs out"),
-    ("HELD", "held", "hash: job -> `sync|attempt|channel|ticket`"),
+    ("HELD", "held", "hash: job -> `sync|attempt|channel|ticket`, and the time of its permits if they were moved"),
     ("PROBES", "probes", "string: counts the looks at sessions; each has a number below zero"),
     ("PROMISED", "promised", "string: `time asker`, who was told to come for the next slot"),
     ("TICKET", "ticket", "string: the last ticket given out"),

@@ -1,6 +1,6 @@
 //! The permit of a claim whose call is late.
 
-use std::sync::LazyLock;
+use std::{sync::LazyLock, time::Duration};
 
 use sincro_core::job::JobId;
 
@@ -9,19 +9,27 @@ use crate::{Claim, Error, Queue, claim::Ticket, script::Script};
 static RETIME_PERMIT: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("../lua/retime_permit.lua")));
 
 impl Queue {
-    /// Moves the permit of a claim to the present, for a call that is about to be made later than is usual: whoever calls
-    /// next keeps its distance to this call. False when the job is no longer held under the claim.
-    pub async fn retime(&self, claim: &Claim) -> Result<bool, Error> {
-        retime(self, claim.key.shard, claim.key.job, claim.key.ticket).await
+    /// Moves the permit of a claim on, for a call that is about to be made later than is usual: whoever calls
+    /// next keeps its distance to this call. False when there is no room for the call any more, or the job is no longer held.
+    ///
+    /// `shortest` is how long the way from a claim to its call takes at least: the permit becomes as old as that.
+    pub async fn retime(&self, claim: &Claim, shortest: Duration) -> Result<bool, Error> {
+        retime(self, claim.key.shard, (claim.key.job, claim.key.ticket), shortest).await
     }
 }
 
 /// The same, of what is held under a ticket.
-pub async fn retime(queue: &Queue, shard: u16, job: JobId, ticket: Ticket) -> Result<bool, Error> {
+pub async fn retime(
+    queue: &Queue,
+    shard: u16,
+    (job, ticket): (JobId, Ticket),
+    shortest: Duration,
+) -> Result<bool, Error> {
     let call = queue.call(&RETIME_PERMIT, shard).arg(job).arg(ticket);
+    let call = call.arg(shortest.as_micros().to_string());
     match redis::from_redis_value::<String>(queue.link.run_one(call).await?)?.as_str() {
-        "retimed" => Ok(true),
-        "lost" => Ok(false),
+        "moved" => Ok(true),
+        "late" | "lost" => Ok(false),
         other => Err(Error::Unreadable(other.to_owned())),
     }
 }

@@ -51,7 +51,7 @@ pub struct ChannelView {
 pub struct LevelView {
     /// The rate that was set, calls per second; none without a limit.
     pub configured_rate: Option<f64>,
-    /// The rate that holds after what the gateway answered; none without a limit.
+    /// The rate that holds after what the gateway answered, as far as caps sustain it; none without a limit.
     pub effective_rate: Option<f64>,
     /// Calls per second lately.
     pub observed_rate: f64,
@@ -201,8 +201,19 @@ fn waits(
 pub(crate) fn read_blocked(outlook: &Fields, own: &LevelView) -> Result<Option<WaitsFor>, Error> {
     Ok(match outlook.pause()? {
         Some(pause) => Some(of_pause(pause)),
-        None => own.resting(Level::Channel),
+        None => own.resting(Level::Channel).or(used_up(outlook)?),
     })
+}
+
+/// A cap over an hour or a day that has no call left now.
+fn used_up(outlook: &Fields) -> Result<Option<WaitsFor>, Error> {
+    let period = match outlook.text(4) {
+        Some("hour") => Period::Hour,
+        Some("day") => Period::Day,
+        _ => return Ok(None),
+    };
+    let level = outlook.optional::<Level>(5)?.unwrap_or(Level::Channel);
+    Ok(Some(WaitsFor::Rate { level, per: Some(period) }))
 }
 
 fn of_pause(Pause { by, reason }: Pause) -> WaitsFor {
@@ -244,12 +255,13 @@ impl Fields {
     pub(crate) fn level(&self) -> Result<LevelView, Error> {
         let configured_rate = self.optional::<f64>(0)?;
         let pace = self.number::<f64>(1)? / 1e6;
+        let sustained = self.optional::<f64>(9)?.unwrap_or(f64::INFINITY);
         let resting = self.number::<i64>(5)?;
         let reason = [self.text(6), self.text(7)].into_iter().flatten().collect::<Vec<_>>().join(": ");
         let until = DateTime::from_timestamp_micros(resting).filter(|_| resting > 0);
         Ok(LevelView {
             configured_rate,
-            effective_rate: configured_rate.map(|rate| rate * pace),
+            effective_rate: configured_rate.map(|rate| (rate * pace).min(sustained)),
             observed_rate: self.number(2)?,
             concurrency: self.optional(3)?,
             running: self.number(4)?,

@@ -221,6 +221,7 @@ impl Store {
     /// while a sync of it is open.
     pub async fn delete_channel(&self, id: ChannelId, by: &str) -> Result<(), Error> {
         let mut tx = self.pool.begin().await?;
+        limits::lock_rules(&mut tx).await?;
         lock(&mut tx, id).await?;
         refuse_while_open(&mut tx, id).await?;
         limits::withdraw(&mut tx, id, by).await?;

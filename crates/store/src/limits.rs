@@ -26,6 +26,13 @@ use crate::{Error, Missing, Store, notices};
 /// Names the advisory lock that whoever changes rules holds until the commit: "sincro limits".
 const RULES_LOCK: i64 = 0x0051_C011;
 
+/// Changes to the rules happen one after the other, so that their numbers are in the order of their commits. Taken before
+/// any channel's lock.
+pub(crate) async fn lock_rules(connection: &mut PgConnection) -> Result<(), Error> {
+    sqlx::query!("SELECT pg_advisory_xact_lock($1)", RULES_LOCK).execute(connection).await?;
+    Ok(())
+}
+
 impl Store {
     /// The rules, in the order of what they are about.
     pub async fn limit_rules(&self) -> Result<Vec<LimitRule>, Error> {
@@ -38,7 +45,7 @@ impl Store {
     /// exist is [`Missing::Channel`], and nothing is changed.
     pub async fn replace_limit_rules(&self, rules: &[LimitRule], by: &str) -> Result<Vec<Notice>, Error> {
         let mut tx = self.pool.begin().await?;
-        sqlx::query!("SELECT pg_advisory_xact_lock($1)", RULES_LOCK).execute(&mut *tx).await?;
+        lock_rules(&mut tx).await?;
         let before = all(&mut tx).await?;
         let changes = changes(&before, rules);
         if changes.is_empty() {

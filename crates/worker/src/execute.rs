@@ -144,10 +144,14 @@ impl Executor {
         }
     }
 
-    /// The channel stands still, unless somebody changed it since the job was loaded: then the job just tries again.
+    /// The channel stands still, unless somebody changed it since the job was loaded: then the job just tries again. One that
+    /// stood still already does so in the queue as well from now on.
     async fn pause(&self, job: &Job, pause: Pause) -> Result<Ruling, Arc<Error>> {
-        let stands = rest::pause(&self.store, &self.queue, job.channel, job.channel_version, &pause).await?;
-        Ok(if stands { Ruling::Rest(Rest::Pause(pause)) } else { Ruling::Back })
+        if rest::pause(&self.store, &self.queue, job.channel, job.channel_version, &pause).await? {
+            return Ok(Ruling::Rest(Rest::Pause(pause)));
+        }
+        let stands = self.store.channel(job.channel).await?.paused;
+        Ok(stands.map_or(Ruling::Back, |pause| Ruling::Rest(Rest::Pause(pause))))
     }
 
     async fn settle(&self, job: Job, fence: Fence, reading: Reading) -> Result<Ruling, Arc<Error>> {

@@ -7,7 +7,7 @@
 //! | `ledger` | the ledger in batches: loads and settlements of many jobs at once |
 //! | `batch` | many callers, one call |
 //! | `connections` | the channels' credentials, opened once per version |
-//! | `punctual` | permits that got stale are not used |
+//! | `punctual` | a call that comes late has its permit moved |
 //! | `probe` | a look at a lost session |
 //! | `rest` | pauses and cooldowns, written down |
 //! | `deliver` | notices -> queue |

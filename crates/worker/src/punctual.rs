@@ -1,13 +1,12 @@
-//! A call that comes late has its permit moved to the present.
+//! A call that comes late has its permit moved.
 //!
 //! The limiter spaces permits; the gateway sees calls. What lies between them does not matter while it is always the
 //! same, but a call that comes late stands closer to the next one than their permits did. So when the way from a claim to
-//! its call took markedly longer than usual (a loaded machine, a slow ledger), the queue is told that the call is made now.
-//! When even that takes too long several times over, the job goes back, and its permit with it. The margin of the limiter
+//! its call took markedly longer than usual (a loaded machine, a slow ledger), the queue moves the permit on as far. When even that takes too long several times over, the job goes back, and its permit with it. The margin of the limiter
 //! (docs/decisions/0005-limit-margin.md) covers what is tolerated here.
 
 use std::{
-    sync::{Mutex, PoisonError},
+    sync::{Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
@@ -16,7 +15,8 @@ use tokio::time::Instant;
 
 /// How much later than usual a call may be.
 const TOLERANCE: Duration = Duration::from_millis(5);
-/// "Usual" is the shortest way among the last so many, at least; twice as many at most.
+/// "Usual" is the shortest way among the last so many, at least; twice as many at most. Not an average: what is usual must be
+/// the same at every worker.
 const REMEMBERED: u32 = 128;
 /// Calls that may stand closer are as good as unlimited: no lateness of one of them shows.
 const CLOSEST_LIMITED: Duration = Duration::from_millis(1);
@@ -39,7 +39,7 @@ impl Punctuality {
         for _ in 0..MOVES {
             metrics::counter!("sincro_moved_permits_total").increment(1);
             let asked = Instant::now();
-            match queue.retime(claim).await {
+            match queue.retime(claim, self.from_claims.shortest()).await {
                 Ok(true) if self.from_moves.is_usual(asked.elapsed()) => return true,
                 Ok(true) => {}
                 Ok(false) => return false,
@@ -72,15 +72,25 @@ impl Default for Shortest {
 }
 
 impl Ways {
+    /// The shortest seen lately.
+    fn shortest(&self) -> Duration {
+        let shortest = self.lock();
+        shortest.now.min(shortest.before)
+    }
+
     /// Whether a way of that length is none that is markedly longer than usual. Takes note of it.
     fn is_usual(&self, way: Duration) -> bool {
-        let mut shortest = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut shortest = self.lock();
         if shortest.counted == REMEMBERED {
             *shortest = Shortest { counted: 0, now: Duration::MAX, before: shortest.now };
         }
         shortest.counted += 1;
         shortest.now = shortest.now.min(way);
         way <= shortest.now.min(shortest.before).saturating_add(TOLERANCE)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Shortest> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -94,6 +104,7 @@ mod tests {
     fn a_way_that_is_always_long_is_no_lateness_but_one_that_gets_longer_is() {
         let ways = Ways::default();
         assert!((0..1_000).all(|n| ways.is_usual(30 * MS + n % 5 * MS)));
+        assert_eq!(ways.shortest(), 30 * MS);
         assert!(!ways.is_usual(36 * MS));
     }
 

@@ -12,8 +12,8 @@ use super::{Gateway, Stage, World, process::Process, within};
 /// A channel per token of the gateway, in their order; the stage's own channel is the first.
 pub(crate) struct Fleet {
     pub(crate) channels: Vec<Uuid>,
-    /// Beside the stage's own.
-    pub(crate) workers: Vec<Process>,
+    /// Beside the stage's own; they end with the fleet.
+    _workers: Vec<Process>,
     pub(crate) stage: Stage,
 }
 
@@ -40,7 +40,7 @@ impl Fleet {
             others.push(world.worker().await);
         }
         let stage = Stage { worker, api, channel: channels[0], gateway, world };
-        Self { channels, workers: others, stage }
+        Self { channels, _workers: others, stage }
     }
 
     /// `provider/host:port` of the gateway.

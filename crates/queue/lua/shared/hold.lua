@@ -19,8 +19,8 @@ local function hold(job)
   }
 end
 
-local function hold_value(sync, attempt, channel_id, ticket)
-  return table.concat({ sync, int(attempt), channel_id, ticket }, '|')
+local function hold_value(sync, attempt, channel_id, ticket, permit)
+  return table.concat({ sync, int(attempt), channel_id, ticket, permit and int(permit) }, '|')
 end
 
 local function release(job, held)

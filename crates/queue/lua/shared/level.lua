@@ -7,9 +7,9 @@ local CATCH_UP_US = 200000
 local FULL_PACE = 1000000 -- ppm of the configured rate
 local SLOWEST_PACE = 10000
 local CLIMB_PER_SECOND = 20000 -- ppm, while answers are good
--- A call that is made later after its claim than is usual says that the way to the gateway is rough just now, and others may
--- come late unseen. The rate's window grows by so much (µs) with each of them, and shrinks again with every call that was made.
-local ROUGHER_US, ROUGHEST_US, SMOOTHER_US = 2000, 30000, 100
+-- A call whose permit had to be moved says that the way to the gateway is rough just now, and others may come late unseen.
+-- The rate's window grows by so much (µs) with each of them, and shrinks again with every call that was made.
+local ROUGHER_US, ROUGHEST_US, SMOOTHER_US = 500, 30000, 100
 local TICK_US = 5000000 -- the observed rate is an average over this
 
 local LIMITER = {
@@ -103,12 +103,22 @@ local function give_back(level, ticket)
   end
 end
 
--- Moves a permit to the present, and remembers that its call is late.
-local function move_permit(level, permit_at)
-  if not level.limited then return end
+-- Takes a permit out that is to be moved. Returns whether every window has room for one at that later time.
+local function lift_permit(level, from, to)
+  if not level.limited then return true end
   level.rough_us, level.changed = math.min(ROUGHEST_US, level.rough_us + ROUGHER_US), true
   level.stored = {}
-  if redis.call('LREM', CALLS .. level.id, 1, permit_at) == 1 then redis.call('LPUSH', CALLS .. level.id, int(now)) end
+  if redis.call('LREM', CALLS .. level.id, 1, from) == 0 then return false end
+  for i, window in ipairs(level.windows) do
+    local before = permit(level, window.calls)
+    if before and before + (i == 1 and stretched(level, window.micros) or window.micros) > to then return false end
+  end
+  return true
+end
+
+local function put_permit(level, to)
+  level.stored = {}
+  if level.limited then redis.call('LPUSH', CALLS .. level.id, int(to)) end
 end
 
 -- A call was made with its permit.

@@ -157,12 +157,13 @@ impl Driver {
         let asks = self.asks(desk, settling);
         let mut calls = Vec::with_capacity(2);
         if settling > 0 {
-            let claims_next = self.claims.is_some() && asks.is_some();
+            // Whoever may take no bulk work does not take what is freed.
+            let claims_next = self.claims.is_some() && asks.is_some_and(|free| self.bulk_slots(free, settling) > 0);
             self.leases.note_settling(desk.pending_keys().take(settling));
             calls.push(settle::call(&self.queue, desk.shard, claims_next, &desk.pending[..settling]));
         }
         if let Some(free) = asks {
-            calls.push(claim::call(&self.queue, &self.ask(desk, free)));
+            calls.push(claim::call(&self.queue, &self.ask(desk, free, settling)));
         }
         let asked = Instant::now();
         let answers = self.queue.link.run(&calls).await;
@@ -186,11 +187,17 @@ impl Driver {
         }
     }
 
-    fn ask<'a>(&'a self, desk: &Desk, free: usize) -> Ask<'a> {
+    /// How many of the free slots bulk work may take; `settling` are about to become free.
+    fn bulk_slots(&self, free: usize, settling: usize) -> usize {
+        let bulk = self.leases.bulk().saturating_sub(settling);
+        (self.concurrency - claim::reserved(self.concurrency)).saturating_sub(bulk).min(free)
+    }
+
+    fn ask<'a>(&'a self, desk: &Desk, free: usize, settling: usize) -> Ask<'a> {
         Ask {
             shard: desk.shard,
             max: free,
-            max_bulk: free.saturating_sub(claim::reserved(self.concurrency)),
+            max_bulk: self.bulk_slots(free, settling),
             lease: self.lease,
             asker: &self.asker,
             number: desk.number,

@@ -81,6 +81,7 @@ struct Lease {
     used: AtomicBool,
     /// Whether its result is on its way to Redis.
     settling: AtomicBool,
+    urgent: bool,
 }
 
 impl Lease {
@@ -110,12 +111,13 @@ impl Leases {
     /// Takes note of jobs claimed by a request that was first sent at `asked`.
     pub(crate) fn take(&self, shard: u16, batch: &Batch, asked: Instant, lease: Duration) -> Vec<Claim> {
         let mut held = lock(&self.held);
-        let claims = batch.jobs.iter().map(|ClaimedJob { job, attempt, sync, channel, spacing }| {
+        let claims = batch.jobs.iter().map(|ClaimedJob { job, attempt, sync, channel, spacing, urgent }| {
             let key = HoldKey { shard, job: *job, ticket: batch.ticket };
             let lease = Arc::new(Lease {
                 until: Mutex::new(Some(asked + lease)),
                 used: AtomicBool::new(false),
                 settling: AtomicBool::new(false),
+                urgent: *urgent,
             });
             if held.insert(key, lease.clone()).is_none() {
                 metrics::gauge!(telemetry::JOBS_RUNNING).increment(1);
@@ -160,6 +162,11 @@ impl Leases {
     /// Whether a call was made under a claim. One that is no longer held may have made one.
     pub(crate) fn used(&self, key: &HoldKey) -> bool {
         lock(&self.held).get(key).is_none_or(|lease| lease.used.load(Ordering::Relaxed))
+    }
+
+    /// Bulk jobs among what is held.
+    pub(crate) fn bulk(&self) -> usize {
+        lock(&self.held).values().filter(|lease| !lease.urgent).count()
     }
 
     pub(crate) fn len(&self) -> usize {

@@ -31,8 +31,10 @@ use std::{
         Arc,
         atomic::{AtomicU64, Ordering},
     },
+    time::Duration,
 };
 
+use redis::AsyncConnectionConfig;
 use secrecy::SecretString;
 use sincro_queue::{Queue, QueueSettings};
 use tokio::task::JoinSet;
@@ -40,17 +42,18 @@ use tokio::task::JoinSet;
 use self::{
     broken::{Broken, Kept},
     checkpoint::Glass,
+    twin::refused,
     world::World,
 };
 use crate::server::Place;
 
 /// In every test run.
 const HISTORIES: u64 = 2_000;
-const STEPS: usize = 40;
+const STEPS: usize = 32;
 /// Steps from one look inside to the next; a history that is told alone is looked at after every step.
 const LOOK_EVERY: usize = 8;
 /// Histories under way at once.
-const AT_ONCE: usize = 6;
+const AT_ONCE: usize = 24;
 /// Of the histories that went wrong.
 const SHOWN: usize = 3;
 
@@ -93,7 +96,9 @@ fn seeds() -> Range<u64> {
 
 /// A namespace for one history after the other.
 async fn open(place: &Place, namespace: String) -> (Queue, Glass) {
-    let raw = redis::Client::open(place.url.as_str()).unwrap().get_multiplexed_async_connection().await.unwrap();
+    let client = redis::Client::open(place.url.as_str()).unwrap();
+    let patient = AsyncConnectionConfig::new().set_response_timeout(Some(Duration::from_secs(30)));
+    let raw = client.get_multiplexed_async_connection_with_config(&patient).await.unwrap();
     let glass = Glass::new(raw, format!("sincro:{{{namespace}/0}}:"));
     let redis_url = SecretString::from(place.url.clone());
     (Queue::connect(QueueSettings { redis_url, namespace, shards: 1 }).await.unwrap(), glass)
@@ -101,12 +106,17 @@ async fn open(place: &Place, namespace: String) -> (Queue, Glass) {
 
 /// One history from its beginning to its end, or what went wrong in it.
 async fn tell(seed: u64, queue: &Queue, mut glass: Glass, loud: bool) -> Result<(), String> {
-    glass.forget().await.unwrap();
-    queue.begin_restore(0).await.unwrap().unwrap().open_epoch(1).await.unwrap();
-    let mut world = World::new(seed, queue.clone(), glass);
-    world.loud = loud;
     let mut steps = 0;
-    run(&mut world, &mut steps).await.map_err(|Broken { promise, seen }| {
+    let told = async {
+        glass.forget().await?;
+        if let Some(restoration) = queue.begin_restore(0).await.map_err(refused)? {
+            restoration.open_epoch(1).await.map_err(refused)?;
+        }
+        let mut world = World::new(seed, queue.clone(), glass);
+        world.loud = loud;
+        run(&mut world, &mut steps).await
+    };
+    told.await.map_err(|Broken { promise, seen }| {
         format!(
             "{promise} is broken by seed {seed} at step {steps}: {seen}\n\
              again: SINCRO_SEED={seed} cargo test -p sincro-queue --test it history -- --nocapture"

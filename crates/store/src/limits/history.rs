@@ -142,8 +142,8 @@ pub(crate) async fn record_own(
     record(connection, by, LimitSource::Channel, &[change]).await
 }
 
-/// Takes the rule about a channel away that is being deleted. No server's limit changes, so nobody is told and no version
-/// has to wait for another.
+/// Takes the rule about a channel away that is being deleted, under the lock of the rules. No server's limit changes, so nobody
+/// is told.
 pub(crate) async fn withdraw(connection: &mut PgConnection, channel: ChannelId, by: &str) -> Result<(), Error> {
     sqlx::query!(
         "WITH gone AS (DELETE FROM limit_rules r WHERE channel_id = $1 RETURNING matches, to_jsonb(r) - 'matches' - 'channel_id' AS admitted)

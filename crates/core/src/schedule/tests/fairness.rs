@@ -1,6 +1,6 @@
 //! Whose turn it is.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::*;
 
@@ -136,4 +136,19 @@ fn delayed_jobs_wait_and_expired_leases_come_back_with_their_attempt_counted() {
     assert_eq!(jobs(&again), [2, 1, 9, 8, 7, 6, 5, 4, 3, 11, 10, 12]);
     assert_eq!(again.jobs[0].attempt, 3);
     assert!(bench.schedule.settle(bench.now, &[]).is_empty());
+}
+
+#[test]
+fn a_channel_that_moves_does_not_wait_for_what_it_was_served_elsewhere() {
+    let mut bench = Bench::new(None);
+    bench.fill(1, WIDE, 300);
+    let batch = bench.claim(200);
+    bench.settle(&batch, &Ruling::Done, true);
+    let at_other = |rule: ChannelRule| ChannelRule { server: "wuzapi/other.test".to_owned(), ..rule };
+    let there = at_other(bench.rule(2, WIDE));
+    bench.open(&there, 100, false);
+    let moved = at_other(bench.rule(1, WIDE));
+    bench.schedule.apply(bench.now, &moved, None);
+    let channels: BTreeSet<ChannelId> = bench.claim(2).jobs.iter().map(|given| given.channel).collect();
+    assert_eq!(channels, BTreeSet::from([id(1), id(2)]));
 }

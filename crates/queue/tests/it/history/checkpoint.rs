@@ -122,9 +122,9 @@ impl Glass {
             );
         }
         let mut pipeline = Pipeline::new();
-        keys.iter().for_each(|key| {
+        for key in &keys {
             pipeline.cmd("EXISTS").arg(key);
-        });
+        }
         for (key, there) in keys.iter().zip(self.ask(&pipeline).await?) {
             keep("no_slot_is_leaked", read::<i64>(there)? == 0, || format!("{key} holds something"))?;
         }
@@ -147,11 +147,11 @@ fn held(tally: &Tally, of: impl Fn(ChannelId) -> bool) -> Vec<JobId> {
 }
 
 fn compare_level(id: &str, answers: &[Value], level: &Level, hold_us: i64, model: &[JobId], held: &[JobId]) -> Kept {
-    let [tat, pace, cooldown_until, trial, hold] = read::<[Option<i64>; 5]>(answers[0].clone())?;
+    let [tat, pace, cooldown_until, trial, took] = read::<[Option<i64>; 5]>(answers[0].clone())?;
     let scripts = (tat.unwrap_or(0), pace.unwrap_or(FULL_PACE), cooldown_until.unwrap_or(0), trial == Some(1));
     let expected = (level.tat, level.pace, level.cooldown_until, level.trial);
     same(&format!("{id}: tat, pace, cooldown, trial"), &scripts, &expected)?;
-    same(&format!("{id}: how long jobs are at workers"), &hold.unwrap_or(0), &hold_us)?;
+    same(&format!("{id}: how long jobs are at workers"), &took.unwrap_or(0), &hold_us)?;
     let calls: Vec<i64> = read(answers[1].clone())?;
     same(&format!("{id}: calls"), &calls, &level.calls.iter().copied().collect())?;
     let mut running: Vec<JobId> = read(answers[2].clone())?;

@@ -36,9 +36,10 @@ impl Permits {
         let kept = self.windows().iter().map(|(calls, _)| *calls).max().unwrap_or(0);
         self.counted = self.counted.min(kept);
         self.limit = limit.copied();
-        match limit {
-            Some(limit) => self.tat = self.tat.min(now + interval(limit) * i64::from(limit.limit.burst)),
-            None => (self.counted, self.taken) = (0, VecDeque::new()),
+        if let Some(limit) = limit {
+            self.tat = self.tat.min(now + interval(limit) * i64::from(limit.limit.burst));
+        } else {
+            (self.counted, self.taken) = (0, VecDeque::new());
         }
     }
 

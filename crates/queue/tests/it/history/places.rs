@@ -83,7 +83,9 @@ impl Places {
             let held = self.held.extract_if(.., |_, hold| hold.sync == Some(news.sync));
             let (jobs, holds): (Vec<_>, Vec<_>) = held.unzip();
             void = holds;
-            jobs.iter().for_each(|job| self.put(*job, news.sync, Place::Over));
+            for job in jobs {
+                self.put(job, news.sync, Place::Over);
+            }
         }
         let lane = self.lanes.get_mut(&news.sync).unwrap();
         if !news.opens && lane.state == LaneState::Closed {
@@ -156,8 +158,12 @@ impl Places {
     pub(crate) fn put(&mut self, job: JobId, sync: SyncId, place: Place) {
         let numbers = &mut self.lanes.get_mut(&sync).unwrap().numbers;
         let was = self.jobs.insert(job, (sync, place)).and_then(|(_, was)| was.number());
-        was.into_iter().for_each(|number| numbers[number] -= 1);
-        place.number().into_iter().for_each(|number| numbers[number] += 1);
+        if let Some(number) = was {
+            numbers[number] -= 1;
+        }
+        if let Some(number) = place.number() {
+            numbers[number] += 1;
+        }
     }
 
     /// Whether a channel has something of that class to give.

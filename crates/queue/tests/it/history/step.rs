@@ -216,7 +216,7 @@ impl World {
         })
     }
 
-    /// Settlements of which the answer was lost are sent again.
+    /// Settlements are sent again, or by workers that lost their leases.
     async fn say_again(&mut self) -> Kept {
         let said: Vec<(JobId, Ticket)> = self.past.choose_multiple(&mut self.dice, 3).copied().collect();
         let again =

@@ -167,8 +167,8 @@ impl Tally {
     pub(crate) fn claim_again(&self, batch: &Batch) -> Kept {
         for job in &batch.jobs {
             let hold = self.places.held.get(&job.job);
-            let held = hold.is_some_and(|hold| (hold.ticket, hold.attempt) == (batch.ticket, job.attempt));
-            keep("no_job_is_in_two_places", held, || format!("{} is given again, it is {hold:?}", job.job))?;
+            let same = hold.is_some_and(|hold| (hold.ticket, hold.attempt) == (batch.ticket, job.attempt));
+            keep("no_job_is_in_two_places", same, || format!("{} is given again, it is {hold:?}", job.job))?;
         }
         Ok(())
     }
@@ -224,9 +224,9 @@ impl Tally {
         }
     }
 
-    pub(crate) fn renew(&mut self, now: i64, lease_us: i64, held: &[(JobId, Ticket)], lost: &[JobId]) -> Kept {
+    pub(crate) fn renew(&mut self, now: i64, lease_us: i64, claims: &[(JobId, Ticket)], lost: &[JobId]) -> Kept {
         let mut late = Vec::new();
-        for (job, ticket) in held {
+        for (job, ticket) in claims {
             match self.places.held.get_mut(job).filter(|hold| hold.ticket == *ticket) {
                 Some(hold) => hold.expires = now + lease_us,
                 None => late.push(*job),
@@ -256,6 +256,8 @@ impl Tally {
 
     fn note_all(&mut self, now: i64) {
         let ids: Vec<ChannelId> = self.channels.keys().copied().collect();
-        ids.into_iter().for_each(|id| self.note(now, id));
+        for id in ids {
+            self.note(now, id);
+        }
     }
 }

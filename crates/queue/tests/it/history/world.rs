@@ -35,7 +35,7 @@ pub(crate) struct World {
     pub(crate) now: i64,
     pub(crate) ledger: Ledger,
     pub(crate) tally: Tally,
-    /// Claims that were settled or lost: what is said of them again is stale.
+    /// Whatever was claimed: most of it is settled or lost, and what is said of that again is stale.
     pub(crate) past: Vec<(JobId, Ticket)>,
     twin: Twin,
     glass: Glass,
@@ -88,19 +88,18 @@ impl World {
         self.tell(&notice);
         let applied = self.twin.apply(self.now, &notice).await?;
         self.tally.apply(self.now, &notice, applied);
-        self.forget_lost();
         Ok(applied)
     }
 
     pub(crate) async fn claim(&mut self, max: usize, max_bulk: usize, again: bool) -> Kept<Batch> {
-        let asker = self.dice.random_range(0..ASKERS.len());
-        let (asked, answered) = &mut self.questions[asker];
+        let worker = self.dice.random_range(0..ASKERS.len());
+        let (asked, answered) = &mut self.questions[worker];
         // The question whose answer may have been lost is the last one; or it never arrived, and is a new one.
         let arrived = again && *asked > 0 && self.dice.random_bool(0.8);
         *asked += u64::from(!arrived);
         let repeats = arrived && asked == answered;
         let lease = draw::lease(&mut self.dice);
-        let question = Question { max, max_bulk, lease, asker: ASKERS[asker], number: *asked, again };
+        let question = Question { max, max_bulk, lease, asker: ASKERS[worker], number: *asked, again };
         let (batch, agree) = self.twin.claim(self.now, question).await?;
         if !batch.jobs.is_empty() {
             *answered = *asked;
@@ -112,7 +111,7 @@ impl World {
             self.tally.claim(self.now, question, &batch)?;
         }
         agree?;
-        self.forget_lost();
+        self.past.extend(batch.jobs.iter().map(|job| (job.job, batch.ticket)));
         Ok(batch)
     }
 
@@ -120,7 +119,6 @@ impl World {
         self.tell(&settled);
         let (stale, agree) = self.twin.settle(self.now, settled).await?;
         self.tally.settle(self.now, settled, &stale)?;
-        self.past.extend(settled.iter().map(|one| (one.job, one.ticket)));
         agree
     }
 
@@ -142,10 +140,6 @@ impl World {
     /// A channel with nothing at workers.
     pub(crate) fn is_idle(&self, channel: ChannelId) -> bool {
         self.tally.places.held.values().all(|hold| hold.channel != channel)
-    }
-
-    fn forget_lost(&mut self) {
-        self.past.truncate(200);
     }
 
     /// Opens everything, lets everything come out, and sees that nothing is left.
