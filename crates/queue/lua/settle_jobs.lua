@@ -56,11 +56,10 @@ local function pause(ch, ticket, argument)
 end
 
 local function rule_probe(ch, ticket, ruling)
-  -- Resumed or stopped by somebody meanwhile, or lost once more.
-  if ch.paused_by ~= 'session' or ruled_since(ch, ticket) then return end
+  if ch.paused_by ~= 'session' then return end -- resumed or stopped by somebody meanwhile
   ch.changed = true
   if ruling == 'done' then
-    go_on(ch)
+    if not ruled_since(ch, ticket) then go_on(ch) end -- it may have been lost once more
   elseif ruling == 'still_lost' then
     ch.probes = ch.probes + 1
     ch.probe_at = now + math.min(FIRST_PROBE_US * 2 ^ math.min(ch.probes, 20), LAST_PROBE_US)

@@ -109,6 +109,7 @@ impl Schedule {
         let channel = &mut self.channels[number];
         // Tags count in the rounds of the server that it was at.
         (channel.server, channel.tags) = (server, [0; 2]);
+        channel.level.forget_rest();
         self.servers[before].level.running -= channel.level.running;
         self.servers[server].level.running += channel.level.running;
         self.touch_server(server);

@@ -247,6 +247,12 @@ impl Level {
         (self.pace, self.paced_at) = (pace.clamp(SLOWEST_PACE, FULL_PACE), from);
     }
 
+    /// What another gateway asked for is no concern of this one.
+    pub(super) fn forget_rest(&mut self) {
+        (self.cooldown_until, self.strikes, self.trial) = (0, 0, false);
+        (self.pace, self.paced_at) = (FULL_PACE, 0);
+    }
+
     pub(crate) fn rest(&mut self, until: i64) {
         self.trial = true;
         if until > self.cooldown_until {

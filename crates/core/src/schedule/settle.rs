@@ -72,7 +72,7 @@ impl Schedule {
         let Some(hold) = self.release(job) else { return false };
         match hold.lane {
             Some(lane) => self.rule(now, lane, job, hold.attempt, ruling),
-            None => self.channels[hold.channel].rule_probe(now, ruling),
+            None => self.channels[hold.channel].rule_probe(now, ticket, ruling),
         }
         self.account(now, hold.channel, ticket, ruling, used);
         true
@@ -116,11 +116,13 @@ impl Schedule {
 }
 
 impl Channel {
-    fn rule_probe(&mut self, now: i64, ruling: &Ruling) {
+    fn rule_probe(&mut self, now: i64, ticket: i64, ruling: &Ruling) {
         if self.paused != Some(PausedBy::Session) {
             return; // somebody decided something else meanwhile
         }
         match ruling {
+            // It may have been lost once more since.
+            Ruling::Done if ticket < self.ruled_at => {}
             Ruling::Done => self.stand_still(None, now),
             Ruling::StillLost => {
                 self.probes += 1;

@@ -90,6 +90,11 @@ impl Permits {
         self.tat = self.tat.max(self.rests_until.1);
     }
 
+    /// What another gateway asked for does not count here.
+    pub(crate) fn forget_rest(&mut self) {
+        (self.rests_until, self.trial, self.slowed) = ((0, 0), (false, false), false);
+    }
+
     /// Whether it surely admits a call now.
     pub(crate) fn surely_opens(&self, now: i64) -> bool {
         let rested = self.rests_until.1 <= now && self.out < self.concurrency(self.trial.1);

@@ -73,6 +73,7 @@ impl Tally {
         channel.paused = rule.paused.as_ref().map(|pause| pause.by);
         channel.permits.rule(Some(&rule.limit), now);
         if from != rule.server {
+            channel.permits.forget_rest();
             let out = channel.permits.out;
             self.turns.move_away(rule.id);
             self.servers.get_mut(&rule.server).unwrap().permits.out += out;
@@ -199,7 +200,8 @@ impl Tally {
         self.places.put_back(job, hold, place);
         let channel = self.channels.get_mut(&hold.channel).unwrap();
         let server = self.servers.get_mut(&channel.server).unwrap();
-        if hold.sync.is_none() && *ruling == Ruling::Done && channel.paused == Some(PausedBy::Session) {
+        let news = hold.ticket >= channel.ruled_at;
+        if hold.sync.is_none() && *ruling == Ruling::Done && channel.paused == Some(PausedBy::Session) && news {
             channel.paused = None;
         }
         for permits in [&mut channel.permits, &mut server.permits] {
