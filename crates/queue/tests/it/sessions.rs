@@ -96,7 +96,7 @@ async fn a_look_whose_worker_died_is_made_by_another() {
     bench.pass(crate::bench::LEASE);
     let another = look(&mut bench).await;
     assert_ne!(probe.job, another.job);
-    assert_eq!(bench.settle(&[probe.clone()], &Ruling::Done).await, [probe.job]);
+    assert_eq!(bench.settle(std::slice::from_ref(&probe), &Ruling::Done).await, [probe.job]);
     assert_eq!(bench.depth().await.running, 1);
 }
 
