@@ -19,13 +19,13 @@ fn gateway(contacts: impl Into<Vec<u32>>) -> Settings {
     Settings { latency: LATENCY, ..Settings::fleet(contacts) }
 }
 
-/// So many workers at a server limit of 100/s over four channels; calls of about eight seconds.
+/// So many workers at a server limit of 100/s over four channels; calls of about four seconds.
 async fn audit_of(workers: usize) {
-    let fleet = Fleet::set(World::alone(&[]).await, gateway([600; 4]), FAST, workers).await;
+    let fleet = Fleet::set(World::alone(&[]).await, gateway([300; 4]), FAST, workers).await;
     fleet.limit_server(100.0).await;
     fleet.start_all().await;
     within("every channel is called", fleet.gateway.calls().wait_for(100, |_| true)).await;
-    fleet.fresh_calls(800).await;
+    fleet.fresh_calls(400).await;
     let most = fleet.gateway.calls().max_in_window(ONE_SECOND, |_| true);
     let used = fleet.used(100.0);
     announce(&format!("{workers} workers: {:.2} % of the rate used, at most {most} calls in a second", used * 100.0));

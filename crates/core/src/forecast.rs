@@ -212,6 +212,17 @@ mod tests {
     }
 
     #[test]
+    fn a_long_rest_beside_busy_neighbours_is_waited_for_and_no_more() {
+        let busy_ones = (2..6).map(|id| busy(id, 50.0, 1_000_000)).collect();
+        let loads = [load(busy_ones)];
+        let question = Question { loads: &loads, ..asked(1_000, 1_000, limit(10.0, 8)) };
+        let told =
+            forecast(&Question { blocked: Some(cooldown(&question, Level::Channel, 7_200)), ..question.clone() });
+        let seconds = told.duration_seconds.unwrap();
+        assert!((7_200.0..7_600.0).contains(&seconds), "{seconds}");
+    }
+
+    #[test]
     fn a_rate_that_was_lowered_climbs_back_meanwhile() {
         let loads = [load(vec![busy(1, 5.0, 0)])];
         let told = forecast(&Question { loads: &loads, ..asked(1_000, 1_000, limit(10.0, 8)) });

@@ -12,9 +12,10 @@ impl Queue {
     /// Moves the permit of a claim on, for a call that is about to be made later than is usual: whoever calls
     /// next keeps its distance to this call. False when there is no room for the call any more, or the job is no longer held.
     ///
-    /// `shortest` is how long the way from a claim to its call takes at least: the permit becomes as old as that.
-    pub async fn retime(&self, claim: &Claim, shortest: Duration) -> Result<bool, Error> {
-        retime(self, claim.key.shard, (claim.key.job, claim.key.ticket), shortest).await
+    /// `shortest` is how long the way from a claim to its call takes at least: the permit becomes as old as that. `again`: it
+    /// was moved for the same call before, and that took too long as well.
+    pub async fn retime(&self, claim: &Claim, shortest: Duration, again: bool) -> Result<bool, Error> {
+        retime(self, claim.key.shard, (claim.key.job, claim.key.ticket), shortest, again).await
     }
 }
 
@@ -24,9 +25,10 @@ pub async fn retime(
     shard: u16,
     (job, ticket): (JobId, Ticket),
     shortest: Duration,
+    again: bool,
 ) -> Result<bool, Error> {
     let call = queue.call(&RETIME_PERMIT, shard).arg(job).arg(ticket);
-    let call = call.arg(shortest.as_micros().to_string());
+    let call = call.arg(shortest.as_micros().to_string()).arg(i32::from(again));
     match redis::from_redis_value::<String>(queue.link.run_one(call).await?)?.as_str() {
         "moved" => Ok(true),
         "late" | "lost" => Ok(false),

@@ -36,10 +36,10 @@ impl Punctuality {
         if claim.spacing < CLOSEST_LIMITED || self.from_claims.is_usual(claim.age()) {
             return true;
         }
-        for _ in 0..MOVES {
+        for n in 0..MOVES {
             metrics::counter!("sincro_moved_permits_total").increment(1);
             let asked = Instant::now();
-            match queue.retime(claim, self.from_claims.shortest()).await {
+            match queue.retime(claim, self.from_claims.shortest(), n > 0).await {
                 Ok(true) if self.from_moves.is_usual(asked.elapsed()) => return true,
                 Ok(true) => {}
                 Ok(false) => return false,

@@ -15,7 +15,7 @@ use futures::{StreamExt as _, TryStreamExt as _, stream};
 use sincro_core::{
     channel::ChannelId,
     clock,
-    limit::Level,
+    limit::{KeptCooldown, Level},
     sync::{Live, SyncId, SyncStatus},
 };
 use sincro_queue::{ChannelView, LevelView, Queue};
@@ -87,6 +87,8 @@ async fn round(store: &Store, queue: &Queue, written: &mut Written) -> Result<()
     open.truncate(MOST_SYNCS);
     let channels: BTreeSet<(String, ChannelId)> =
         open.iter().map(|open| (open.server.clone(), open.status.channel_id)).collect();
+    let servers: HashMap<String, String> =
+        channels.iter().map(|(server, channel)| (channel.to_string(), server.clone())).collect();
     let syncs = look_at_syncs(queue, open).await?;
     let levels = look_at_channels(queue, channels).await?;
 
@@ -95,6 +97,10 @@ async fn round(store: &Store, queue: &Queue, written: &mut Written) -> Result<()
     let news = (written.syncs.news(&syncs, all), written.levels.news(&levels, all));
     if all || !news.0.is_empty() || !news.1.is_empty() {
         store.write_outlooks(&news.0, &news.1).await?;
+    }
+    // As long as the queue has made them: it knows how often a rest was asked for in a row.
+    for rest in news.1.iter().filter_map(|level| rest(level, &servers)) {
+        store.note_cooldown(&rest).await?;
     }
     written.syncs.remember(syncs);
     written.levels.remember(levels);
@@ -152,6 +158,17 @@ fn level(level: Level, key: String, view: LevelView) -> LevelOutlook {
         running: view.running,
         cooldown: view.cooldown,
     }
+}
+
+/// The rest that a level is in, as the ledger keeps it.
+fn rest(level: &LevelOutlook, servers: &HashMap<String, String>) -> Option<KeptCooldown> {
+    let cooldown = level.cooldown.clone()?;
+    Some(match level.level {
+        Level::Server => KeptCooldown { server: level.key.clone(), channel: None, cooldown },
+        Level::Channel => {
+            KeptCooldown { server: servers.get(&level.key)?.clone(), channel: level.key.parse().ok(), cooldown }
+        }
+    })
 }
 
 /// What the views were told last.

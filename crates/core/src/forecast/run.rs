@@ -225,17 +225,23 @@ impl Run {
 
     /// From the beginning to the last answer.
     pub(super) fn duration_seconds(&self, question: &Question<'_>) -> f64 {
-        let so_far = float(self.now) / SECOND;
+        let mut so_far = float(self.now) / SECOND;
         if self.planned_left == 0 {
             return so_far;
+        }
+        if self.first_at.is_none() {
+            so_far = so_far.max(rest_left(question));
         }
         let left = float(self.work.calls + self.ahead - self.calls_of_channel);
         so_far + left / self.pace(question) + float(self.call_us) / SECOND
     }
 
-    /// What the channel came to, but not more than caps leave it in the long run.
+    /// What the channel came to since its first call, but not more than caps leave it in the long run. One that rested all the
+    /// time while others were called is taken at its limits.
     fn pace(&self, question: &Question<'_>) -> f64 {
-        let reached = float(self.calls_of_channel.max(1)) / (float(self.now.max(1)) / SECOND);
+        let reached = self.first_at.map_or(f64::INFINITY, |first| {
+            float(self.calls_of_channel.max(1)) / (float((self.now - first).max(1)) / SECOND)
+        });
         let limits = [Some(question.channel_limit), question.server_limit];
         limits.into_iter().flatten().map(|limit| limit.sustained_rate()).fold(reached, f64::min)
     }
@@ -257,6 +263,15 @@ impl Run {
         });
         reason.map_or_else(|| "nothing".to_owned(), |reason| reason.to_string())
     }
+}
+
+/// How long what keeps the planned calls from being made rests (s).
+fn rest_left(question: &Question<'_>) -> f64 {
+    let ends = question.blocked_by().filter_map(|reason| match reason {
+        WaitsFor::Cooldown { until, .. } => Some(*until),
+        _ => None,
+    });
+    ends.max().map_or(0.0, |until| float((until - question.now).num_milliseconds().max(0)) / 1_000.0)
 }
 
 /// The limit of a channel of which only the load is known.

@@ -7,9 +7,9 @@ local CATCH_UP_US = 200000
 local FULL_PACE = 1000000 -- ppm of the configured rate
 local SLOWEST_PACE = 10000
 local CLIMB_PER_SECOND = 20000 -- ppm, while answers are good
--- A call whose permit had to be moved says that the way to the gateway is rough just now, and others may come late unseen.
--- The rate's window grows by so much (µs) with each of them, and shrinks again with every call that was made.
-local ROUGHER_US, ROUGHEST_US, SMOOTHER_US = 500, 30000, 100
+-- A permit that had to be moved more than once for one call says that all ways are rough just now, and others may come late
+-- unseen. The rate's window grows by so much (µs) with each of them, and shrinks again with every call that was made.
+local ROUGHER_US, ROUGHEST_US, SMOOTHER_US = 2000, 30000, 100
 local TICK_US = 5000000 -- the observed rate is an average over this
 
 local LIMITER = {
@@ -103,10 +103,10 @@ local function give_back(level, ticket)
   end
 end
 
--- Takes a permit out that is to be moved. Returns whether every window has room for one at that later time.
-local function lift_permit(level, from, to)
+-- Takes a permit out that is to be moved, perhaps not for the first time. Returns whether every window has room for one at that later time.
+local function lift_permit(level, from, to, again)
   if not level.limited then return true end
-  level.rough_us, level.changed = math.min(ROUGHEST_US, level.rough_us + ROUGHER_US), true
+  if again then level.rough_us, level.changed = math.min(ROUGHEST_US, level.rough_us + ROUGHER_US), true end
   level.stored = {}
   if redis.call('LREM', CALLS .. level.id, 1, from) == 0 then return false end
   for i, window in ipairs(level.windows) do
