@@ -9,11 +9,12 @@
 --     [5]  the asking worker, unique  [6] the number of its question
 --     [7]  1 when the answer to this very question may have been lost: what it gave is given again
 -- Returns  { 'emptied' } when the shard has no epoch: nothing was claimed; else
---          { 'claimed', epoch, ticket, wait_us, held_back, job, attempt, sync, channel, spacing_us, urgent (0, 1),
+--          { 'claimed', epoch, ticket, wait_us, held_back, level, job, attempt, sync, channel, spacing_us, urgent (0, 1),
 --            job, ... }
 --          wait_us: until the next claim can succeed, -1 when only news can help
 --          held_back: '' (as many as asked for) | rate | cooldown | channel (every channel with work is paused or at its
 --          concurrency) | idle (nothing is queued)
+--          level: whose limit that is, channel | server, for rate and cooldown; else ''
 --          a job below zero is a look at the channel's session; its sync is 'probe'
 --          spacing_us: between two calls, by the tightest limit that admitted the job; 0 without any
 
@@ -28,8 +29,8 @@ local lease_us, asker, number = tonumber(ARGV[4]), ARGV[5], ARGV[6]
 local epoch = redis.call('GET', EPOCH)
 if not epoch then return { 'emptied' } end
 
-local HEAD, ROW = 5, 6 -- fields of the answer before its first row, and of each row
-local answer = { 'claimed', epoch, '0', '-1', '' }
+local HEAD, ROW = 6, 6 -- fields of the answer before its first row, and of each row
+local answer = { 'claimed', epoch, '0', '-1', '', '' }
 local claimed, given = 0, nil
 local ticket = math.max(now, tonumber(redis.call('GET', TICKET) or 0) + 1)
 
@@ -228,13 +229,15 @@ end
 local function what_binds(id)
   local sv = server(id)
   local slot, why = slot_of(sv)
+  local level = 'server'
   if slot and slot <= now then
+    level = 'channel'
     for _, class in ipairs(CLASSES) do
       local first = redis.call('ZRANGE', DUE .. class .. ':' .. id, 0, 0)[1]
       if first then _, why = channel_slot(channel(first), class) end
     end
   end
-  return (why == 'cooldown' or why == 'session') and 'cooldown' or 'rate'
+  return (why == 'cooldown' or why == 'session') and 'cooldown' or 'rate', level
 end
 
 -- One worker is told the time of the next slot; the others are told to look a little later, in case it does not come. So
@@ -260,17 +263,17 @@ local function outlook()
     local score = tonumber(redis.call('ZRANGE', key, 0, 0, 'WITHSCORES')[2])
     if score and (not at or score < at) then at = score end
   end
-  local why = ''
+  local why, level = '', ''
   if claimed < max and bulk_left > 0 then
     if first then
-      why = what_binds(first)
+      why, level = what_binds(first)
     elseif tonumber(redis.call('HGET', DEPTH, 'queued') or 0) > 0 then
       why = 'channel'
     else
       why = 'idle'
     end
   end
-  return at and int(math.max(0, at - now)) or '-1', why
+  return at and int(math.max(0, at - now)) or '-1', why, level
 end
 
 if ARGV[7] == '1' then repeat_answer() end
@@ -288,5 +291,5 @@ if not given then
   if claimed == max or bulk_left == 0 then wake() end
 end
 answer[3] = given or '0'
-answer[4], answer[5] = outlook()
+answer[4], answer[5], answer[6] = outlook()
 return answer

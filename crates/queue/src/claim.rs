@@ -3,7 +3,7 @@
 use std::{sync::LazyLock, time::Duration};
 
 use redis::Value;
-use sincro_core::{channel::ChannelId, job::JobId, sync::SyncId};
+use sincro_core::{channel::ChannelId, job::JobId, limit::Level, sync::SyncId};
 
 use crate::{
     Error, Queue,
@@ -19,7 +19,7 @@ pub(crate) const JOBS_PER_CALL: usize = 1_000;
 const PROBE: &str = "probe";
 
 /// Fields of the answer before its first row, and of each row.
-const HEAD: usize = 5;
+const HEAD: usize = 6;
 const ROW: usize = 6;
 
 /// What fences everything that is done for a claim: the time of the claim (µs), made unique.
@@ -64,6 +64,8 @@ pub struct Batch {
     pub wait: Option<Duration>,
     /// Why there were not as many as asked for.
     pub held_back: HeldBack,
+    /// Whose limit that is, for a rate or a cooldown.
+    pub binds: Option<Level>,
     /// In the order in which they were taken.
     pub jobs: Vec<ClaimedJob>,
 }
@@ -143,6 +145,7 @@ pub(crate) fn read(answer: Value) -> Result<Claimed, Error> {
             "idle" => HeldBack::Idle,
             _ => HeldBack::Channel,
         },
+        binds: head[5].parse().ok(),
         jobs: rows.chunks_exact(ROW).map(read_row).collect::<Result<_, _>>()?,
     }))
 }

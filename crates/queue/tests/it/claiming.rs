@@ -121,7 +121,7 @@ async fn one_channel_has_one_job_per_slot_of_its_rate() {
     while bench.now < end {
         let batch = bench.ask(100).await;
         starts.extend(batch.jobs.iter().map(|_| bench.now));
-        assert_eq!(batch.held_back, HeldBack::Rate);
+        assert_eq!((batch.held_back, batch.binds), (HeldBack::Rate, Some(sincro_core::limit::Level::Channel)));
         bench.pass(batch.wait.unwrap());
     }
     assert!(starts.windows(2).all(|pair| pair[1] - pair[0] >= 50_000), "closer than a slot");

@@ -3,7 +3,7 @@
 use std::{collections::HashMap, time::Duration};
 
 use sincro_core::{
-    limit::{LevelLimit, Limit},
+    limit::{Level, LevelLimit, Limit},
     notice::{ChannelRule, Notice},
     verdict::Rest,
 };
@@ -70,7 +70,12 @@ async fn the_tighter_level_binds_and_is_named() {
         assert_eq!(live.waits_for.unwrap().to_string(), expected);
         assert_eq!(live.next_at, Some(bench.due_in(Duration::from_millis(1_014))));
     }
-    assert_eq!(bench.ask(10).await.held_back, HeldBack::Rate);
+    let batch = bench.ask(10).await;
+    assert_eq!(
+        (batch.held_back, batch.binds),
+        (HeldBack::Rate, Some(Level::Server)),
+        "of two that are free at once the first"
+    );
 }
 
 #[tokio::test]
@@ -195,7 +200,7 @@ async fn a_permit_without_a_call_is_given_back_to_both_levels() {
     assert_eq!(bench.ask(1).await.wait, Some(Duration::from_millis(10_014)));
 }
 
-fn cooldown(level: sincro_core::limit::Level) -> Ruling {
+fn cooldown(level: Level) -> Ruling {
     Ruling::Rest(Rest::Cooldown {
         level,
         wait: 10 * SECOND,
@@ -213,7 +218,7 @@ async fn a_server_that_rests_rests_for_all_its_channels_and_for_no_other_server(
     let elsewhere = ChannelRule { server: "wuzapi/other.test".into(), ..rule(WIDE) };
     bench.apply(&[opens(&one, 1, 100), opens(&other, 101, 200), opens(&elsewhere, 201, 300)]).await;
     let jobs = bench.claim(1).await;
-    bench.settle(&jobs, &cooldown(sincro_core::limit::Level::Server)).await;
+    bench.settle(&jobs, &cooldown(Level::Server)).await;
     let calls = work(&mut bench, 9 * SECOND).await;
     assert!(calls.iter().all(|(_, held)| held.channel == elsewhere.id));
     assert_eq!(calls.len(), 100);
@@ -227,7 +232,7 @@ async fn a_rate_that_was_too_fast_halves_and_climbs_back_with_good_answers_but_n
     let channel = ruled(rate(100.0));
     bench.apply(&[opens(&channel, 1, 100_000)]).await;
     let jobs = bench.claim(1).await;
-    bench.settle(&jobs, &cooldown(sincro_core::limit::Level::Channel)).await;
+    bench.settle(&jobs, &cooldown(Level::Channel)).await;
     let view = bench.clock().channel_view(SERVER, channel.id).await.unwrap().unwrap();
     assert_eq!((view.channel.configured_rate, view.channel.effective_rate), (Some(100.0), Some(50.0)));
     bench.pass(10 * SECOND);
