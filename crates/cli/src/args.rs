@@ -121,7 +121,7 @@ Run it twice: nothing is stored twice. Kill it half-way and run it again: it goe
 Examples:
   sincro demo
   sincro demo --contacts 50 --rate 10
-  sincro demo --rate 500 --seed 7 --data-dir /tmp/sincro-demo")]
+  sincro demo --rate 500 --seed 7 --data-dir ./sincro-demo")]
 pub(crate) struct Demo {
     /// People in the simulated channel; each has a phone JID and a LID, so twice as many jobs
     #[arg(long, value_name = "N", default_value_t = 1_000, value_parser = clap::value_parser!(u32).range(1..=100_000))]

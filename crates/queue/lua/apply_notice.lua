@@ -16,7 +16,6 @@
 --          changed) | taken (another restoration began, or this one has ended; nothing changed)
 
 local FIRST_ENTRY = 28
-local FIRST_PROBE_US = 2 * 1000000
 
 local token, id, version, server_id, paused_by, paused = unpack(ARGV, 2, 7)
 local sync, seq, opens, urgent, state, before, last = unpack(ARGV, 21, 27)

@@ -2,8 +2,8 @@
 --
 -- KEYS[1]  the shard's prefix
 -- ARGV[1]  time (µs, 0 = clock of Redis)  [2] channel  [3] sync
--- Returns  { { running, queued, delayed, state or '', retry_at (µs) or '', calls, jobs of its channel that come first,
---              µs from one call to the next by the tightest limit }, outlook of its channel, its level, its server's level,
+-- Returns  { { running, queued, delayed, state or '', retry_at (µs) or '', calls, jobs of its channel that come first },
+--            outlook of its channel, its level, its server's level,
 --            { channel, weight, rate per second (of at most 100 that share the server with it), ... } }
 
 local SHARERS = 100
@@ -36,13 +36,11 @@ local function sharers()
   return rows
 end
 
-if not ch.known then return { { '0', '0', '0', '', '', '0', '0', '0' }, {}, {}, {}, {} } end
-local sv = server(ch.server)
+if not ch.known then return { { '0', '0', '0', '', '', '0', '0' }, {}, {}, {}, {} } end
 return {
   {
     numbers[1] or '0', numbers[2] or '0', numbers[3] or '0', numbers[4] or '',
     redis.call('ZSCORE', DELAYED, sync) or '', numbers[5] or '0', int(ahead()),
-    int(math.max(stretched(ch, ch.interval_us), stretched(sv, sv.interval_us))),
   },
-  outlook_of(ch), level_fields(ch), level_fields(sv), sharers(),
+  outlook_of(ch), level_fields(ch), level_fields(server(ch.server)), sharers(),
 }

@@ -16,7 +16,7 @@
 --          used: 1 when the call was made; a permit that was not used is given back
 -- Returns  the jobs of the stale groups
 
-local FIRST_PROBE_US, LAST_PROBE_US = 2 * 1000000, 300 * 1000000
+local LAST_PROBE_US = 300 * 1000000
 local PROBE_AGAIN_US = 1000000 -- a look that could not be made
 local GROUP, MOST = 5, 1000
 local ARGUMENT = {
@@ -52,7 +52,7 @@ local function pause(ch, ticket, argument)
   if not ch.known or (ch.paused_by and ch.paused_by ~= 'session') then return end
   if ruled_since(ch, ticket) then return end
   if ch.paused_by == by then return end
-  stand_still(ch, by, reason, now + FIRST_PROBE_US)
+  stand_still(ch, by, reason)
 end
 
 local function rule_probe(ch, ticket, ruling)

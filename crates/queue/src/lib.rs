@@ -60,6 +60,7 @@
 mod apply;
 mod claim;
 mod error;
+mod fields;
 mod keys;
 mod link;
 mod load;
@@ -90,7 +91,7 @@ pub use worker::{Claim, WorkerSettings, run_worker};
 pub mod steps {
     pub use crate::{
         claim::{Ask, Batch, Claimed, ClaimedJob, HeldBack, Ticket, claim},
-        permit::retime,
+        permit::move_permit,
         renew::renew,
         settle::{Settlement, settle},
     };

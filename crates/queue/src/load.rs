@@ -5,7 +5,11 @@ use std::sync::LazyLock;
 use redis::Value;
 use sincro_core::scaling::{ChannelLoad, ServerLoad};
 
-use crate::{Error, Queue, script::Script, view::Fields, view::read_blocked};
+use crate::{
+    Error, Queue,
+    fields::{Fields, read_blocked},
+    script::Script,
+};
 
 static READ_LOAD: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("../lua/read_load.lua")));
 static LIST_SERVERS: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("../lua/list_servers.lua")));

@@ -20,7 +20,8 @@ pub fn describe_metrics() {
     describe_histogram!(
         LIMITER_WAIT,
         Unit::Seconds,
-        "How long free worker slots waited for a permit of a rate or for the end of a cooldown while work was queued"
+        "How long free worker slots waited for a permit of a rate or for the end of a cooldown while work was queued, by the \
+         level (channel, server) that bound last"
     );
     describe_counter!(REDIS_ERRORS, "Requests to Redis that failed and were sent again");
     describe_counter!(STALE_RESULTS, "Results that came after their lease was lost, and changed nothing in the queue");

@@ -14,8 +14,10 @@
 //! | `sweep` | what a crash left undelivered |
 //! | `restore` | a queue that was emptied is filled from the ledger |
 //! | `report` | what only the queue knows, written down for the views |
+//! | `trouble` | why a janitor has to try again |
 //!
-//! The queue decides when a job runs, `core` decides what a refusal means; nothing here knows a limit or a delay.
+//! The queue decides when a job runs, `core` decides what a refusal means; here is only what to do while a server is away or a
+//! call is late.
 
 mod batch;
 mod connections;
@@ -29,6 +31,7 @@ mod report;
 mod rest;
 mod restore;
 mod sweep;
+mod trouble;
 
 use std::{sync::Arc, time::Duration};
 

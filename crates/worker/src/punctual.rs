@@ -39,7 +39,7 @@ impl Punctuality {
         for n in 0..MOVES {
             metrics::counter!("sincro_moved_permits_total").increment(1);
             let asked = Instant::now();
-            match queue.retime(claim, self.from_claims.shortest(), n > 0).await {
+            match queue.move_permit(claim, self.from_claims.shortest(), n > 0).await {
                 Ok(true) if self.from_moves.is_usual(asked.elapsed()) => return true,
                 Ok(true) => {}
                 Ok(false) => return false,

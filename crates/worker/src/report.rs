@@ -25,6 +25,8 @@ use sincro_store::{
 };
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep, timeout};
 
+use crate::trouble::Trouble;
+
 /// Before the next try to follow whoever reports.
 const TRY_EVERY: Duration = Duration::from_secs(3);
 const REPORT_EVERY: Duration = Duration::from_secs(1);
@@ -35,15 +37,6 @@ const LOCK_PATIENCE: Duration = Duration::from_secs(5);
 const MOST_SYNCS: usize = 1_000;
 /// Questions to the queue that are under way at once.
 const QUESTIONS_AT_ONCE: usize = 16;
-
-/// Why a round was not written.
-#[derive(Debug, thiserror::Error)]
-enum Error {
-    #[error(transparent)]
-    Store(#[from] sincro_store::Error),
-    #[error(transparent)]
-    Queue(#[from] sincro_queue::Error),
-}
 
 /// Reports, or waits to, until the future is dropped.
 pub(crate) async fn run(store: Store, queue: Queue) {
@@ -80,7 +73,7 @@ async fn report(store: &Store, queue: &Queue, mut lock: ReportLock) {
     }
 }
 
-async fn round(store: &Store, queue: &Queue, written: &mut Written) -> Result<(), Error> {
+async fn round(store: &Store, queue: &Queue, written: &mut Written) -> Result<(), Trouble> {
     let most = i64::try_from(MOST_SYNCS + 1).unwrap_or(i64::MAX);
     let mut open = store.open_syncs(most).await?;
     written.note_crowd(open.len() > MOST_SYNCS);
@@ -110,7 +103,7 @@ async fn round(store: &Store, queue: &Queue, written: &mut Written) -> Result<()
     Ok(())
 }
 
-async fn look_at_syncs(queue: &Queue, open: Vec<OpenSync>) -> Result<HashMap<SyncId, SyncOutlook>, Error> {
+async fn look_at_syncs(queue: &Queue, open: Vec<OpenSync>) -> Result<HashMap<SyncId, SyncOutlook>, Trouble> {
     let looks = stream::iter(open).map(|OpenSync { status, server }| async move {
         let live = queue.live(&server, status.channel_id, status.id).await?;
         Ok((status.id, outlook(status, &live, clock::now())))
@@ -121,10 +114,10 @@ async fn look_at_syncs(queue: &Queue, open: Vec<OpenSync>) -> Result<HashMap<Syn
 async fn look_at_channels(
     queue: &Queue,
     channels: BTreeSet<(String, ChannelId)>,
-) -> Result<HashMap<String, LevelOutlook>, Error> {
+) -> Result<HashMap<String, LevelOutlook>, Trouble> {
     let looks = stream::iter(channels).map(|(server, channel)| async move {
         let view = queue.channel_view(&server, channel).await?;
-        Ok::<_, Error>(view.map(|view| levels(server, channel, view)))
+        Ok::<_, Trouble>(view.map(|view| levels(server, channel, view)))
     });
     let found: Vec<Option<[LevelOutlook; 2]>> = looks.buffer_unordered(QUESTIONS_AT_ONCE).try_collect().await?;
     Ok(found.into_iter().flatten().flatten().map(|level| (level.key.clone(), level)).collect())

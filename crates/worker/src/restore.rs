@@ -9,17 +9,10 @@ use std::time::Duration;
 use sincro_queue::Queue;
 use sincro_store::Store;
 
+use crate::trouble::Trouble;
+
 /// Before the next try, when somebody else is at it or something failed.
 const AGAIN_AFTER: Duration = Duration::from_millis(200);
-
-/// A failure on the way; the restoration is begun anew.
-#[derive(Debug, thiserror::Error)]
-enum Error {
-    #[error(transparent)]
-    Store(#[from] sincro_store::Error),
-    #[error(transparent)]
-    Queue(#[from] sincro_queue::Error),
-}
 
 /// Restores whatever turns out to be empty, until the future is dropped.
 pub(crate) async fn run(store: Store, queue: Queue) {
@@ -40,7 +33,7 @@ pub(crate) async fn run(store: Store, queue: Queue) {
 }
 
 /// Whether the shard is open now.
-async fn restore(store: &Store, queue: &Queue, shard: u16) -> Result<bool, Error> {
+async fn restore(store: &Store, queue: &Queue, shard: u16) -> Result<bool, Trouble> {
     let Some(mut ledger) = store.lock_restoration(queue.namespace(), shard).await? else {
         return Ok(false);
     };

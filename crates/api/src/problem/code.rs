@@ -147,6 +147,17 @@ impl Code {
     pub(crate) const QUERY: &[Self] = &[Self::InvalidValue];
     /// What every call that takes an address can answer.
     pub(crate) const ADDRESS: &[Self] = &[Self::MalformedJid, Self::NotAPerson];
+    /// What every call that is about the contacts of a channel to be synced can answer.
+    pub(crate) const SYNC_OF_CHANNEL: &[Self] = &[
+        Self::ChannelNotFound,
+        Self::FeatureMissing,
+        Self::WrongJidKind,
+        Self::TooManyContacts,
+        Self::NoContacts,
+        Self::ContactWithoutAddress,
+        Self::DuplicateContact,
+        Self::ProviderUnavailable,
+    ];
     /// What every call that honours an `Idempotency-Key` can answer.
     pub(crate) const IDEMPOTENCY: &[Self] = &[Self::BadIdempotencyKey, Self::IdempotencyKeyReused];
 }

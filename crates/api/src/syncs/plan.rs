@@ -61,16 +61,7 @@ refusals!(
     Refusals: Code::ANY,
     Code::BODY,
     Code::ADDRESS,
-    &[
-        Code::ChannelNotFound,
-        Code::FeatureMissing,
-        Code::WrongJidKind,
-        Code::TooManyContacts,
-        Code::NoContacts,
-        Code::ContactWithoutAddress,
-        Code::DuplicateContact,
-        Code::ProviderUnavailable,
-    ],
+    Code::SYNC_OF_CHANNEL,
 );
 
 /// Plan a channel sync

@@ -88,17 +88,8 @@ refusals!(
     Code::BODY,
     Code::ADDRESS,
     Code::IDEMPOTENCY,
-    &[
-        Code::ChannelNotFound,
-        Code::FeatureMissing,
-        Code::SyncRunning,
-        Code::WrongJidKind,
-        Code::TooManyContacts,
-        Code::NoContacts,
-        Code::ContactWithoutAddress,
-        Code::DuplicateContact,
-        Code::ProviderUnavailable,
-    ],
+    Code::SYNC_OF_CHANNEL,
+    &[Code::SyncRunning],
 );
 
 /// Sync a channel

@@ -7,6 +7,7 @@
 
 local CLASSES = { 'u', 'b' } -- urgent, bulk
 local BULK_ORDER = 3e15 -- lanes of a channel with an order below are urgent
+local FIRST_PROBE_US = 2 * 1000000 -- from the loss of a session to the first look at it
 local SERVICE = 1000000 -- by so much a call moves the tag of a channel of weight 1
 
 local channels, servers = {}, {}
@@ -59,8 +60,8 @@ local function channel_slot(ch, class)
   return slot_of(ch)
 end
 
-local function stand_still(ch, by, reason, probe_at)
-  ch.paused_by, ch.paused, ch.probes, ch.probe_at, ch.changed = by, reason, 0, probe_at, true
+local function stand_still(ch, by, reason)
+  ch.paused_by, ch.paused, ch.probes, ch.probe_at, ch.changed = by, reason, 0, now + FIRST_PROBE_US, true
   redis.call('HSET', CHANNEL .. ch.id, 'paused_by', by, 'paused', reason)
 end
 

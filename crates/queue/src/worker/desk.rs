@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use sincro_core::limit::Level;
 use tokio::time::Instant;
 
 use crate::{
@@ -26,8 +27,8 @@ pub(super) struct Desk {
     pub(super) number: u64,
     /// When the claim that was not answered yet was first sent.
     pub(super) unanswered_since: Option<Instant>,
-    /// Since when free slots have waited for a permit while work was queued.
-    waiting_since: Option<Instant>,
+    /// Since when free slots have waited for a permit while work was queued, and whose limit bound last.
+    waiting: Option<(Instant, Level)>,
     /// How long to leave Redis alone after a failure; zero when there was none.
     pause: Duration,
     not_before: Instant,
@@ -42,7 +43,7 @@ impl Desk {
             look_at: now,
             number: 1,
             unanswered_since: None,
-            waiting_since: None,
+            waiting: None,
             pause: Duration::ZERO,
             not_before: now,
         }
@@ -85,14 +86,16 @@ impl Desk {
         let got = batch.jobs.len();
         self.look_at = if got < asked_for { asked + batch.wait.unwrap_or(safety_look).min(safety_look) } else { now };
         if got > 0
-            && let Some(since) = self.waiting_since.take()
+            && let Some((since, level)) = self.waiting.take()
         {
-            metrics::histogram!(telemetry::LIMITER_WAIT).record((now - since).as_secs_f64());
+            metrics::histogram!(telemetry::LIMITER_WAIT, "level" => level.as_str()).record((now - since).as_secs_f64());
         }
-        match batch.held_back {
-            HeldBack::Rate | HeldBack::Cooldown => _ = self.waiting_since.get_or_insert(now),
-            HeldBack::No | HeldBack::Channel | HeldBack::Idle => self.waiting_since = None,
-        }
+        self.waiting = match (batch.held_back, batch.binds) {
+            (HeldBack::Rate | HeldBack::Cooldown, Some(level)) => {
+                Some((self.waiting.map_or(now, |(since, _)| since), level))
+            }
+            _ => None,
+        };
     }
 
     /// Logged when it begins; the pauses grow while it lasts.

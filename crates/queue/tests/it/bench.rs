@@ -106,8 +106,8 @@ impl Bench {
     }
 
     /// Whether the job was still held under its ticket.
-    pub(crate) async fn retime(&self, held: &Held) -> bool {
-        steps::retime(&self.clock(), 0, (held.job, held.ticket), Duration::from_millis(5), false).await.unwrap()
+    pub(crate) async fn move_permit(&self, held: &Held) -> bool {
+        steps::move_permit(&self.clock(), 0, (held.job, held.ticket), Duration::from_millis(5), false).await.unwrap()
     }
 
     pub(crate) async fn depth(&self) -> Depth {

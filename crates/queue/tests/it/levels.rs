@@ -254,9 +254,9 @@ async fn a_permit_that_is_moved_keeps_what_follows_at_its_distance() {
     bench.apply(&[opens(&channel, 1, 100)]).await;
     let late = bench.ask(1).await;
     bench.pass(Duration::from_millis(300));
-    assert!(bench.retime(&held(&late)[0]).await);
+    assert!(bench.move_permit(&held(&late)[0]).await);
     assert_eq!(bench.ask(1).await.wait, Some(Duration::from_millis(1_009)), "5 ms ago, as if it had been on time");
     bench.settle_used(&held(&late), &Ruling::Back, false).await;
     assert_eq!(bench.claim(1).await.len(), 1, "the moved permit is the one that goes back");
-    assert!(!bench.retime(&held(&late)[0]).await, "the job is another claim's now");
+    assert!(!bench.move_permit(&held(&late)[0]).await, "the job is another claim's now");
 }
