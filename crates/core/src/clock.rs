@@ -6,5 +6,42 @@ use chrono::{DateTime, SubsecRound, Utc};
 #[must_use]
 #[expect(clippy::disallowed_methods, reason = "this is the one place that may read the clock")]
 pub fn now() -> DateTime<Utc> {
-    Utc::now().trunc_subsecs(6)
+    let now = Utc::now();
+    #[cfg(debug_assertions)]
+    let now = now + wrong::by();
+    now.trunc_subsecs(6)
+}
+
+#[cfg(debug_assertions)]
+pub use wrong::{set_process, set_thread};
+
+/// A test build can have a clock that is wrong.
+#[cfg(debug_assertions)]
+mod wrong {
+    use std::{
+        cell::Cell,
+        sync::atomic::{AtomicI64, Ordering},
+    };
+
+    use chrono::TimeDelta;
+
+    static PROCESS_US: AtomicI64 = AtomicI64::new(0);
+
+    thread_local! {
+        static THREAD_US: Cell<i64> = const { Cell::new(0) };
+    }
+
+    pub(super) fn by() -> TimeDelta {
+        TimeDelta::microseconds(PROCESS_US.load(Ordering::Relaxed) + THREAD_US.get())
+    }
+
+    /// From now on the clock of this process is wrong by so many microseconds.
+    pub fn set_process(micros: i64) {
+        PROCESS_US.store(micros, Ordering::Relaxed);
+    }
+
+    /// From now on the clock of this thread is wrong by so many microseconds more.
+    pub fn set_thread(micros: i64) {
+        THREAD_US.set(micros);
+    }
 }

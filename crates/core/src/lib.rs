@@ -24,11 +24,13 @@
 //! | [`notice`] | what the ledger tells the queue |
 //! | [`receipt`] | what a sync brought, per contact and address |
 //! | [`clock`] | the one place that reads the time |
+//! | [`drill`] | points at which a test build can be ended or held |
 
 pub mod address;
 pub mod channel;
 pub mod clock;
 pub mod contact;
+pub mod drill;
 pub mod forecast;
 pub mod gateway;
 pub mod job;
