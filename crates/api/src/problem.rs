@@ -114,6 +114,11 @@ impl Problem {
         Self::of(Code::SyncNotFound, "sync_id", "there is no sync with this id")
     }
 
+    /// The detail, and the field or nothing.
+    pub(crate) fn for_people(&self) -> (&str, &str) {
+        (&self.detail, self.field.as_deref().unwrap_or_default())
+    }
+
     #[cfg(test)]
     pub(crate) fn code(&self) -> Code {
         self.code

@@ -61,6 +61,8 @@ mod apply;
 mod claim;
 mod error;
 mod fields;
+#[doc(hidden)]
+pub mod fuzz;
 mod keys;
 mod link;
 mod load;

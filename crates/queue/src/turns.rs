@@ -34,6 +34,13 @@ impl Queue {
 }
 
 impl Turns {
+    /// What the entries alone tell.
+    pub(crate) fn of(entries: &[String]) -> Self {
+        let mut turns = Self::default();
+        turns.read(entries, 0);
+        turns
+    }
+
     fn read(&mut self, entries: &[String], mut before: i64) {
         for entry in entries {
             let number = |text: &str| text.parse::<JobId>().ok();
