@@ -54,3 +54,26 @@ fn check(read: Result<(), Problem>) {
 fn caller() -> Principal {
     Principal { key_id: Uuid::nil(), name: "somebody".to_owned(), scope: Scope::Admin }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::{fs, path::Path};
+
+    /// The seeds of a fuzzer, and whatever it once found.
+    fn seeds(fuzzer: &str) -> Vec<Vec<u8>> {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/fuzz/seeds").join(fuzzer);
+        let seeds: Vec<_> = fs::read_dir(folder).unwrap().map(|seed| fs::read(seed.unwrap().path()).unwrap()).collect();
+        assert!(!seeds.is_empty());
+        seeds
+    }
+
+    #[test]
+    fn every_seed_of_request_body_is_read_without_harm() {
+        seeds("request_body").iter().for_each(|seed| super::read_body(seed));
+    }
+
+    #[test]
+    fn every_seed_of_request_text_is_read_without_harm() {
+        seeds("request_text").iter().for_each(|seed| super::read_text(seed));
+    }
+}

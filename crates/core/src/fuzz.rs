@@ -32,3 +32,26 @@ pub fn read_words(input: &[u8]) {
         assert_eq!(serde_json::from_value::<Vec<Entry>>(written).ok(), Some(entries));
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::{fs, path::Path};
+
+    /// The seeds of a fuzzer, and whatever it once found.
+    fn seeds(fuzzer: &str) -> Vec<Vec<u8>> {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/fuzz/seeds").join(fuzzer);
+        let seeds: Vec<_> = fs::read_dir(folder).unwrap().map(|seed| fs::read(seed.unwrap().path()).unwrap()).collect();
+        assert!(!seeds.is_empty());
+        seeds
+    }
+
+    #[test]
+    fn every_seed_of_address_is_read_without_harm() {
+        seeds("address").iter().for_each(|seed| super::read_address(seed));
+    }
+
+    #[test]
+    fn every_seed_of_words_is_read_without_harm() {
+        seeds("words").iter().for_each(|seed| super::read_words(seed));
+    }
+}
