@@ -47,11 +47,15 @@ mod tests {
 
     #[test]
     fn every_seed_of_address_is_read_without_harm() {
-        seeds("address").iter().for_each(|seed| super::read_address(seed));
+        for seed in seeds("address") {
+            super::read_address(&seed);
+        }
     }
 
     #[test]
     fn every_seed_of_words_is_read_without_harm() {
-        seeds("words").iter().for_each(|seed| super::read_words(seed));
+        for seed in seeds("words") {
+            super::read_words(&seed);
+        }
     }
 }
