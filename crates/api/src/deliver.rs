@@ -1,6 +1,9 @@
 //! Tells the queue what the ledger has just recorded.
 
-use sincro_core::notice::Notice;
+use sincro_core::{
+    drill::{Point, reach},
+    notice::Notice,
+};
 
 use crate::state::App;
 
@@ -10,7 +13,9 @@ pub(crate) async fn deliver(app: &App, notices: &[Notice]) {
     if notices.is_empty() {
         return;
     }
+    reach(Point::Requested).await;
     let applied = app.queue.apply(notices).await;
+    reach(Point::Delivered).await;
     if let Err(error) = app.store.forget_notices(&applied).await {
         tracing::warn!(%error, "delivered notices could not be forgotten; the sweeper will do it");
     }

@@ -9,6 +9,7 @@ use chrono::TimeDelta;
 use sincro_core::{
     channel::{Channel, Connection, Pause, PausedBy},
     clock,
+    drill::{Point, reach},
     gateway::{Answer, Call, ContactsPage, Refusal},
     job::{Ending, Failure, Job, JobKind, Outcome},
     notice::Notice,
@@ -54,6 +55,7 @@ impl Executor {
 
     /// From claim to ruling.
     pub(crate) async fn execute(&self, claim: Claim) -> Ruling {
+        reach(Point::Claimed).await;
         if claim.probe {
             return self.prober.look(&claim).await;
         }
@@ -88,8 +90,10 @@ impl Executor {
             return Ok(Ruling::Back);
         }
         let call = Call::for_step(&job.step, job.messages_wanted);
+        reach(Point::Calling).await;
         claim.use_permit();
         let answer = self.gateways.call(&connection, &call).await;
+        reach(Point::Called).await;
         if !claim.holds_lease() {
             metrics::counter!("sincro_late_results_total").increment(1);
             tracing::warn!(
@@ -159,6 +163,7 @@ impl Executor {
         let name = outcome_name(&outcome);
         let settlement = Settlement { job, fence, outcome, address, messages, learned };
         let (recorded, notices) = self.ledger.settle(settlement).await?;
+        reach(Point::Settled).await;
         if !matches!(recorded, Recorded::Over | Recorded::Overtaken) {
             metrics::counter!("sincro_jobs_settled_total", "outcome" => name).increment(1);
         }

@@ -6,6 +6,7 @@
 use sincro_core::{
     channel::{Channel, Connection, Pause, PausedBy},
     clock,
+    drill::{Point, reach},
     gateway::{Answer, Call, Refusal, Session},
     retry::RetryPolicy,
     verdict::{Rest, Verdict, judge},
@@ -85,6 +86,7 @@ impl Prober {
                     return Ok((Ruling::StillLost, "overtaken"));
                 };
                 tracing::info!(channel = %channel.id, "the session is back; the channel goes on");
+                reach(Point::Resumed).await;
                 deliver(&self.store, &self.queue, &[notice]).await;
                 Ok((Ruling::Done, "back"))
             }

@@ -9,6 +9,7 @@ use chrono::{DateTime, Utc};
 use sincro_core::{
     channel::{Channel, ChannelId, Pause, PausedBy},
     clock,
+    drill::{Point, reach},
     limit::{Cooldown, KeptCooldown, Level},
     verdict::Rest,
 };
@@ -37,6 +38,7 @@ pub(crate) async fn pause(
             tracing::error!(%channel, reason, "the channel is paused until somebody resumes it");
         }
     }
+    reach(Point::Paused).await;
     deliver(store, queue, &[notice]).await;
     Ok(true)
 }
