@@ -5,6 +5,7 @@
 //! |---|---|
 //! | `sync` | a channel sync from request to receipt |
 //! | `crash` | processes, connections and queues that go away in the middle |
+//! | `crash_points` | a sync that goes through every crash point of the code |
 //! | `steering` | pause, resume, cancel, retry, another limit |
 //! | `limits` | the rate and the concurrency of a channel, as the gateway sees them |
 //! | `fleet` | many channels behind one server: limits, fairness, rests, sessions, what they say of it |
@@ -22,6 +23,7 @@
 mod bad_input;
 mod cli;
 mod crash;
+mod crash_points;
 mod faults;
 mod fleet;
 mod house;

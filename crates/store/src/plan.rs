@@ -7,6 +7,7 @@ use sincro_core::{
     channel::ChannelId,
     clock,
     contact::unify,
+    drill::{Point, reach},
     gateway::ContactsPage,
     job::{Job, JobId, JobState, Step},
     notice::{Notice, spans},
@@ -56,6 +57,7 @@ impl Store {
         let recorded = advance(&mut tx, job, fence, next).await?;
         let mut notices = vec![notices::write_lane(&mut tx, job.sync, false, &spans(&jobs)).await?];
         notices.extend(syncs::close_finished(&mut tx, &[job.sync]).await?);
+        reach(Point::Planning).await;
         tx.commit().await?;
         Ok(PlannedPage { recorded, notices })
     }

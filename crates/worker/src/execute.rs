@@ -127,7 +127,10 @@ impl Executor {
             return self.settle(job, fence, Reading::bare(answer_does_not_fit())).await;
         };
         match self.store.plan_page(&job, fence, page, capabilities, self.retry.max_attempts).await {
-            Ok(planned) => Ok(self.ruled(planned.recorded, &planned.notices).await),
+            Ok(planned) => {
+                reach(Point::Planned).await;
+                Ok(self.ruled(planned.recorded, &planned.notices).await)
+            }
             Err(Error::Unreadable(cause)) => {
                 let failure = Failure::new("unstorable", format!("the contact list cannot be stored: {cause}"));
                 let outcome = after_failure(failure, fence.attempt, job.attempt_limit, &self.retry, clock::now());

@@ -6,6 +6,7 @@
 
 use std::time::Duration;
 
+use sincro_core::drill::{Point, reach};
 use sincro_queue::Queue;
 use sincro_store::Store;
 
@@ -40,6 +41,7 @@ async fn restore(store: &Store, queue: &Queue, shard: u16) -> Result<bool, Troub
     let Some(restoration) = queue.begin_restore(shard).await? else {
         return Ok(true);
     };
+    reach(Point::Emptied).await;
     let epoch = ledger.begin_epoch().await?;
     let mut lanes = 0_usize;
     for (sync, server) in ledger.open_lanes().await? {
@@ -49,6 +51,7 @@ async fn restore(store: &Store, queue: &Queue, shard: u16) -> Result<bool, Troub
         if let Some(lane) = ledger.lane(sync).await? {
             restoration.restore(&[lane]).await?;
             lanes += 1;
+            reach(Point::Restored).await;
         }
     }
     restoration.rest(&ledger.cooldowns().await?).await?;
