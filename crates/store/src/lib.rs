@@ -10,9 +10,11 @@
 //! | [`contacts`] | persons: upserts, learned LIDs, merging |
 //! | [`syncs`] | creating and reading syncs |
 //! | [`steer`] | pause, resume, cancel, retry |
-//! | [`plan`] | contacts -> jobs, one page at a time |
+//! | [`listing`] | a contact list, kept piece by piece while it is read |
+//! | [`plan`] | contacts -> jobs, one piece at a time |
 //! | [`jobs`] | jobs for workers and for people |
 //! | [`settle`] | outcomes: messages, jobs, counters in one transaction |
+//! | [`unreadable`] | jobs that cannot be read fail |
 //! | [`reading`] | stored messages and receipts |
 //! | [`notices`] | the outbox to the queue |
 //! | [`restore`] | what the queue needs when it was emptied |
@@ -31,6 +33,7 @@ mod cooldowns;
 mod error;
 pub mod jobs;
 pub mod limits;
+pub mod listing;
 pub mod notices;
 pub mod outlooks;
 mod pauses;
@@ -41,6 +44,7 @@ mod secret;
 pub mod settle;
 pub mod steer;
 pub mod syncs;
+pub mod unreadable;
 
 use std::time::Duration;
 
