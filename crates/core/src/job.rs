@@ -107,6 +107,14 @@ pub enum Step {
     },
 }
 
+impl Step {
+    /// Whether it plans what the ledger has already, without a call.
+    #[must_use]
+    pub const fn is_listed(&self) -> bool {
+        matches!(self, Self::Contacts { listed: Some(_), .. })
+    }
+}
+
 /// A page of the contact list that the ledger has.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Listed {

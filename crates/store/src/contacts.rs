@@ -75,21 +75,15 @@ pub(crate) async fn upsert(
     let rows = known(connection, channel, contacts).await?;
     contacts
         .iter()
-        .map(|contact| {
-            owner(contact, &rows).map(|row| row.id).ok_or_else(|| Error::unreadable("a contact vanished"))
-        })
+        .map(|contact| owner(contact, &rows).map(|row| row.id).ok_or_else(|| Error::unreadable("a contact vanished")))
         .collect()
 }
 
 /// Joins persons whose addresses are paired. Nobody comes in by it whom the ledger does not know.
-pub(crate) async fn pair(
-    connection: &mut PgConnection,
-    channel: ChannelId,
-    pairings: &[Pairing],
-) -> Result<(), Error> {
-    let pairs = pairings.iter().filter_map(|Pairing { phone, lid }| {
-        Contact::new(Some(phone.clone()), Some(lid.clone()), None).ok()
-    });
+pub(crate) async fn pair(connection: &mut PgConnection, channel: ChannelId, pairings: &[Pairing]) -> Result<(), Error> {
+    let pairs = pairings
+        .iter()
+        .filter_map(|Pairing { phone, lid }| Contact::new(Some(phone.clone()), Some(lid.clone()), None).ok());
     let mut pairs: Vec<Contact> = pairs.collect();
     let rows = known(connection, channel, &pairs).await?;
     pairs.retain(|pair| owner(pair, &rows).is_some());
@@ -107,9 +101,8 @@ pub(crate) async fn persons(connection: &mut PgConnection, ids: &[ContactId]) ->
         ids
     );
     let persons = rows.fetch_all(connection).await?.into_iter().map(|row| {
-        let address = |kind, text: Option<String>| {
-            text.map(|text| Address::parse_as(kind, &text).map_err(|_| text)).transpose()
-        };
+        let address =
+            |kind, text: Option<String>| text.map(|text| Address::parse_as(kind, &text).map_err(|_| text)).transpose();
         let addresses = address(AddressKind::Phone, row.phone_jid)
             .and_then(|phone| Ok((phone, address(AddressKind::Lid, row.lid)?)));
         Person { id: row.id, addresses }

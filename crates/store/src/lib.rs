@@ -16,6 +16,7 @@
 //! | [`settle`] | outcomes: messages, jobs, counters in one transaction |
 //! | [`unreadable`] | jobs that cannot be read fail |
 //! | [`reading`] | stored messages and receipts |
+//! | [`prune`] | old jobs are deleted |
 //! | [`notices`] | the outbox to the queue |
 //! | [`restore`] | what the queue needs when it was emptied |
 //! | [`outlooks`] | what only the queue knows, for the views |
@@ -38,6 +39,7 @@ pub mod notices;
 pub mod outlooks;
 mod pauses;
 pub mod plan;
+pub mod prune;
 pub mod reading;
 pub mod restore;
 mod secret;

@@ -53,7 +53,8 @@ impl Store {
         }
         let ids = contacts::upsert(&mut tx, job.channel, &listed).await?;
         sqlx::query!(
-            "INSERT INTO listed_pages (sync_id, attempt, place, contacts, pairings) VALUES ($1, $2, $3, $4, $5)",
+            "INSERT INTO listed_pages (sync_id, attempt, place, contacts, pairings) VALUES ($1, $2, $3, $4, $5)
+             ON CONFLICT (sync_id, attempt, place) DO UPDATE SET contacts = excluded.contacts, pairings = excluded.pairings",
             job.sync,
             fence.attempt,
             place,

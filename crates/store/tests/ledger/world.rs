@@ -94,12 +94,7 @@ impl World {
     }
 
     /// Keeps a page of the gateway in these pieces; gives the plan job as it is then.
-    pub(crate) async fn list(
-        &self,
-        job: &Job,
-        pieces: Vec<ContactsPage>,
-        next: Option<&str>,
-    ) -> Result<Job, Recorded> {
+    pub(crate) async fn list(&self, job: &Job, pieces: Vec<ContactsPage>, next: Option<&str>) -> Result<Job, Recorded> {
         let fence = self.fence(job, job.attempts + 1);
         self.store.begin_listing(job, fence).await.unwrap()?;
         for (place, piece) in (0..).zip(pieces) {
