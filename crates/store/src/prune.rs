@@ -33,7 +33,11 @@ impl Store {
             "SELECT id, pruned_at FROM syncs WHERE finished_at < $1 AND jobs_kept ORDER BY finished_at LIMIT 1 FOR NO KEY UPDATE",
             before
         );
-        let Some(sync) = oldest.fetch_optional(&mut *tx).await? else { return Ok(Pruned::Nothing) };
+        let Some(sync) = oldest.fetch_optional(&mut *tx).await? else {
+            // Said aloud: dropped, the transaction would keep the lock until its connection is used again.
+            tx.rollback().await?;
+            return Ok(Pruned::Nothing);
+        };
         if sync.pruned_at.is_none() {
             mark(&mut tx, sync.id).await?;
         }
