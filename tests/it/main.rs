@@ -10,6 +10,7 @@
 //! | `limits` | the rate and the concurrency of a channel, as the gateway sees them |
 //! | `fleet` | many channels behind one server: limits, fairness, rests, sessions, what they say of it |
 //! | `faults` | gateways that refuse, break and lie |
+//! | `memory` | answers without end, long lists, what nobody can read, what is over long enough |
 //! | `bad_input` | requests that cannot be done leave nothing behind |
 //! | `http` | keys, repeated requests, events, pages, secrets, metrics |
 //! | `cli` | what the command line prints and returns |
@@ -29,6 +30,7 @@ mod fleet;
 mod house;
 mod http;
 mod limits;
+mod memory;
 mod steering;
 mod support;
 mod sync;

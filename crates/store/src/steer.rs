@@ -91,7 +91,9 @@ impl Store {
         let mut tx = self.pool.begin().await?;
         channels::lock(&mut tx, channel).await?;
         let status = syncs::lock(&mut tx, id).await?;
-        if status.state == SyncState::Cancelled {
+        let pruned = sqlx::query_scalar!(r#"SELECT pruned_at IS NOT NULL AS "pruned!" FROM syncs WHERE id = $1"#, id);
+        // What is pruned may have lost the very jobs that would run again.
+        if status.state == SyncState::Cancelled || pruned.fetch_one(&mut *tx).await? {
             return Err(Conflict::SyncOver.into());
         }
         let entries = requeue_failed(&mut tx, id, max_attempts).await?;

@@ -13,6 +13,7 @@
 //! | `deliver` | notices -> queue |
 //! | `sweep` | what a crash left undelivered |
 //! | `restore` | a queue that was emptied is filled from the ledger |
+//! | `prune` | what is over long enough is deleted |
 //! | `report` | what only the queue knows, written down for the views |
 //! | `trouble` | why a janitor has to try again |
 //!
@@ -26,6 +27,7 @@ mod execute;
 mod ledger;
 mod outcome;
 mod probe;
+mod prune;
 mod punctual;
 mod report;
 mod rest;
@@ -35,6 +37,7 @@ mod trouble;
 
 use std::{sync::Arc, time::Duration};
 
+use chrono::TimeDelta;
 use sincro_core::retry::RetryPolicy;
 use sincro_providers::Gateways;
 use sincro_queue::{Queue, WorkerSettings};
@@ -72,6 +75,8 @@ pub struct Settings {
     pub settle_batch: usize,
     /// How often undelivered notices are looked for.
     pub sweep_every: Duration,
+    /// How long the jobs of a sync are kept after its end; none: for ever.
+    pub retention: Option<TimeDelta>,
 }
 
 /// Works until `stop`; then finishes or hands back what runs.
@@ -84,6 +89,7 @@ pub async fn run(
 ) -> Result<(), Error> {
     let mut beside = JoinSet::new();
     beside.spawn(sweep::run(store.clone(), queue.clone(), settings.sweep_every));
+    beside.spawn(prune::run(store.clone(), settings.retention));
     beside.spawn(restore::run(store.clone(), queue.clone()));
     beside.spawn(report::run(store.clone(), queue.clone()));
     let (ledger, [loading, settling]) = Ledger::new(&store, settings.settle_batch);

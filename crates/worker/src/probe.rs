@@ -11,7 +11,7 @@ use sincro_core::{
     retry::RetryPolicy,
     verdict::{Rest, Verdict, judge},
 };
-use sincro_providers::Gateways;
+use sincro_providers::{Answered, Gateways};
 use sincro_queue::{Claim, Queue, Ruling};
 use sincro_store::{Error, Missing, Store};
 
@@ -75,7 +75,13 @@ impl Prober {
 
     async fn call(&self, claim: &Claim, connection: &Connection) -> Result<Answer, Refusal> {
         claim.use_permit();
-        self.gateways.call(connection, &Call::Status).await
+        match self.gateways.call(connection, &Call::Status).await? {
+            Answered::Whole(answer, _) => Ok(answer),
+            Answered::Contacts(_) => {
+                let detail = "the provider's answer is no session status".to_owned();
+                Err(Refusal::Permanent { code: "internal", detail })
+            }
+        }
     }
 
     async fn rule(&self, channel: &Channel, seen: Seen) -> Result<Told, Error> {

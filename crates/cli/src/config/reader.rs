@@ -10,6 +10,7 @@ use std::{
 };
 
 use base64::{Engine as _, prelude::BASE64_STANDARD};
+use chrono::TimeDelta;
 use config::{Map, Value, ValueKind};
 use secrecy::SecretString;
 use tracing_subscriber::EnvFilter;
@@ -84,6 +85,11 @@ impl Reader {
             self.refuse(key, &format!("{what} {} to {}", bounds.start(), bounds.end()));
             T::default()
         })
+    }
+
+    /// None for 0.
+    pub(super) fn days(&mut self, key: &str, bounds: RangeInclusive<i64>) -> Option<TimeDelta> {
+        TimeDelta::try_days(self.whole_number(key, bounds)).filter(|days| !days.is_zero())
     }
 
     pub(super) fn seconds(&mut self, key: &str, bounds: RangeInclusive<f64>) -> Duration {
