@@ -13,6 +13,7 @@
 //! | `deliver` | notices -> queue |
 //! | `sweep` | what a crash left undelivered |
 //! | `restore` | a queue that was emptied is filled from the ledger |
+//! | `reconcile` | what the queue lost of single lanes is put back |
 //! | `report` | what only the queue knows, written down for the views |
 //! | `trouble` | why a janitor has to try again |
 //!
@@ -27,9 +28,12 @@ mod ledger;
 mod outcome;
 mod probe;
 mod punctual;
+mod reconcile;
 mod report;
 mod rest;
 mod restore;
+#[doc(hidden)]
+pub mod steps;
 mod sweep;
 mod trouble;
 

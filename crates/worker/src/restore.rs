@@ -33,7 +33,7 @@ pub(crate) async fn run(store: Store, queue: Queue) {
 }
 
 /// Whether the shard is open now.
-async fn restore(store: &Store, queue: &Queue, shard: u16) -> Result<bool, Trouble> {
+pub(crate) async fn restore(store: &Store, queue: &Queue, shard: u16) -> Result<bool, Trouble> {
     let Some(mut ledger) = store.lock_restoration(queue.namespace(), shard).await? else {
         return Ok(false);
     };
