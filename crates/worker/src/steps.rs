@@ -1,5 +1,7 @@
 //! The single steps of the janitors, for tests that decide who moves when.
 
+use std::time::Duration;
+
 use chrono::{DateTime, Utc};
 use sincro_queue::Queue;
 use sincro_store::Store;
@@ -18,5 +20,5 @@ pub async fn restore(store: &Store, queue: &Queue, shard: u16) -> Result<bool, T
 
 /// Compares all shards with the ledger once; returns how many lanes were put back. Shards that somebody else is at are left out.
 pub async fn reconcile(store: &Store, queue: &Queue) -> Result<usize, Trouble> {
-    crate::reconcile::reconcile(store, queue).await
+    crate::reconcile::reconcile(store, queue, Duration::ZERO).await
 }
