@@ -13,7 +13,7 @@ use uuid::Uuid;
 
 use crate::{
     Error, Queue,
-    apply::{CALLS_PER_TRIP, chunks, lane_args},
+    apply::{CALLS_PER_TRIP, Chunk, chunks, lane_args},
     fields::Fields,
     script::{Call, Script},
 };
@@ -128,8 +128,9 @@ impl Queue {
     /// [`Error::TakenOver`] when somebody else puts it back, or the shard has another life.
     pub async fn put_back(&self, shard: u16, epoch: i64, notice: &Notice) -> Result<bool, Error> {
         let Some(lane) = &notice.lane else { return Ok(false) };
+        let token = Uuid::now_v7().to_string();
         let mut put = false;
-        for calls in self.put_calls(shard, epoch, notice, lane).chunks(CALLS_PER_TRIP) {
+        for calls in self.put_calls(shard, epoch, notice, lane, &token).chunks(CALLS_PER_TRIP) {
             for answer in self.link.run(calls).await? {
                 match redis::from_redis_value::<String>(answer?)?.as_str() {
                     "put" => put = true,
@@ -142,12 +143,27 @@ impl Queue {
         Ok(put)
     }
 
+    /// One of the calls of [`Queue::put_back`], for tests that do something in between; what the script says.
+    #[doc(hidden)]
+    pub async fn put_chunk(
+        &self,
+        shard: u16,
+        epoch: i64,
+        notice: &Notice,
+        token: &str,
+        chunk: usize,
+    ) -> Result<String, Error> {
+        let lane = notice.lane.as_ref().ok_or_else(|| Error::Settings("no lane".to_owned()))?;
+        let call = self.put_calls(shard, epoch, notice, lane, token).into_iter().nth(chunk);
+        let call = call.ok_or_else(|| Error::Settings(format!("no chunk {chunk}")))?;
+        Ok(redis::from_redis_value(self.link.run_one(call).await?)?)
+    }
+
     /// One call for each 1,000 entries of the lane.
-    fn put_calls(&self, shard: u16, epoch: i64, notice: &Notice, lane: &LaneNotice) -> Vec<Call> {
-        let token = Uuid::now_v7().to_string();
-        let call = |chunk| {
+    fn put_calls(&self, shard: u16, epoch: i64, notice: &Notice, lane: &LaneNotice, token: &str) -> Vec<Call> {
+        let call = |chunk: Chunk<'_>| {
             let call = lane_args(self.rule_call(&PUT_LANE, shard, &notice.channel), lane, &chunk);
-            self.entry_args(call.arg(epoch).arg(&token), chunk.entries)
+            self.entry_args(call.arg(epoch).arg(token), chunk.entries)
         };
         chunks(&lane.jobs).into_iter().map(call).collect()
     }
