@@ -1,6 +1,9 @@
 //! The handle on the queue, and what is asked of it as a whole.
 
-use std::{collections::BTreeSet, sync::Arc};
+use std::{
+    collections::BTreeSet,
+    sync::{Arc, Mutex, PoisonError},
+};
 
 use secrecy::SecretString;
 use sincro_core::clock;
@@ -53,6 +56,8 @@ struct Inner {
     /// The key prefix of each shard.
     prefixes: Vec<String>,
     emptied: watch::Sender<BTreeSet<u16>>,
+    /// Those that only a newer version knows.
+    newer: Mutex<BTreeSet<u16>>,
 }
 
 impl Queue {
@@ -71,7 +76,8 @@ impl Queue {
     fn over(link: Link, settings: &QueueSettings) -> Self {
         let QueueSettings { namespace, shards, .. } = settings;
         let prefixes = (0..*shards).map(|shard| keys::prefix(namespace, shard)).collect();
-        let inner = Inner { namespace: namespace.clone(), prefixes, emptied: watch::Sender::default() };
+        let (emptied, newer) = Default::default();
+        let inner = Inner { namespace: namespace.clone(), prefixes, emptied, newer };
         Self { link, inner: Arc::new(inner), now_us: 0 }
     }
 
@@ -111,8 +117,18 @@ impl Queue {
         }
     }
 
+    /// Takes note of a shard that only a newer version knows, and says so once.
+    pub fn report_newer(&self, shard: u16) {
+        let news = self.inner.newer.lock().unwrap_or_else(PoisonError::into_inner).insert(shard);
+        if news {
+            tracing::warn!(shard, "a newer version of sincro runs this queue; this one waits until it does no longer");
+        }
+        self.inner.emptied.send_if_modified(|shards| shards.remove(&shard));
+    }
+
     pub(crate) fn report_open(&self, shard: u16) {
         self.inner.emptied.send_if_modified(|shards| shards.remove(&shard));
+        self.inner.newer.lock().unwrap_or_else(PoisonError::into_inner).remove(&shard);
     }
 
     /// The same queue at a time of the caller's choice (µs since the Unix epoch), for tests under a virtual clock.

@@ -100,11 +100,13 @@ impl Executor {
         let call = Call::for_step(&job.step, job.messages_wanted);
         reach(Point::Calling).await;
         claim.use_permit();
-        let answer = self.gateways.call(&connection, &call).await;
+        let answer = tokio::select! {
+            biased;
+            () = claim.lost() => None,
+            answer = self.gateways.call(&connection, &call) => Some(answer),
+        };
         reach(Point::Called).await;
-        if !claim.holds_lease() {
-            return Ok(late(claim));
-        }
+        let Some(answer) = answer.filter(|_| claim.holds_lease()) else { return Ok(late(claim)) };
         match answer {
             Ok(Answered::Contacts(list)) if job.kind == JobKind::Plan => {
                 self.keep_list(claim, job, &connection.channel, list).await
