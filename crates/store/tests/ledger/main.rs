@@ -8,6 +8,7 @@ mod limits;
 mod outlooks;
 mod pauses;
 mod planning;
+mod restoring;
 mod settling;
 mod steering;
 mod upgrading;
