@@ -9,6 +9,7 @@ mod outlooks;
 mod pauses;
 mod planning;
 mod pruning;
+mod restoring;
 mod settling;
 mod steering;
 mod upgrading;
