@@ -111,7 +111,7 @@ async fn a_job_that_nobody_can_read_fails_with_the_cause_and_the_sync_ends() {
     let jobs = stage.api.jobs(sync).await;
     let failed: Vec<&JobLine> = jobs.iter().filter(|job| job.state == JobState::Failed).collect();
     let [job] = failed[..] else { panic!("{failed:?}") };
-    assert_eq!(job.reason.as_deref(), Some("unreadable"));
+    assert_eq!((job.reason.as_deref(), job.attempts), (Some("unreadable"), 5));
     assert!(job.last_error.as_deref().is_some_and(|error| error.contains("cannot be read")), "{job:?}");
     audit::receipt_adds_up(&stage.api.receipt(sync).await, &end);
 }

@@ -37,10 +37,10 @@ impl TryFrom<OpenRow> for Job {
     type Error = UnreadableJob;
 
     fn try_from(row: OpenRow) -> Result<Self, UnreadableJob> {
-        let OpenRow { id, sync_id: sync, steps_done, attempts, .. } = row;
+        let OpenRow { id, sync_id: sync, steps_done, attempts, attempt_limit, .. } = row;
         let unreadable = |what: &str, cause: &dyn std::fmt::Display| {
             let cause = format!("the ledger's {what} of job {id} cannot be read: {cause}");
-            UnreadableJob { id, sync, steps_done, attempts, cause }
+            UnreadableJob { id, sync, steps_done, attempts, attempt_limit, cause }
         };
         let address_kind = row.address_kind.map(|kind| kind.parse()).transpose();
         Ok(Self {
@@ -54,7 +54,7 @@ impl TryFrom<OpenRow> for Job {
             step: serde_json::from_value(row.step).map_err(|error| unreadable("step", &error))?,
             steps_done,
             attempts,
-            attempt_limit: row.attempt_limit,
+            attempt_limit,
             messages_wanted: row.messages_wanted.unsigned_abs(),
         })
     }

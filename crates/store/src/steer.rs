@@ -14,7 +14,7 @@ use sqlx::PgConnection;
 use crate::{Conflict, Error, Store, channels, notices, syncs};
 
 /// Failed jobs in one notice.
-const REQUEUED_AT_ONCE: i64 = 2_000;
+const REQUEUED_AT_ONCE: i64 = 1_000;
 
 /// A sync after it was steered, and what the queue must hear, if anything changed.
 pub type Steered = (SyncStatus, Option<Notice>);

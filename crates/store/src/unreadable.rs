@@ -1,8 +1,15 @@
 //! Jobs nobody can read: somebody's hand was in the table, or a newer version wrote them.
 //!
-//! They fail with the cause, so that their sync ends and says why; a retry queues them as they are, for when they are mended.
+//! Their attempts fail with the cause, the last one for good, so that their sync ends and says why. Until then a worker of the
+//! newer version may come by; afterwards a retry queues them as they are, for when they are mended.
 
-use sincro_core::{clock, job::JobId, notice::Notice, sync::SyncId};
+use chrono::{DateTime, Utc};
+use sincro_core::{
+    clock,
+    job::{JobId, JobKind, JobState},
+    notice::Notice,
+    sync::SyncId,
+};
 use sqlx::PgConnection;
 
 use crate::{
@@ -25,58 +32,87 @@ pub struct UnreadableJob {
     pub steps_done: i32,
     /// Attempts settled so far.
     pub attempts: i32,
+    /// The attempt after which it fails.
+    pub attempt_limit: i32,
     /// What is wrong with it.
     pub cause: String,
 }
 
 impl Store {
-    /// Ends such a job. Nothing of its row changes but how it ended.
-    pub async fn fail_unreadable(&self, job: &UnreadableJob, fence: Fence) -> Result<(Recorded, Vec<Notice>), Error> {
+    /// Records that an attempt could not be made: the next one is `due` then, or there is none. Nothing else of the row changes.
+    pub async fn settle_unreadable(
+        &self,
+        job: &UnreadableJob,
+        fence: Fence,
+        due: Option<DateTime<Utc>>,
+    ) -> Result<(Recorded, Vec<Notice>), Error> {
         let mut tx = self.pool.begin().await?;
         syncs::lock(&mut tx, job.sync).await?;
         let before = match fence_one(&mut tx, fence).await? {
             Ok(state) => state,
             Err(refused) => return Ok((refused, Vec::new())),
         };
-        let is_plan = fail(&mut tx, job, fence).await?;
-        if is_plan {
-            sqlx::query!(
-                "UPDATE syncs SET error = $2, planned = true, revision = revision + 1 WHERE id = $1",
-                job.sync,
-                job.cause
-            )
-            .execute(&mut *tx)
-            .await?;
+        let after = if due.is_some() { JobState::Delayed } else { JobState::Failed };
+        if write(&mut tx, job, fence, after, due).await? == JobKind::Plan.as_str() {
+            note_plan(&mut tx, job, after).await?;
         } else {
-            sqlx::query!(
-                "UPDATE syncs SET jobs_failed = jobs_failed + 1, revision = revision + 1,
-                        jobs_queued = jobs_queued - CASE WHEN $2 = 'queued' THEN 1 ELSE 0 END,
-                        jobs_delayed = jobs_delayed - CASE WHEN $2 = 'delayed' THEN 1 ELSE 0 END,
-                        jobs_awaiting = jobs_awaiting - CASE WHEN $2 = 'awaiting' THEN 1 ELSE 0 END
-                 WHERE id = $1",
-                job.sync,
-                before.as_str()
-            )
-            .execute(&mut *tx)
-            .await?;
+            count(&mut tx, job.sync, before, after).await?;
         }
         let notices = syncs::close_finished(&mut tx, &[job.sync]).await?;
         tx.commit().await?;
-        Ok((Recorded::Ended, notices))
+        Ok((due.map_or(Recorded::Ended, |due| Recorded::Delayed { due }), notices))
     }
 }
 
-/// Whether it was the plan job, which no counter knows.
-async fn fail(connection: &mut PgConnection, job: &UnreadableJob, fence: Fence) -> Result<bool, Error> {
+/// Its kind, which may be none that we know.
+async fn write(
+    connection: &mut PgConnection,
+    job: &UnreadableJob,
+    fence: Fence,
+    after: JobState,
+    due: Option<DateTime<Utc>>,
+) -> Result<String, Error> {
     let kind = sqlx::query_scalar!(
-        "UPDATE jobs SET state = 'failed', reason = $2, last_error = $3, next_at = NULL, attempts = $4,
-                steps_done = steps_done + 1, settled_at = $5
+        "UPDATE jobs SET state = $2, next_at = $3, attempts = $4, reason = $5, last_error = $6, settled_at = $7,
+                steps_done = steps_done + CASE WHEN $3::timestamptz IS NULL THEN 1 ELSE 0 END
          WHERE id = $1 RETURNING kind",
         job.id,
+        after.as_str(),
+        due as _,
+        fence.attempt,
         UNREADABLE,
         job.cause,
-        fence.attempt,
         clock::now()
     );
-    Ok(kind.fetch_one(connection).await? == "plan")
+    Ok(kind.fetch_one(connection).await?)
+}
+
+/// No counter knows the plan job; without it no more jobs will come.
+async fn note_plan(connection: &mut PgConnection, job: &UnreadableJob, after: JobState) -> Result<(), Error> {
+    sqlx::query!(
+        "UPDATE syncs SET error = $2, planned = planned OR $3, revision = revision + 1 WHERE id = $1",
+        job.sync,
+        job.cause,
+        after == JobState::Failed
+    )
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+async fn count(connection: &mut PgConnection, sync: SyncId, before: JobState, after: JobState) -> Result<(), Error> {
+    let moved = |state: JobState| i64::from(after == state) - i64::from(before == state);
+    sqlx::query!(
+        "UPDATE syncs SET jobs_queued = jobs_queued + $2, jobs_delayed = jobs_delayed + $3, jobs_awaiting = jobs_awaiting + $4,
+                jobs_failed = jobs_failed + $5, revision = revision + 1
+         WHERE id = $1",
+        sync,
+        moved(JobState::Queued),
+        moved(JobState::Delayed),
+        moved(JobState::Awaiting),
+        moved(JobState::Failed)
+    )
+    .execute(connection)
+    .await?;
+    Ok(())
 }

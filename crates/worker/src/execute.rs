@@ -16,14 +16,14 @@ use sincro_core::{
     job::{Ending, Failure, Job, JobKind, Outcome},
     notice::Notice,
     retry::RetryPolicy,
-    verdict::{Rest, Verdict, judge},
+    verdict::{Rest, Verdict, after_failure, judge},
 };
 use sincro_providers::{Answered, Gateways};
 use sincro_queue::{Claim, Queue, Ruling};
 use sincro_store::{
     Error, Store,
     settle::{Fence, Recorded, Settlement},
-    unreadable::UnreadableJob,
+    unreadable::{UNREADABLE, UnreadableJob},
 };
 
 use crate::{
@@ -121,7 +121,7 @@ impl Executor {
         }
     }
 
-    /// A job that nobody can read fails at once: no attempt would read it better.
+    /// A job that nobody here can read has failed its attempt.
     async fn unreadable(&self, claim: &Claim, job: &UnreadableJob) -> Result<Ruling, Arc<Error>> {
         if job.sync != claim.sync {
             return Ok(Ruling::Done);
@@ -129,11 +129,14 @@ impl Executor {
         if claim.attempt <= job.attempts {
             return Ok(Ruling::Delay { due: clock::now() });
         }
-        tracing::error!(job = job.id, sync = %job.sync, cause = job.cause, "a job cannot be read; it fails");
+        tracing::error!(job = job.id, sync = %job.sync, cause = job.cause, "a job cannot be read");
         let fence = Fence { job: job.id, attempt: claim.attempt, steps_done: job.steps_done, epoch: claim.epoch };
-        let (recorded, notices) = self.store.fail_unreadable(job, fence).await?;
-        if recorded == Recorded::Ended {
-            metrics::counter!("sincro_jobs_settled_total", "outcome" => "failed").increment(1);
+        let failure = Failure::new(UNREADABLE, job.cause.as_str());
+        let outcome = after_failure(failure, claim.attempt, job.attempt_limit, &self.retry, clock::now());
+        let due = if let Outcome::Retry { due, .. } = &outcome { Some(*due) } else { None };
+        let (recorded, notices) = self.store.settle_unreadable(job, fence, due).await?;
+        if !matches!(recorded, Recorded::Over | Recorded::Overtaken) {
+            metrics::counter!("sincro_jobs_settled_total", "outcome" => outcome_name(&outcome)).increment(1);
         }
         Ok(self.ruled(recorded, &notices).await)
     }

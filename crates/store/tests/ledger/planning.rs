@@ -172,23 +172,28 @@ async fn a_contact_that_somebody_garbled_fails_alone() {
     assert_eq!(unreadable.len(), 2, "the lines of that contact");
     for job in &unreadable {
         let fence = Fence { job: job.id, attempt: 1, steps_done: job.steps_done, epoch: world.epoch };
-        assert_eq!(world.store.fail_unreadable(job, fence).await.unwrap().0, Recorded::Ended);
+        assert_eq!(world.store.settle_unreadable(job, fence, None).await.unwrap().0, Recorded::Ended);
     }
     assert_eq!(world.status(sync).await.jobs.failed, 2);
 }
 
 #[tokio::test]
-async fn an_unreadable_job_fails_and_its_sync_ends_and_a_retry_finds_it_mended() {
+async fn an_unreadable_job_fails_after_its_attempts_and_its_sync_ends_and_a_retry_finds_it_mended() {
     let world = World::new().await;
     let (sync, jobs) = world.sync_of(vec![by_phone(1)]).await;
     world.finish(&jobs[0], Vec::new()).await;
     world.execute("UPDATE jobs SET step = '{\"x\":1}' WHERE address_kind = 'lid'").await;
     let unreadable = world.store.open_jobs(&[jobs[1].id]).await.unwrap().remove(0).unwrap_err();
     assert!(unreadable.cause.contains("the ledger's step of job"), "{}", unreadable.cause);
-    let fence = world.fence(&jobs[1], 1);
-    let (recorded, notices) = world.store.fail_unreadable(&unreadable, fence).await.unwrap();
+    let due = sincro_core::clock::now();
+    let delayed = world.store.settle_unreadable(&unreadable, world.fence(&jobs[1], 1), Some(due)).await.unwrap().0;
+    assert_eq!(delayed, Recorded::Delayed { due });
+    assert_eq!(world.status(sync).await.jobs, JobCounts { total: 2, succeeded: 1, delayed: 1, ..JobCounts::default() });
+    let unreadable = world.store.open_jobs(&[jobs[1].id]).await.unwrap().remove(0).unwrap_err();
+    let fence = world.fence(&jobs[1], 2);
+    let (recorded, notices) = world.store.settle_unreadable(&unreadable, fence, None).await.unwrap();
     assert_eq!((recorded, notices.len()), (Recorded::Ended, 1));
-    assert_eq!(world.store.fail_unreadable(&unreadable, fence).await.unwrap().0, Recorded::Over);
+    assert_eq!(world.store.settle_unreadable(&unreadable, fence, None).await.unwrap().0, Recorded::Over);
     let status = world.status(sync).await;
     assert_eq!((status.state, status.jobs.failed), (SyncState::CompletedWithFailures, 1));
     let failed = world.row("SELECT reason, last_error FROM job_status WHERE state = 'failed'").await;
@@ -205,7 +210,7 @@ async fn an_unreadable_plan_fails_its_sync() {
     let (sync, plan) = world.unplanned_sync().await;
     world.execute("UPDATE jobs SET step = '{\"do\":\"something new\"}'").await;
     let unreadable = world.store.open_jobs(&[plan.id]).await.unwrap().remove(0).unwrap_err();
-    world.store.fail_unreadable(&unreadable, world.fence(&plan, 1)).await.unwrap();
+    world.store.settle_unreadable(&unreadable, world.fence(&plan, 1), None).await.unwrap();
     let status = world.status(sync).await;
     assert_eq!(status.state, SyncState::Failed);
     assert!(status.error.unwrap().contains("cannot be read"));

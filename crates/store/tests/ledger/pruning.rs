@@ -49,7 +49,7 @@ async fn what_is_pruned_cannot_be_retried() {
     world.execute("UPDATE jobs SET step = '{}'").await;
     for job in &jobs {
         let unreadable = world.store.open_jobs(&[job.id]).await.unwrap().remove(0).unwrap_err();
-        world.store.fail_unreadable(&unreadable, world.fence(job, 1)).await.unwrap();
+        world.store.settle_unreadable(&unreadable, world.fence(job, 1), None).await.unwrap();
     }
     assert_eq!(world.status(sync).await.jobs.failed, 2);
     world.store.prune(clock::now() + TimeDelta::days(1), 1).await.unwrap();
