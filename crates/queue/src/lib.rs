@@ -77,9 +77,9 @@ mod view;
 mod worker;
 
 pub use error::Error;
-pub use queue::{Queue, QueueSettings};
+pub use queue::{Queue, QueueSettings, check_redis_url};
 pub use restore::Restoration;
-pub use server::ServerFacts;
+pub use server::{RedisServer, ServerFacts};
 pub use settle::Ruling;
 pub use telemetry::describe_metrics;
 pub use turns::Turns;

@@ -1,75 +1,150 @@
-//! The connection to Redis: one for all requests of a process, restored by itself when it breaks.
+//! The way to Redis: which server a request goes to, and what is done when it is the wrong one.
+//!
+//! All calls of a shard go to one server. Where there are several, a *view* says which; it is looked at anew after
+//! every failure, and while an answer keeps a request waiting. A refusal that did nothing (`MOVED`, an unknown script)
+//! is made good here. A lost answer is not: what was asked may have been done, and only the asker can say so when it
+//! asks again (see [`Link::run`]).
 
-use std::time::Duration;
+mod node;
+mod place;
+mod survey;
+mod view;
 
-use redis::{
-    Client, ErrorKind, IntoConnectionInfo as _, Pipeline, ServerErrorKind, Value,
-    aio::{ConnectionManager, ConnectionManagerConfig},
-    io::tcp::TcpSettings,
+use std::{
+    collections::HashMap,
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
 };
-use secrecy::{ExposeSecret as _, SecretString};
 
+use futures::future::join_all;
+use redis::{ErrorKind, RedisResult, ServerErrorKind, Value, aio::PubSub};
+use secrecy::SecretString;
+use tokio::{sync::watch, time::Instant};
+
+pub(crate) use self::{place::Place, view::slot};
+use self::{
+    node::{Node, PATIENCE, PATIENCE_AMONG_OTHERS},
+    place::Address,
+    view::{ALL_SLOTS, Findings, View},
+};
 use crate::{Error, script::Call};
 
-/// Longer than the longest script takes on a busy machine; redis-rs' own 500 ms would call a slow answer a lost one.
-const RESPONSE_TIMEOUT: Duration = Duration::from_secs(10);
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
-/// Per request that finds the connection gone; whoever asks has its own patience beyond that.
-const RECONNECTS: usize = 2;
 const OLDEST_REDIS: (u32, u32) = (6, 2);
+/// How often a call follows its slot; more would be a cluster at odds with itself.
+const MOVES: usize = 3;
+/// A request that waits longer wonders whether its server still has its slots.
+const WONDER_AFTER: Duration = Duration::from_secs(1);
+/// Between two looks around, however many requests fail.
+const LOOK_PAUSE: Duration = Duration::from_millis(200);
 
 /// Answers of a pipeline, one for each call.
 pub(crate) type Answers = Vec<Result<Value, Error>>;
 
+/// What a server says of itself.
+pub(crate) struct Said {
+    pub(crate) server: String,
+    pub(crate) primary: bool,
+    /// `field:value` lines.
+    pub(crate) info: Result<String, Error>,
+}
+
 #[derive(Clone)]
-pub(crate) struct Link {
-    /// Opens further connections, for subscriptions.
-    pub(crate) client: Client,
-    manager: ConnectionManager,
+pub(crate) struct Link(Arc<Inner>);
+
+struct Inner {
+    place: Place,
+    /// Servers by address, kept for as long as somebody names them.
+    known: Mutex<HashMap<Address, Arc<Node>>>,
+    sentinels: Vec<Arc<Node>>,
+    /// None before the first look around.
+    view: watch::Sender<Option<Arc<View>>>,
+    /// Something failed since the last look around.
+    doubted: AtomicBool,
+    /// One looks at a time, and not before this moment.
+    next_look: tokio::sync::Mutex<Instant>,
 }
 
 impl Link {
     /// Fails within seconds when Redis is not there, is too old, or wants other credentials.
     pub(crate) async fn open(url: &SecretString) -> Result<Self, Error> {
-        let (client, config) = prepare(url)?;
-        let manager = ConnectionManager::new_with_config(client.clone(), config).await?;
-        let link = Self { client, manager };
-        link.check_version().await?;
+        let link = Self::open_later(url)?;
+        link.check_versions().await?;
         Ok(link)
     }
 
     /// Connects when it is first used, and then by itself whenever it can.
     pub(crate) fn open_later(url: &SecretString) -> Result<Self, Error> {
-        let (client, config) = prepare(url)?;
-        let manager = ConnectionManager::new_lazy_with_config(client.clone(), config)?;
-        Ok(Self { client, manager })
+        let place = Place::read(url)?;
+        let (mut sentinels, mut view) = (Vec::new(), None);
+        match &place {
+            Place::Server(info) => {
+                let node = Arc::new(Node::new(None, info.clone(), PATIENCE)?);
+                view = Some(Arc::new(View { spans: vec![(ALL_SLOTS, node)], replicas: Vec::new() }));
+            }
+            Place::Sentinels { sentinels: addresses, asking, .. } => {
+                for address in addresses {
+                    let info = asking.at(address)?;
+                    sentinels.push(Arc::new(Node::new(Some(address.clone()), info, PATIENCE)?));
+                }
+            }
+            Place::Cluster { .. } => {}
+        }
+        Ok(Self(Arc::new(Inner {
+            place,
+            known: Mutex::default(),
+            sentinels,
+            view: watch::Sender::new(view),
+            doubted: AtomicBool::new(false),
+            next_look: tokio::sync::Mutex::new(Instant::now()),
+        })))
     }
 
+    /// Whether everything that holds a part of the queue answers.
     pub(crate) async fn ping(&self) -> Result<(), Error> {
-        Ok(redis::cmd("PING").exec_async(&mut self.manager.clone()).await?)
+        let primaries = self.view().await?.primaries();
+        let answers = primaries.iter().map(|node| self.ask(node, node.query::<Value>(redis::cmd("PING"))));
+        join_all(answers).await.into_iter().try_for_each(|answer| answer.map(|_| ()))
     }
 
-    /// What Redis says of itself, `field:value` lines.
-    pub(crate) async fn info(&self) -> Result<String, Error> {
-        Ok(redis::cmd("INFO").query_async(&mut self.manager.clone()).await?)
+    /// What each server says of itself, primaries first.
+    pub(crate) async fn infos(&self) -> Result<Vec<Said>, Error> {
+        let view = self.view().await?;
+        let primaries = view.primaries();
+        let all = primaries.iter().map(|node| (true, node)).chain(view.replicas.iter().map(|node| (false, node)));
+        let said = all.map(async |(primary, node)| {
+            let info = node.query(redis::cmd("INFO")).await;
+            Said { server: node.name(), primary, info }
+        });
+        Ok(join_all(said).await)
     }
 
-    /// Runs the calls in order, in one round trip. An outer error means that nothing is known of any of them.
+    /// Runs the calls, those of each server in order and in one round trip. An outer error means that nothing is known of
+    /// any of them.
     pub(crate) async fn run(&self, calls: &[Call]) -> Result<Answers, Error> {
-        if calls.is_empty() {
-            return Ok(Vec::new());
+        let mut answers: Vec<Option<RedisResult<Value>>> = calls.iter().map(|_| None).collect();
+        let mut open: Vec<usize> = (0..calls.len()).collect();
+        let mut moves = 0;
+        while !open.is_empty() {
+            let view = self.view().await?;
+            let trips = by_server(&view, calls, &open)?;
+            let trips = trips.iter().map(async |(node, trip)| (node, trip, self.round_trip(node, calls, trip).await));
+            open.clear();
+            for (node, trip, answered) in join_all(trips).await {
+                for (&i, answer) in trip.iter().zip(answered?) {
+                    if moves < MOVES && self.note(node, &answer) {
+                        open.push(i);
+                    }
+                    answers[i] = Some(answer);
+                }
+            }
+            open.sort_unstable();
+            moves += 1;
         }
-        let mut answers = self.pipeline(calls.iter()).await?;
-        let unknown: Vec<usize> = (0..calls.len()).filter(|&i| is_unknown_script(&answers[i])).collect();
-        if unknown.is_empty() {
-            return Ok(answers.into_iter().map(|answer| answer.map_err(Error::from)).collect());
-        }
-        self.load(unknown.iter().map(|&i| &calls[i])).await?;
-        let again = self.pipeline(unknown.iter().map(|&i| &calls[i])).await?;
-        for (i, answer) in unknown.into_iter().zip(again) {
-            answers[i] = answer;
-        }
-        Ok(answers.into_iter().map(|answer| answer.map_err(Error::from)).collect())
+        let missing = || Err(Error::Unreadable("no answer at all".to_owned()));
+        Ok(answers.into_iter().map(|answer| answer.map_or_else(missing, |answer| answer.map_err(Error::from))).collect())
     }
 
     /// Runs one call.
@@ -78,71 +153,257 @@ impl Link {
         answer.unwrap_or_else(|| Err(Error::Unreadable("no answer at all".to_owned())))
     }
 
-    async fn pipeline<'a>(
-        &self,
-        calls: impl Iterator<Item = &'a Call>,
-    ) -> Result<Vec<redis::RedisResult<Value>>, Error> {
-        let mut pipeline = Pipeline::new();
-        let mut sent = 0;
-        for call in calls {
-            pipeline.add_command(call.command.clone());
-            sent += 1;
+    /// A connection to subscribe on; `turn` chooses where there are several servers, any of which will do.
+    pub(crate) async fn pubsub(&self, turn: usize) -> Result<PubSub, Error> {
+        let primaries = self.view().await?.primaries();
+        let node = primaries.get(turn % primaries.len().max(1)).ok_or_else(|| nobody_serves(0))?;
+        let connected = node.pubsub().await;
+        if connected.is_err() {
+            self.doubt();
         }
-        let answers: Vec<redis::RedisResult<Value>> =
-            pipeline.ignore_errors().query_async(&mut self.manager.clone()).await?;
-        if answers.len() == sent {
-            Ok(answers)
-        } else {
-            Err(Error::Unreadable(format!("{} answers to {sent} calls", answers.len())))
+        connected
+    }
+
+    /// Ends when other servers have the queue than at the moment of the call.
+    pub(crate) fn moved(&self) -> impl Future<Output = ()> + use<> {
+        let mut views = self.0.view.subscribe();
+        async move {
+            if views.changed().await.is_err() {
+                std::future::pending::<()>().await;
+            }
         }
     }
 
-    /// A Redis that was restarted knows no scripts.
-    async fn load(&self, calls: impl Iterator<Item = &Call>) -> Result<(), Error> {
-        let mut pipeline = Pipeline::new();
-        for call in calls {
-            pipeline.add_command(call.script.load()).ignore();
+    /// The calls of one trip; scripts that the server does not know, as after its restart, are loaded and called again.
+    async fn round_trip(&self, node: &Arc<Node>, calls: &[Call], trip: &[usize]) -> Result<Vec<RedisResult<Value>>, Error> {
+        let commands = |trip: &[usize]| trip.iter().map(|&i| calls[i].command.clone()).collect::<Vec<_>>().into_iter();
+        let mut answers = self.ask(node, node.run(commands(trip))).await?;
+        let unknown: Vec<usize> = (0..trip.len()).filter(|&i| is_server_error(&answers[i], ServerErrorKind::NoScript)).collect();
+        if unknown.is_empty() {
+            return Ok(answers);
         }
-        Ok(pipeline.exec_async(&mut self.manager.clone()).await?)
+        let trip: Vec<usize> = unknown.iter().map(|&i| trip[i]).collect();
+        let loads = trip.iter().map(|&i| calls[i].script.load()).collect::<Vec<_>>().into_iter();
+        for loaded in self.ask(node, node.run(loads)).await? {
+            loaded?;
+        }
+        let again = self.ask(node, node.run(commands(&trip))).await?;
+        for (i, answer) in unknown.into_iter().zip(again) {
+            answers[i] = answer;
+        }
+        Ok(answers)
     }
 
-    /// A Redis that keeps its version to itself passes.
-    async fn check_version(&self) -> Result<(), Error> {
-        let info = match self.info().await {
-            Err(Error::Refused(_)) => return Ok(()),
-            info => info?,
+    /// Waits for an answer, for as long as nobody has taken the server's place.
+    async fn ask<T>(&self, node: &Arc<Node>, answer: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
+        let replaced = async {
+            loop {
+                tokio::time::sleep(WONDER_AFTER).await;
+                self.doubt();
+                match self.view().await {
+                    Ok(view) if !view.serves(node) => break,
+                    _ => {}
+                }
+            }
         };
-        let version = info.lines().find_map(|line| line.strip_prefix("redis_version:")).unwrap_or_default();
-        let mut numbers = version.split('.').map(|number| number.trim().parse::<u32>().unwrap_or(0));
+        let answer = tokio::select! {
+            biased;
+            answer = answer => answer,
+            () = replaced => Err(Error::Unreachable(format!("{} was replaced while it was asked", node.name()).into())),
+        };
+        if matches!(answer, Err(Error::Unreachable(_))) {
+            self.doubt();
+        }
+        answer
+    }
+
+    /// Learns from an answer; true when the call did nothing and another server will take it.
+    fn note(&self, node: &Node, answer: &RedisResult<Value>) -> bool {
+        let Err(error) = answer else { return false };
+        let ErrorKind::Server(kind) = error.kind() else { return false };
+        match kind {
+            ServerErrorKind::Moved => {
+                self.doubt();
+                let own_host = node.address.as_ref().map_or("", |address| address.host.as_str());
+                let to = error.redirect_node().and_then(|(to, slot)| Some((slot, Address::read(to, own_host)?)));
+                to.is_some_and(|(slot, to)| self.learn(slot, &to))
+            }
+            // A slot on its way to another server (ASK, TRYAGAIN) is in two places, and neither has the whole shard:
+            // whoever asks waits until it is moved.
+            ServerErrorKind::Ask
+            | ServerErrorKind::TryAgain
+            | ServerErrorKind::ReadOnly
+            | ServerErrorKind::ClusterDown
+            | ServerErrorKind::MasterDown => {
+                self.doubt();
+                false
+            }
+            _ => false,
+        }
+    }
+
+    /// One slot has moved; the next look around tells of the others.
+    fn learn(&self, slot: u16, to: &Address) -> bool {
+        let Place::Cluster { .. } = self.0.place else { return false };
+        let Ok(node) = self.server(to) else { return false };
+        self.0.view.send_if_modified(|view| {
+            let view = Arc::make_mut(view.get_or_insert_default());
+            view.spans.retain(|(slots, _)| *slots != (slot..=slot));
+            view.spans.insert(0, (slot..=slot, node));
+            // Where others listen is as good as before.
+            false
+        });
+        true
+    }
+
+    fn doubt(&self) {
+        self.0.doubted.store(true, Ordering::Relaxed);
+    }
+
+    /// What is known, after a look around if there is a doubt. An old view is better than none.
+    async fn view(&self) -> Result<Arc<View>, Error> {
+        let is_new = self.0.view.borrow().is_none();
+        if is_new || self.0.doubted.load(Ordering::Relaxed) {
+            let looked = self.look_around().await;
+            if let (Err(error), None) = (looked, &*self.0.view.borrow()) {
+                return Err(error);
+            }
+        }
+        let view = self.0.view.borrow().clone();
+        view.ok_or_else(|| Error::Unreachable("nobody has said yet where the queue is".into()))
+    }
+
+    async fn look_around(&self) -> Result<(), Error> {
+        let mut next_look = self.0.next_look.lock().await;
+        if Instant::now() < *next_look {
+            return Ok(());
+        }
+        self.0.doubted.store(false, Ordering::Relaxed);
+        let found = match &self.0.place {
+            Place::Server(_) => return Ok(()),
+            Place::Sentinels { master, .. } => self.find_master(master).await,
+            Place::Cluster { seeds, .. } => self.survey_cluster(seeds).await,
+        };
+        *next_look = Instant::now() + LOOK_PAUSE;
+        match found.and_then(|findings| self.take(&findings)) {
+            Ok(()) => Ok(()),
+            Err(error) => {
+                self.doubt();
+                tracing::debug!(%error, "nobody tells where the queue is");
+                Err(error)
+            }
+        }
+    }
+
+    async fn find_master(&self, name: &str) -> Result<Findings, Error> {
+        let address = survey::ask_sentinels(&self.0.sentinels, name).await?;
+        survey::check_master(&*self.server(&address)?, address).await
+    }
+
+    async fn survey_cluster(&self, seeds: &[Address]) -> Result<Findings, Error> {
+        let mut asked: Vec<Arc<Node>> = lock(&self.0.known).values().cloned().collect();
+        for seed in seeds {
+            let node = self.server(seed)?;
+            if !asked.iter().any(|known| Arc::ptr_eq(known, &node)) {
+                asked.push(node);
+            }
+        }
+        survey::ask_cluster(&asked).await
+    }
+
+    /// Makes findings the view. Whoever listens is told when the servers are others than before.
+    fn take(&self, findings: &Findings) -> Result<(), Error> {
+        let spans = findings.spans.iter().map(|(slots, address)| Ok((slots.clone(), self.server(address)?)));
+        let replicas = findings.replicas.iter().map(|address| self.server(address));
+        let (spans, replicas) = (spans.collect::<Result<_, Error>>()?, replicas.collect::<Result<_, _>>()?);
+        let found = Arc::new(View { spans, replicas });
+        let named = |address: &Address| {
+            matches!(&self.0.place, Place::Cluster { seeds, .. } if seeds.contains(address))
+                || findings.replicas.contains(address)
+                || findings.spans.iter().any(|(_, primary)| primary == address)
+        };
+        lock(&self.0.known).retain(|address, _| named(address));
+        self.0.view.send_if_modified(|view| {
+            let names = |view: &Arc<View>| view.primaries().iter().map(|node| node.name()).collect::<Vec<_>>();
+            let (before, now) = (view.as_ref().map(names).unwrap_or_default(), names(&found));
+            *view = Some(found);
+            if !before.is_empty() && before != now {
+                tracing::info!(?before, ?now, "the queue is at other redis servers now");
+            }
+            before != now
+        });
+        Ok(())
+    }
+
+    /// The server at an address; made now if it is new.
+    fn server(&self, address: &Address) -> Result<Arc<Node>, Error> {
+        let (serving, patience) = match &self.0.place {
+            Place::Cluster { serving, .. } => (serving, PATIENCE_AMONG_OTHERS),
+            Place::Sentinels { serving, .. } => (serving, PATIENCE),
+            Place::Server(_) => return Err(Error::Settings("one server has no others".to_owned())),
+        };
+        let mut known = lock(&self.0.known);
+        if let Some(node) = known.get(address) {
+            return Ok(node.clone());
+        }
+        let node = Arc::new(Node::new(Some(address.clone()), serving.at(address)?, patience)?);
+        known.insert(address.clone(), node.clone());
+        Ok(node)
+    }
+
+    /// A Redis that keeps its version to itself passes, and so does a replica that is away.
+    async fn check_versions(&self) -> Result<(), Error> {
+        for Said { server, primary, info } in self.infos().await? {
+            let info = match info {
+                Err(Error::Refused(_)) => continue,
+                Err(_) if !primary => continue,
+                info => info?,
+            };
+            self.check_server(&server, &info)?;
+        }
+        Ok(())
+    }
+
+    fn check_server(&self, server: &str, info: &str) -> Result<(), Error> {
+        let field = |name: &str| info.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':')).unwrap_or_default().trim();
+        let version = field("redis_version");
+        let mut numbers = version.split('.').map(|number| number.parse::<u32>().unwrap_or(0));
         let found = (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0));
         if found < OLDEST_REDIS {
             let (major, minor) = OLDEST_REDIS;
             return Err(Error::Settings(format!("Redis {version} is too old, {major}.{minor} is the least")));
         }
-        Ok(())
+        match (&self.0.place, field("redis_mode")) {
+            (Place::Server(_), mode @ ("cluster" | "sentinel")) => Err(Error::Settings(format!(
+                "{server} is a {mode}'s: its URL must begin with redis+{mode}:// (or rediss+{mode}://)"
+            ))),
+            _ => Ok(()),
+        }
     }
 }
 
-fn prepare(url: &SecretString) -> Result<(Client, ConnectionManagerConfig), Error> {
-    let info = url.expose_secret().into_connection_info()?.set_tcp_settings(tcp_settings());
-    let config = ConnectionManagerConfig::new()
-        .set_response_timeout(Some(RESPONSE_TIMEOUT))
-        .set_connection_timeout(Some(CONNECT_TIMEOUT))
-        .set_number_of_retries(RECONNECTS)
-        .set_min_delay(Duration::from_millis(50))
-        .set_max_delay(Duration::from_millis(500))
-        .set_pipeline_buffer_size(256);
-    Ok((Client::open(info)?, config))
+/// Calls by the server they go to, in order.
+fn by_server(view: &View, calls: &[Call], open: &[usize]) -> Result<Vec<(Arc<Node>, Vec<usize>)>, Error> {
+    let mut trips: Vec<(Arc<Node>, Vec<usize>)> = Vec::new();
+    for &i in open {
+        let home = view.home(calls[i].slot).ok_or_else(|| nobody_serves(calls[i].slot))?;
+        match trips.iter_mut().find(|(node, _)| Arc::ptr_eq(node, home)) {
+            Some((_, trip)) => trip.push(i),
+            None => trips.push((home.clone(), vec![i])),
+        }
+    }
+    Ok(trips)
 }
 
-/// Small requests go out at once, and a connection whose other end vanished is noticed.
-fn tcp_settings() -> TcpSettings {
-    let settings = TcpSettings::default().set_nodelay(true);
-    #[cfg(target_os = "linux")]
-    let settings = settings.set_user_timeout(RESPONSE_TIMEOUT);
-    settings.set_keepalive(redis::io::tcp::socket2::TcpKeepalive::new().with_time(RESPONSE_TIMEOUT))
+fn nobody_serves(slot: u16) -> Error {
+    Error::Refused(format!("no server of the cluster has slot {slot}").into())
 }
 
-fn is_unknown_script(answer: &redis::RedisResult<Value>) -> bool {
-    matches!(answer, Err(error) if error.kind() == ErrorKind::Server(ServerErrorKind::NoScript))
+fn is_server_error(answer: &RedisResult<Value>, kind: ServerErrorKind) -> bool {
+    matches!(answer, Err(error) if error.kind() == ErrorKind::Server(kind))
+}
+
+/// Nothing that is locked here can be left half-changed, so a panic elsewhere does not matter.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
