@@ -71,7 +71,8 @@ impl Spread {
         self.api.follow(sync).await.until_settled(1).await;
         let of_server = format!(":server:wuzapi/{}", gateway.base_url().trim_start_matches("http://"));
         let keys = self.cluster.keys(&format!("sincro:*{of_server}")).await;
-        let (home, key) = keys.iter().enumerate().find_map(|(node, keys)| Some((node, keys.first()?))).expect("it is held");
+        let (home, key) =
+            keys.iter().enumerate().find_map(|(node, keys)| Some((node, keys.first()?))).expect("it is held");
         let shard = key.trim_end_matches(of_server.as_str()).to_owned();
         self.sites.push(Site { gateway, channel, sync, shard, home });
     }
@@ -136,7 +137,8 @@ async fn a_sync_survives_the_death_of_the_master_that_sentinels_watch() {
     let watched = Watched::start().await;
     let limit = Limit { rate_per_second: 100.0, ..UNHURRIED };
     let url = watched.url();
-    let world = World::with(&[("REDIS_URL", &url), ("SINCRO_LEASE_SECONDS", "1"), ("SINCRO_MAX_ATTEMPTS", "100")]).await;
+    let world =
+        World::with(&[("REDIS_URL", &url), ("SINCRO_LEASE_SECONDS", "1"), ("SINCRO_MAX_ATTEMPTS", "100")]).await;
     let gateway = Settings { population: people(200), latency: SLOW_ANSWERS, ..Settings::default() };
     let mut stage = Stage::set(world, gateway, limit).await;
     let second = stage.world.worker().await;

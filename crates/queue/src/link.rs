@@ -24,12 +24,12 @@ use redis::{ErrorKind, RedisResult, ServerErrorKind, Value, aio::PubSub};
 use secrecy::SecretString;
 use tokio::{sync::watch, time::Instant};
 
-pub(crate) use self::{place::Place, view::slot};
 use self::{
     node::{Node, PATIENCE, PATIENCE_AMONG_OTHERS},
     place::Address,
     view::{ALL_SLOTS, Findings, View},
 };
+pub(crate) use self::{place::Place, view::slot};
 use crate::{Error, script::Call};
 
 const OLDEST_REDIS: (u32, u32) = (6, 2);
@@ -144,7 +144,10 @@ impl Link {
             moves += 1;
         }
         let missing = || Err(Error::Unreadable("no answer at all".to_owned()));
-        Ok(answers.into_iter().map(|answer| answer.map_or_else(missing, |answer| answer.map_err(Error::from))).collect())
+        Ok(answers
+            .into_iter()
+            .map(|answer| answer.map_or_else(missing, |answer| answer.map_err(Error::from)))
+            .collect())
     }
 
     /// Runs one call.
@@ -175,10 +178,16 @@ impl Link {
     }
 
     /// The calls of one trip; scripts that the server does not know, as after its restart, are loaded and called again.
-    async fn round_trip(&self, node: &Arc<Node>, calls: &[Call], trip: &[usize]) -> Result<Vec<RedisResult<Value>>, Error> {
+    async fn round_trip(
+        &self,
+        node: &Arc<Node>,
+        calls: &[Call],
+        trip: &[usize],
+    ) -> Result<Vec<RedisResult<Value>>, Error> {
         let commands = |trip: &[usize]| trip.iter().map(|&i| calls[i].command.clone()).collect::<Vec<_>>().into_iter();
         let mut answers = self.ask(node, node.run(commands(trip))).await?;
-        let unknown: Vec<usize> = (0..trip.len()).filter(|&i| is_server_error(&answers[i], ServerErrorKind::NoScript)).collect();
+        let unknown: Vec<usize> =
+            (0..trip.len()).filter(|&i| is_server_error(&answers[i], ServerErrorKind::NoScript)).collect();
         if unknown.is_empty() {
             return Ok(answers);
         }
@@ -365,7 +374,9 @@ impl Link {
     }
 
     fn check_server(&self, server: &str, info: &str) -> Result<(), Error> {
-        let field = |name: &str| info.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':')).unwrap_or_default().trim();
+        let field = |name: &str| {
+            info.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':')).unwrap_or_default().trim()
+        };
         let version = field("redis_version");
         let mut numbers = version.split('.').map(|number| number.parse::<u32>().unwrap_or(0));
         let found = (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0));

@@ -6,7 +6,12 @@ use secrecy::SecretString;
 use sincro_core::clock;
 use tokio::sync::watch;
 
-use crate::{Error, keys, link::{Link, Place}, script::Call, script::Script};
+use crate::{
+    Error, keys,
+    link::{Link, Place},
+    script::Call,
+    script::Script,
+};
 
 /// Where the queue lives.
 #[derive(Debug, Clone)]

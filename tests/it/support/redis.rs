@@ -20,7 +20,7 @@ const KEEPER: &str = r#"
     redis-server "$0/redis.conf" $1 >"$0/log" 2>&1 &
     echo $!
     read -r _
-    kill -9 $!
+    kill -9 $! 2>/dev/null
     wait
 "#;
 const BEAT: Duration = Duration::from_millis(20);
@@ -45,7 +45,8 @@ impl Redis {
             folder.path().display()
         );
         // A Sentinel refuses what is not its own.
-        let known = |line: &&str| mode.is_empty() || !["save", "append", "repl"].iter().any(|word| line.starts_with(word));
+        let known =
+            |line: &&str| mode.is_empty() || !["save", "append", "repl"].iter().any(|word| line.starts_with(word));
         let configuration: Vec<_> = configuration.lines().filter(known).collect();
         fs::write(folder.path().join("redis.conf"), configuration.join("\n")).unwrap();
         let (keeper, process) = keep(&folder, mode);
@@ -100,7 +101,8 @@ impl Redis {
                 }
             }
         };
-        within(&format!("{words:?} of the redis-server at port {}, which says:\n{}", self.port, self.log()), said).await;
+        within(&format!("{words:?} of the redis-server at port {}, which says:\n{}", self.port, self.log()), said)
+            .await;
     }
 
     async fn answers(&self) {
@@ -148,6 +150,8 @@ impl Cluster {
             let node = &cluster.nodes[i];
             let _: () = node.ask(&["CLUSTER", "ADDSLOTSRANGE", slots.0, slots.1]).await.unwrap();
             let _: () = node.ask(&["CLUSTER", "SET-CONFIG-EPOCH", &(i + 1).to_string()]).await.unwrap();
+        }
+        for node in &cluster.nodes {
             let bus: Vec<String> = node.ask(&["CONFIG", "GET", "cluster-port"]).await.unwrap();
             for other in &cluster.nodes {
                 let meet = ["CLUSTER", "MEET", "127.0.0.1", &node.port.to_string(), &bus[1]];

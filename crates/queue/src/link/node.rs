@@ -91,7 +91,9 @@ impl Node {
             let (mut silent, now) = (self.silent(), Instant::now());
             match *silent {
                 None => return Ok(()),
-                Some(until) if now < until => return Err(Error::Unreachable(format!("{} is silent", self.name()).into())),
+                Some(until) if now < until => {
+                    return Err(Error::Unreachable(format!("{} is silent", self.name()).into()));
+                }
                 Some(_) => *silent = Some(now + LEFT_ALONE_FOR),
             }
         }

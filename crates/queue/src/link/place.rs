@@ -52,7 +52,7 @@ impl Place {
                 Ok(Self::Server(url.into_connection_info()?.set_tcp_settings(tcp_settings())))
             }
             _ => refuse(
-                "must begin with redis://, rediss://, redis+unix://, redis+cluster://, rediss+cluster://, \
+                "must be a URL that begins with redis://, rediss://, redis+unix://, redis+cluster://, rediss+cluster://, \
                  redis+sentinel:// or rediss+sentinel://",
             ),
         }
@@ -152,7 +152,9 @@ fn servers(scheme: &str, authority: &str, usual_port: u16) -> Result<(Vec<Addres
         let _ = url.as_mut().filter(|url| url.port().is_none()).map(|url| url.set_port(Some(usual_port)));
         let info = url.and_then(|url| url.into_connection_info().ok());
         let address = info.as_ref().and_then(|info| match info.addr() {
-            ConnectionAddr::Tcp(host, port) | ConnectionAddr::TcpTls { host, port, .. } => Address::new(host, *port, ""),
+            ConnectionAddr::Tcp(host, port) | ConnectionAddr::TcpTls { host, port, .. } => {
+                Address::new(host, *port, "")
+            }
             _ => None,
         });
         let (Some(info), Some(address)) = (info, address.filter(|address| !address.host.is_empty())) else {

@@ -115,7 +115,12 @@ mod tests {
     #[test]
     fn servers_of_slots_are_read_whatever_else_is_said_of_them() {
         let server = |host, port| {
-            Value::Array(vec![host, Value::Int(port), text("07c37dfeb235213a872192d90877d0cd55635b91"), Value::Array(vec![])])
+            Value::Array(vec![
+                host,
+                Value::Int(port),
+                text("07c37dfeb235213a872192d90877d0cd55635b91"),
+                Value::Array(vec![]),
+            ])
         };
         let row = |first, last, servers: Vec<Value>| {
             Value::Array([vec![Value::Int(first), Value::Int(last)], servers].concat())
