@@ -5,30 +5,19 @@
 //! is made good here. A lost answer is not: what was asked may have been done, and only the asker can say so when it
 //! asks again (see [`Link::run`]).
 
+mod atlas;
 mod node;
 mod place;
 mod survey;
 mod view;
 
-use std::{
-    collections::HashMap,
-    sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicBool, Ordering},
-    },
-    time::Duration,
-};
+use std::{sync::Arc, time::Duration};
 
 use futures::future::join_all;
 use redis::{ErrorKind, RedisResult, ServerErrorKind, Value, aio::PubSub};
 use secrecy::SecretString;
-use tokio::{sync::watch, time::Instant};
 
-use self::{
-    node::{Node, PATIENCE, PATIENCE_AMONG_OTHERS},
-    place::Address,
-    view::{ALL_SLOTS, Findings, View},
-};
+use self::{atlas::Atlas, node::Node, place::Address, view::View};
 pub(crate) use self::{place::Place, view::slot};
 use crate::{Error, script::Call};
 
@@ -37,11 +26,12 @@ const OLDEST_REDIS: (u32, u32) = (6, 2);
 const MOVES: usize = 3;
 /// A request that waits longer wonders whether its server still has its slots.
 const WONDER_AFTER: Duration = Duration::from_secs(1);
-/// Between two looks around, however many requests fail.
-const LOOK_PAUSE: Duration = Duration::from_millis(200);
 
 /// Answers of a pipeline, one for each call.
 pub(crate) type Answers = Vec<Result<Value, Error>>;
+
+/// A server, and the places of the calls that go to it.
+type Trip = (Arc<Node>, Vec<usize>);
 
 /// What a server says of itself.
 pub(crate) struct Said {
@@ -52,20 +42,7 @@ pub(crate) struct Said {
 }
 
 #[derive(Clone)]
-pub(crate) struct Link(Arc<Inner>);
-
-struct Inner {
-    place: Place,
-    /// Servers by address, kept for as long as somebody names them.
-    known: Mutex<HashMap<Address, Arc<Node>>>,
-    sentinels: Vec<Arc<Node>>,
-    /// None before the first look around.
-    view: watch::Sender<Option<Arc<View>>>,
-    /// Something failed since the last look around.
-    doubted: AtomicBool,
-    /// One looks at a time, and not before this moment.
-    next_look: tokio::sync::Mutex<Instant>,
-}
+pub(crate) struct Link(Arc<Atlas>);
 
 impl Link {
     /// Fails within seconds when Redis is not there, is too old, or wants other credentials.
@@ -77,41 +54,19 @@ impl Link {
 
     /// Connects when it is first used, and then by itself whenever it can.
     pub(crate) fn open_later(url: &SecretString) -> Result<Self, Error> {
-        let place = Place::read(url)?;
-        let (mut sentinels, mut view) = (Vec::new(), None);
-        match &place {
-            Place::Server(info) => {
-                let node = Arc::new(Node::new(None, info.clone(), PATIENCE)?);
-                view = Some(Arc::new(View { spans: vec![(ALL_SLOTS, node)], replicas: Vec::new() }));
-            }
-            Place::Sentinels { sentinels: addresses, asking, .. } => {
-                for address in addresses {
-                    let info = asking.at(address)?;
-                    sentinels.push(Arc::new(Node::new(Some(address.clone()), info, PATIENCE)?));
-                }
-            }
-            Place::Cluster { .. } => {}
-        }
-        Ok(Self(Arc::new(Inner {
-            place,
-            known: Mutex::default(),
-            sentinels,
-            view: watch::Sender::new(view),
-            doubted: AtomicBool::new(false),
-            next_look: tokio::sync::Mutex::new(Instant::now()),
-        })))
+        Ok(Self(Arc::new(Atlas::new(Place::read(url)?)?)))
     }
 
     /// Whether everything that holds a part of the queue answers.
     pub(crate) async fn ping(&self) -> Result<(), Error> {
-        let primaries = self.view().await?.primaries();
+        let primaries = self.0.view().await?.primaries();
         let answers = primaries.iter().map(|node| self.ask(node, node.query::<Value>(redis::cmd("PING"))));
         join_all(answers).await.into_iter().try_for_each(|answer| answer.map(|_| ()))
     }
 
     /// What each server says of itself, primaries first.
     pub(crate) async fn infos(&self) -> Result<Vec<Said>, Error> {
-        let view = self.view().await?;
+        let view = self.0.view().await?;
         let primaries = view.primaries();
         let all = primaries.iter().map(|node| (true, node)).chain(view.replicas.iter().map(|node| (false, node)));
         let said = all.map(async |(primary, node)| {
@@ -128,8 +83,8 @@ impl Link {
         let mut open: Vec<usize> = (0..calls.len()).collect();
         let mut moves = 0;
         while !open.is_empty() {
-            let view = self.view().await?;
-            let trips = by_server(&view, calls, &open)?;
+            let view = self.0.view().await?;
+            let trips = by_server(&view, calls, &open).inspect_err(|_| self.0.doubt())?;
             let trips = trips.iter().map(async |(node, trip)| (node, trip, self.round_trip(node, calls, trip).await));
             open.clear();
             for (node, trip, answered) in join_all(trips).await {
@@ -158,23 +113,18 @@ impl Link {
 
     /// A connection to subscribe on; `turn` chooses where there are several servers, any of which will do.
     pub(crate) async fn pubsub(&self, turn: usize) -> Result<PubSub, Error> {
-        let primaries = self.view().await?.primaries();
+        let primaries = self.0.view().await?.primaries();
         let node = primaries.get(turn % primaries.len().max(1)).ok_or_else(|| nobody_serves(0))?;
         let connected = node.pubsub().await;
         if connected.is_err() {
-            self.doubt();
+            self.0.doubt();
         }
         connected
     }
 
     /// Ends when other servers have the queue than at the moment of the call.
     pub(crate) fn moved(&self) -> impl Future<Output = ()> + use<> {
-        let mut views = self.0.view.subscribe();
-        async move {
-            if views.changed().await.is_err() {
-                std::future::pending::<()>().await;
-            }
-        }
+        self.0.moved()
     }
 
     /// The calls of one trip; scripts that the server does not know, as after its restart, are loaded and called again.
@@ -208,8 +158,8 @@ impl Link {
         let replaced = async {
             loop {
                 tokio::time::sleep(WONDER_AFTER).await;
-                self.doubt();
-                match self.view().await {
+                self.0.doubt();
+                match self.0.view().await {
                     Ok(view) if !view.serves(node) => break,
                     _ => {}
                 }
@@ -221,7 +171,7 @@ impl Link {
             () = replaced => Err(Error::Unreachable(format!("{} was replaced while it was asked", node.name()).into())),
         };
         if matches!(answer, Err(Error::Unreachable(_))) {
-            self.doubt();
+            self.0.doubt();
         }
         answer
     }
@@ -229,135 +179,32 @@ impl Link {
     /// Learns from an answer; true when the call did nothing and another server will take it.
     fn note(&self, node: &Node, answer: &RedisResult<Value>) -> bool {
         let Err(error) = answer else { return false };
-        let ErrorKind::Server(kind) = error.kind() else { return false };
-        match kind {
-            ServerErrorKind::Moved => {
-                self.doubt();
+        match error.kind() {
+            ErrorKind::Server(ServerErrorKind::Moved) => {
+                self.0.doubt();
                 let own_host = node.address.as_ref().map_or("", |address| address.host.as_str());
                 let to = error.redirect_node().and_then(|(to, slot)| Some((slot, Address::read(to, own_host)?)));
-                to.is_some_and(|(slot, to)| self.learn(slot, &to))
+                to.is_some_and(|(slot, to)| self.0.learn(slot, &to))
             }
             // A slot on its way to another server (ASK, TRYAGAIN) is in two places, and neither has the whole shard:
             // whoever asks waits until it is moved.
-            ServerErrorKind::Ask
-            | ServerErrorKind::TryAgain
-            | ServerErrorKind::ReadOnly
-            | ServerErrorKind::ClusterDown
-            | ServerErrorKind::MasterDown => {
-                self.doubt();
+            ErrorKind::Server(
+                ServerErrorKind::Ask
+                | ServerErrorKind::TryAgain
+                | ServerErrorKind::ReadOnly
+                | ServerErrorKind::ClusterDown
+                | ServerErrorKind::MasterDown,
+            ) => {
+                self.0.doubt();
+                false
+            }
+            // A master that lost its replicas may have lost its place.
+            ErrorKind::Extension if error.code() == Some("NOREPLICAS") => {
+                self.0.doubt();
                 false
             }
             _ => false,
         }
-    }
-
-    /// One slot has moved; the next look around tells of the others.
-    fn learn(&self, slot: u16, to: &Address) -> bool {
-        let Place::Cluster { .. } = self.0.place else { return false };
-        let Ok(node) = self.server(to) else { return false };
-        self.0.view.send_if_modified(|view| {
-            let view = Arc::make_mut(view.get_or_insert_default());
-            view.spans.retain(|(slots, _)| *slots != (slot..=slot));
-            view.spans.insert(0, (slot..=slot, node));
-            // Where others listen is as good as before.
-            false
-        });
-        true
-    }
-
-    fn doubt(&self) {
-        self.0.doubted.store(true, Ordering::Relaxed);
-    }
-
-    /// What is known, after a look around if there is a doubt. An old view is better than none.
-    async fn view(&self) -> Result<Arc<View>, Error> {
-        let is_new = self.0.view.borrow().is_none();
-        if is_new || self.0.doubted.load(Ordering::Relaxed) {
-            let looked = self.look_around().await;
-            if let (Err(error), None) = (looked, &*self.0.view.borrow()) {
-                return Err(error);
-            }
-        }
-        let view = self.0.view.borrow().clone();
-        view.ok_or_else(|| Error::Unreachable("nobody has said yet where the queue is".into()))
-    }
-
-    async fn look_around(&self) -> Result<(), Error> {
-        let mut next_look = self.0.next_look.lock().await;
-        if Instant::now() < *next_look {
-            return Ok(());
-        }
-        self.0.doubted.store(false, Ordering::Relaxed);
-        let found = match &self.0.place {
-            Place::Server(_) => return Ok(()),
-            Place::Sentinels { master, .. } => self.find_master(master).await,
-            Place::Cluster { seeds, .. } => self.survey_cluster(seeds).await,
-        };
-        *next_look = Instant::now() + LOOK_PAUSE;
-        match found.and_then(|findings| self.take(&findings)) {
-            Ok(()) => Ok(()),
-            Err(error) => {
-                self.doubt();
-                tracing::debug!(%error, "nobody tells where the queue is");
-                Err(error)
-            }
-        }
-    }
-
-    async fn find_master(&self, name: &str) -> Result<Findings, Error> {
-        let address = survey::ask_sentinels(&self.0.sentinels, name).await?;
-        survey::check_master(&*self.server(&address)?, address).await
-    }
-
-    async fn survey_cluster(&self, seeds: &[Address]) -> Result<Findings, Error> {
-        let mut asked: Vec<Arc<Node>> = lock(&self.0.known).values().cloned().collect();
-        for seed in seeds {
-            let node = self.server(seed)?;
-            if !asked.iter().any(|known| Arc::ptr_eq(known, &node)) {
-                asked.push(node);
-            }
-        }
-        survey::ask_cluster(&asked).await
-    }
-
-    /// Makes findings the view. Whoever listens is told when the servers are others than before.
-    fn take(&self, findings: &Findings) -> Result<(), Error> {
-        let spans = findings.spans.iter().map(|(slots, address)| Ok((slots.clone(), self.server(address)?)));
-        let replicas = findings.replicas.iter().map(|address| self.server(address));
-        let (spans, replicas) = (spans.collect::<Result<_, Error>>()?, replicas.collect::<Result<_, _>>()?);
-        let found = Arc::new(View { spans, replicas });
-        let named = |address: &Address| {
-            matches!(&self.0.place, Place::Cluster { seeds, .. } if seeds.contains(address))
-                || findings.replicas.contains(address)
-                || findings.spans.iter().any(|(_, primary)| primary == address)
-        };
-        lock(&self.0.known).retain(|address, _| named(address));
-        self.0.view.send_if_modified(|view| {
-            let names = |view: &Arc<View>| view.primaries().iter().map(|node| node.name()).collect::<Vec<_>>();
-            let (before, now) = (view.as_ref().map(names).unwrap_or_default(), names(&found));
-            *view = Some(found);
-            if !before.is_empty() && before != now {
-                tracing::info!(?before, ?now, "the queue is at other redis servers now");
-            }
-            before != now
-        });
-        Ok(())
-    }
-
-    /// The server at an address; made now if it is new.
-    fn server(&self, address: &Address) -> Result<Arc<Node>, Error> {
-        let (serving, patience) = match &self.0.place {
-            Place::Cluster { serving, .. } => (serving, PATIENCE_AMONG_OTHERS),
-            Place::Sentinels { serving, .. } => (serving, PATIENCE),
-            Place::Server(_) => return Err(Error::Settings("one server has no others".to_owned())),
-        };
-        let mut known = lock(&self.0.known);
-        if let Some(node) = known.get(address) {
-            return Ok(node.clone());
-        }
-        let node = Arc::new(Node::new(Some(address.clone()), serving.at(address)?, patience)?);
-        known.insert(address.clone(), node.clone());
-        Ok(node)
     }
 
     /// A Redis that keeps its version to itself passes, and so does a replica that is away.
@@ -394,8 +241,8 @@ impl Link {
 }
 
 /// Calls by the server they go to, in order.
-fn by_server(view: &View, calls: &[Call], open: &[usize]) -> Result<Vec<(Arc<Node>, Vec<usize>)>, Error> {
-    let mut trips: Vec<(Arc<Node>, Vec<usize>)> = Vec::new();
+fn by_server(view: &View, calls: &[Call], open: &[usize]) -> Result<Vec<Trip>, Error> {
+    let mut trips: Vec<Trip> = Vec::new();
     for &i in open {
         let home = view.home(calls[i].slot).ok_or_else(|| nobody_serves(calls[i].slot))?;
         match trips.iter_mut().find(|(node, _)| Arc::ptr_eq(node, home)) {
@@ -412,9 +259,4 @@ fn nobody_serves(slot: u16) -> Error {
 
 fn is_server_error(answer: &RedisResult<Value>, kind: ServerErrorKind) -> bool {
     matches!(answer, Err(error) if error.kind() == ErrorKind::Server(kind))
-}
-
-/// Nothing that is locked here can be left half-changed, so a panic elsewhere does not matter.
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

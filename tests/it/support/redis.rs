@@ -204,8 +204,8 @@ impl Cluster {
 /// A master with a replica, and a Sentinel that watches them under the name `queue`.
 pub(crate) struct Watched {
     pub(crate) master: Redis,
-    pub(crate) replica: Redis,
-    sentinel: Redis,
+    replica: Redis,
+    pub(crate) sentinel: Redis,
 }
 
 impl Watched {
@@ -226,6 +226,11 @@ impl Watched {
     /// Names a Sentinel that is gone before the one there is.
     pub(crate) fn url(&self) -> String {
         format!("redis+sentinel://127.0.0.1:{},127.0.0.1:{}/queue", free_port(), self.sentinel.port)
+    }
+
+    /// The master with another name.
+    pub(crate) fn url_of(&self, name: &str) -> String {
+        format!("redis+sentinel://127.0.0.1:{}/{name}", self.sentinel.port)
     }
 
     /// Waits until the replica has taken over.
