@@ -6,6 +6,7 @@
 //! | `sync` | a channel sync from request to receipt |
 //! | `crash` | processes, connections and queues that go away in the middle |
 //! | `crash_points` | a sync that goes through every crash point of the code |
+//! | `cluster` | several Redis servers: nodes that freeze and die, shards that move, a master that is replaced |
 //! | `steering` | pause, resume, cancel, retry, another limit |
 //! | `limits` | the rate and the concurrency of a channel, as the gateway sees them |
 //! | `fleet` | many channels behind one server: limits, fairness, rests, sessions, what they say of it |
@@ -23,6 +24,7 @@
 
 mod bad_input;
 mod cli;
+mod cluster;
 mod crash;
 mod crash_points;
 mod faults;

@@ -117,7 +117,7 @@ impl Config {
             worker_listen: reader.optional_socket_address("worker_listen"),
             public_url: reader.http_url("public_url"),
             database_url: reader.secret_url("database_url", &["postgres", "postgresql"]),
-            redis_url: reader.secret_url("redis_url", &["redis", "rediss", "redis+unix", "unix"]),
+            redis_url: reader.redis_url("redis_url"),
             redis_namespace: reader.name("redis_namespace"),
             redis_shards: reader.whole_number("redis_shards", 1..=256),
             secret_key: reader.secret_key("secret_key"),

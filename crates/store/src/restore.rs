@@ -7,13 +7,13 @@
 use std::collections::HashMap;
 
 use futures::TryStreamExt as _;
-use serde_json::Value;
+use serde_json::{Value, value::RawValue};
 use sincro_core::{
     clock,
     notice::{Entry, Notice},
     sync::SyncId,
 };
-use sqlx::{Connection as _, PgConnection};
+use sqlx::{Connection as _, PgConnection, types::Json};
 use uuid::Uuid;
 
 use crate::{Error, Store, notices::NoticeRow};

@@ -12,6 +12,7 @@
 //! | `audit` | what must be true of every sync that ended |
 //! | `footprint` | what a request leaves behind |
 //! | `servers` | a database and a Redis namespace that go with the test |
+//! | `redis` | Redis servers that a test may kill |
 //! | `proxy` | a line that can be cut |
 //! | `turn` | tests beside each other, or one alone |
 //! | `bounds` | nothing waits for ever |
@@ -30,6 +31,7 @@ pub(crate) mod footprint;
 pub(crate) mod gateway;
 pub(crate) mod process;
 pub(crate) mod proxy;
+pub(crate) mod redis;
 pub(crate) mod servers;
 pub(crate) mod stage;
 pub(crate) mod turn;

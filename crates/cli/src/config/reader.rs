@@ -151,6 +151,26 @@ impl Reader {
         right.map(SecretString::from)
     }
 
+    /// What follows the scheme is up to the queue: lists of servers are no URLs.
+    pub(super) fn redis_url(&mut self, key: &str) -> Option<SecretString> {
+        let text = self.text(key);
+        if text.as_deref() == Some("") {
+            return None;
+        }
+        let url = SecretString::from(text.unwrap_or_default());
+        match sincro_queue::check_redis_url(&url) {
+            Ok(()) => Some(url),
+            Err(error) => {
+                let problem = match error {
+                    sincro_queue::Error::Settings(problem) => problem,
+                    other => other.to_string(),
+                };
+                self.refuse_unseen(key, &problem);
+                None
+            }
+        }
+    }
+
     pub(super) fn secret_key(&mut self, key: &str) -> Option<SecretString> {
         let text = self.text(key);
         if text.as_deref() == Some("") {
