@@ -1,12 +1,18 @@
 //! The handle on the queue, and what is asked of it as a whole.
 
-use std::{collections::BTreeSet, sync::Arc};
+use std::{
+    collections::BTreeSet,
+    sync::{Arc, LazyLock},
+};
 
+use futures::future::try_join_all;
 use secrecy::SecretString;
 use sincro_core::clock;
 use tokio::sync::watch;
 
 use crate::{Error, keys, link::Link, script::Call, script::Script};
+
+static TRY_WRITING: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("../lua/try_writing.lua")));
 
 /// Where the queue lives.
 #[derive(Debug, Clone)]
@@ -78,6 +84,13 @@ impl Queue {
     /// Whether Redis answers.
     pub async fn ping(&self) -> Result<(), Error> {
         self.link.ping().await
+    }
+
+    /// Whether every shard takes writes: a Redis that is out of memory, a replica or cannot save answers a ping and
+    /// refuses this. Changes nothing.
+    pub async fn try_writing(&self) -> Result<(), Error> {
+        let tries = self.shards().map(|shard| self.link.run_one(self.call(&TRY_WRITING, shard)));
+        try_join_all(tries).await.map(drop)
     }
 
     /// What sets this queue apart from others in the same Redis.
