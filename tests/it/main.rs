@@ -7,6 +7,7 @@
 //! | `crash` | processes, connections and queues that go away in the middle |
 //! | `crash_points` | a sync that goes through every crash point of the code |
 //! | `cluster` | several Redis servers: nodes that freeze and die, shards that move, a master that is replaced |
+//! | `outages` | servers that are away, slow, full or refusing; clocks that are wrong; jobs that kill |
 //! | `steering` | pause, resume, cancel, retry, another limit |
 //! | `limits` | the rate and the concurrency of a channel, as the gateway sees them |
 //! | `fleet` | many channels behind one server: limits, fairness, rests, sessions, what they say of it |
@@ -33,6 +34,7 @@ mod house;
 mod http;
 mod limits;
 mod memory;
+mod outages;
 mod steering;
 mod support;
 mod sync;

@@ -2,9 +2,10 @@
 
 use std::{
     collections::BTreeSet,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, LazyLock, Mutex, PoisonError},
 };
 
+use futures::future::try_join_all;
 use secrecy::SecretString;
 use sincro_core::clock;
 use tokio::sync::watch;
@@ -15,6 +16,8 @@ use crate::{
     script::Call,
     script::Script,
 };
+
+static TRY_WRITING: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("../lua/try_writing.lua")));
 
 /// Where the queue lives.
 #[derive(Debug, Clone)]
@@ -103,6 +106,13 @@ impl Queue {
     /// Whether Redis answers: of several servers, each that has a part of the queue.
     pub async fn ping(&self) -> Result<(), Error> {
         self.link.ping().await
+    }
+
+    /// Whether every shard takes writes: a Redis that is out of memory, a replica or cannot save answers a ping and
+    /// refuses this. Changes nothing.
+    pub async fn try_writing(&self) -> Result<(), Error> {
+        let tries = self.shards().map(|shard| self.link.run_one(self.call(&TRY_WRITING, shard)));
+        try_join_all(tries).await.map(drop)
     }
 
     /// What sets this queue apart from others in the same Redis.

@@ -13,7 +13,8 @@
 //! | `footprint` | what a request leaves behind |
 //! | `servers` | a database and a Redis namespace that go with the test |
 //! | `redis` | Redis servers that a test may kill |
-//! | `proxy` | a line that can be cut |
+//! | `private` | a Redis or a Postgres of one test's own |
+//! | `proxy` | a line that can be cut and slowed down |
 //! | `turn` | tests beside each other, or one alone |
 //! | `bounds` | nothing waits for ever |
 //! | `environment` | where the servers are |
@@ -29,6 +30,7 @@ pub(crate) mod fleet;
 pub(crate) mod follow;
 pub(crate) mod footprint;
 pub(crate) mod gateway;
+pub(crate) mod private;
 pub(crate) mod process;
 pub(crate) mod proxy;
 pub(crate) mod redis;
