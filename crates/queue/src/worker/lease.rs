@@ -190,7 +190,7 @@ impl Leases {
     }
 
     /// Whether every shard answered.
-    async fn renew_all(&self, queue: &Queue, lease: Duration) -> bool {
+    pub(crate) async fn renew_all(&self, queue: &Queue, lease: Duration) -> bool {
         let keys = self.keys();
         let mut all_answered = true;
         for shard in queue.shards() {
@@ -210,6 +210,14 @@ impl Leases {
             }
         }
         all_answered
+    }
+
+    /// For tests that bring their own time: every lease is so much nearer to its end.
+    pub(crate) fn grow_older(&self, by: Duration) {
+        for lease in lock(&self.held).values() {
+            let mut until = lock(&lease.until);
+            *until = until.map(|until| until.checked_sub(by).unwrap_or(until));
+        }
     }
 
     fn note_renewal(&self, shard: u16, asked_for: &[(JobId, Ticket)], lost: &[JobId], until: Instant) {
