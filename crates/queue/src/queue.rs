@@ -3,7 +3,7 @@
 use std::{
     collections::BTreeSet,
     sync::{
-        Arc,
+        Arc, Mutex, PoisonError,
         atomic::{AtomicI64, Ordering},
     },
 };
@@ -69,6 +69,8 @@ struct Inner {
     /// The key prefix of each shard.
     prefixes: Vec<String>,
     emptied: watch::Sender<BTreeSet<u16>>,
+    /// Those that only a newer version knows.
+    newer: Mutex<BTreeSet<u16>>,
 }
 
 impl Queue {
@@ -87,7 +89,8 @@ impl Queue {
     fn over(link: Link, settings: &QueueSettings) -> Self {
         let QueueSettings { namespace, shards, .. } = settings;
         let prefixes = (0..*shards).map(|shard| keys::prefix(namespace, shard)).collect();
-        let inner = Inner { namespace: namespace.clone(), prefixes, emptied: watch::Sender::default() };
+        let (emptied, newer) = Default::default();
+        let inner = Inner { namespace: namespace.clone(), prefixes, emptied, newer };
         Self { link, inner: Arc::new(inner), time: Time::Redis }
     }
 
@@ -127,8 +130,18 @@ impl Queue {
         }
     }
 
+    /// Takes note of a shard that only a newer version knows, and says so once.
+    pub fn report_newer(&self, shard: u16) {
+        let news = self.inner.newer.lock().unwrap_or_else(PoisonError::into_inner).insert(shard);
+        if news {
+            tracing::warn!(shard, "a newer version of sincro runs this queue; this one waits until it does no longer");
+        }
+        self.inner.emptied.send_if_modified(|shards| shards.remove(&shard));
+    }
+
     pub(crate) fn report_open(&self, shard: u16) {
         self.inner.emptied.send_if_modified(|shards| shards.remove(&shard));
+        self.inner.newer.lock().unwrap_or_else(PoisonError::into_inner).remove(&shard);
     }
 
     /// The same queue at a time of the caller's choice (µs since the Unix epoch), for tests under a virtual clock.

@@ -6,7 +6,7 @@
 //! | [`channels`] | channels and their sealed credentials |
 //! | `pauses` | channels that stand still, and go on |
 //! | [`limits`] | the rules of `/v1/limits`, and every change of a limit |
-//! | `cooldowns` | rests that outlive the queue |
+//! | `cooldowns`, [`calls`] | rests and counted calls that outlive the queue |
 //! | [`contacts`] | persons: upserts, learned LIDs, merging |
 //! | [`syncs`] | creating and reading syncs |
 //! | [`steer`] | pause, resume, cancel, retry |
@@ -24,6 +24,7 @@
 //! This crate makes no decision about retries, limits or gateways.
 
 pub mod access;
+pub mod calls;
 pub mod changes;
 pub mod channels;
 pub mod contacts;

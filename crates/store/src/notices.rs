@@ -18,25 +18,26 @@ use uuid::Uuid;
 
 use crate::{Error, Store, channels, limits};
 
-struct NoticeRow {
-    id: i64,
-    channel_id: Uuid,
-    server: String,
-    version: i64,
-    rate_per_second: f64,
-    burst: i32,
-    concurrency: i32,
-    paused_by: Option<String>,
-    reason: Option<String>,
+/// A notice with all it tells. Without a notice, of a lane that is to be put back, `id` is 0.
+pub(crate) struct NoticeRow {
+    pub(crate) id: i64,
+    pub(crate) channel_id: Uuid,
+    pub(crate) server: String,
+    pub(crate) version: i64,
+    pub(crate) rate_per_second: f64,
+    pub(crate) burst: i32,
+    pub(crate) concurrency: i32,
+    pub(crate) paused_by: Option<String>,
+    pub(crate) reason: Option<String>,
     /// The rules that could hold for the channel.
-    rules: Value,
-    rules_version: i64,
-    sync_id: Option<Uuid>,
-    seq: Option<i64>,
-    opens: bool,
-    jobs: Value,
-    sync_kind: Option<String>,
-    sync_state: Option<String>,
+    pub(crate) rules: Value,
+    pub(crate) rules_version: i64,
+    pub(crate) sync_id: Option<Uuid>,
+    pub(crate) seq: Option<i64>,
+    pub(crate) opens: bool,
+    pub(crate) jobs: Value,
+    pub(crate) sync_kind: Option<String>,
+    pub(crate) sync_state: Option<String>,
 }
 
 /// One place for the columns: `notice_rows!("WHERE n.id = $1", id)`.

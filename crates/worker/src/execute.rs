@@ -89,8 +89,12 @@ impl Executor {
         }
         let call = Call::for_step(&job.step, job.messages_wanted);
         claim.use_permit();
-        let answer = self.gateways.call(&connection, &call).await;
-        if !claim.holds_lease() {
+        let answer = tokio::select! {
+            biased;
+            () = claim.lost() => None,
+            answer = self.gateways.call(&connection, &call) => Some(answer),
+        };
+        let Some(answer) = answer.filter(|_| claim.holds_lease()) else {
             metrics::counter!("sincro_late_results_total").increment(1);
             tracing::warn!(
                 job = job.id,
@@ -98,7 +102,7 @@ impl Executor {
                 "the result came after the lease had run out; dropped"
             );
             return Ok(Ruling::Back);
-        }
+        };
         match answer {
             Ok(Answer::Contacts(page)) if job.kind == JobKind::Plan => self.plan(job, fence, &connection, page).await,
             Ok(answer) => {

@@ -74,7 +74,7 @@ pub struct Settings {
     pub retry: RetryPolicy,
     /// Most jobs in one ledger transaction.
     pub settle_batch: usize,
-    /// How often undelivered notices are looked for.
+    /// How often undelivered notices and lost lanes are looked for.
     pub sweep_every: Duration,
 }
 
@@ -89,6 +89,7 @@ pub async fn run(
     let mut beside = JoinSet::new();
     beside.spawn(sweep::run(store.clone(), queue.clone(), settings.sweep_every));
     beside.spawn(restore::run(store.clone(), queue.clone()));
+    beside.spawn(reconcile::run(store.clone(), queue.clone(), settings.sweep_every));
     beside.spawn(report::run(store.clone(), queue.clone()));
     let (ledger, [loading, settling]) = Ledger::new(&store, settings.settle_batch);
     beside.spawn(loading);
@@ -130,4 +131,5 @@ pub fn describe_metrics() {
     ledger::describe_metrics();
     execute::describe_metrics();
     probe::describe_metrics();
+    reconcile::describe_metrics();
 }

@@ -68,7 +68,11 @@ impl Prober {
         if !self.punctuality.admits(claim, &self.queue).await {
             return Ok((Ruling::Back, "late"));
         }
-        let seen = see(self.call(claim, &connection).await);
+        let seen = tokio::select! {
+            biased;
+            () = claim.lost() => return Ok((Ruling::Back, "late")),
+            answer = self.call(claim, &connection) => see(answer),
+        };
         self.rule(&connection.channel, seen).await
     }
 

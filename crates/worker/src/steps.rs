@@ -1,5 +1,7 @@
 //! The single steps of a worker and of its janitors, for tests that decide who moves when.
 
+use std::time::Duration;
+
 use chrono::{DateTime, Utc};
 use futures::future::BoxFuture;
 use sincro_core::{notice::Notice, retry::RetryPolicy};
@@ -23,7 +25,7 @@ pub async fn restore(store: &Store, queue: &Queue, shard: u16) -> Result<bool, T
 
 /// Compares all shards with the ledger once; returns how many lanes were put back. Shards that somebody else is at are left out.
 pub async fn reconcile(store: &Store, queue: &Queue) -> Result<usize, Trouble> {
-    crate::reconcile::reconcile(store, queue).await
+    crate::reconcile::reconcile(store, queue, Duration::ZERO).await
 }
 
 /// Tells the queue, then forgets what it has applied; how many that were, none when the queue did not hear.

@@ -15,6 +15,7 @@ use std::{
 
 use sincro_core::{channel::ChannelId, job::JobId, sync::SyncId};
 use tokio::time::{Instant, MissedTickBehavior};
+use tokio_util::sync::CancellationToken;
 
 use crate::{
     Queue,
@@ -63,6 +64,12 @@ impl Claim {
     pub fn holds_lease(&self) -> bool {
         self.lease.holds()
     }
+
+    /// Until the job is lost for good: a renewal says so, or its shard has another life. What is under way for it then
+    /// cannot count any more.
+    pub async fn lost(&self) {
+        self.lease.lost.cancelled().await;
+    }
 }
 
 /// Tells apart what is held, even two claims of the same job.
@@ -77,6 +84,9 @@ pub(crate) struct HoldKey {
 struct Lease {
     /// None once it is lost.
     until: Mutex<Option<Instant>>,
+    lost: CancellationToken,
+    /// The life of the shard that it is of.
+    epoch: i64,
     /// Whether a call was made under it.
     used: AtomicBool,
     /// Whether its result is on its way to Redis.
@@ -97,6 +107,7 @@ impl Lease {
 
     /// Whether it was not lost before.
     fn lose(&self) -> bool {
+        self.lost.cancel();
         lock(&self.until).take().is_some()
     }
 }
@@ -115,6 +126,8 @@ impl Leases {
             let key = HoldKey { shard, job: *job, ticket: batch.ticket };
             let lease = Arc::new(Lease {
                 until: Mutex::new(Some(asked + lease)),
+                lost: CancellationToken::new(),
+                epoch: batch.epoch,
                 used: AtomicBool::new(false),
                 settling: AtomicBool::new(false),
                 urgent: *urgent,
@@ -136,6 +149,15 @@ impl Leases {
             }
         });
         claims.collect()
+    }
+
+    /// What is held of any other life of a shard is lost: the shard has this one now, or none.
+    pub(crate) fn lose_others(&self, shard: u16, epoch: Option<i64>) {
+        let held = lock(&self.held);
+        let others = held.iter().filter(|(key, lease)| key.shard == shard && Some(lease.epoch) != epoch);
+        let gone: Vec<JobId> = others.filter(|(_, lease)| lease.lose()).map(|(key, _)| key.job).collect();
+        drop(held);
+        note_lost(shard, &gone);
     }
 
     /// These are being settled: whether they are still held shows in the answer to that, and a renewal that comes too
@@ -234,10 +256,14 @@ impl Leases {
             }
         }
         drop(held);
-        if !gone.is_empty() {
-            metrics::counter!(telemetry::LEASES_LOST).increment(gone.len() as u64);
-            tracing::warn!(shard, jobs = ?gone, "leases were lost; what their jobs come to will not count");
-        }
+        note_lost(shard, &gone);
+    }
+}
+
+fn note_lost(shard: u16, gone: &[JobId]) {
+    if !gone.is_empty() {
+        metrics::counter!(telemetry::LEASES_LOST).increment(gone.len() as u64);
+        tracing::warn!(shard, jobs = ?gone, "leases were lost; what their jobs come to will not count");
     }
 }
 

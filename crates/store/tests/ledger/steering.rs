@@ -112,21 +112,56 @@ async fn a_restored_lane_holds_what_is_open_and_nothing_else() {
 
     let mut restoration = world.store.lock_restoration("test", 0).await.unwrap().unwrap();
     assert!(world.store.lock_restoration("test", 0).await.unwrap().is_none(), "one at a time");
-    assert!(restoration.begin_epoch().await.unwrap() > world.epoch);
-    assert_eq!(restoration.open_lanes().await.unwrap(), [(sync, world.channel.server())]);
-    let lane = restoration.lane(sync).await.unwrap().unwrap().lane.unwrap();
+    let epoch = restoration.begin_epoch(3).await.unwrap();
+    assert!(epoch > world.epoch);
+    assert_eq!(restoration.life().await.unwrap(), Some(Life { epoch, layout: 3 }));
+    let lane = restoration.lanes(&[sync]).await.unwrap().remove(0).lane.unwrap();
     let ids: Vec<_> = jobs.iter().map(|job| job.id).collect();
     assert_eq!(
         lane.jobs,
         [
-            Entry::Span { first: ids[1], last: ids[2] },
             Entry::Tried { job: ids[3], attempts: 1, due_ms: due.timestamp_millis() },
+            Entry::Span { first: ids[1], last: ids[2] },
             Entry::Span { first: ids[4], last: ids[5] },
         ]
     );
     restoration.end().await.unwrap();
     let old = world.settlement(&jobs[1], Outcome::Ended(Ending::Succeeded), vec![message("late")]);
     assert_eq!(world.settle(&[old]).await.recorded, [Recorded::Overtaken], "claimed in the life before");
+}
+
+#[tokio::test]
+async fn what_the_queue_must_hold_of_a_sync_is_counted_with_what_it_has_not_heard() {
+    let world = World::new().await;
+    let (sync, jobs) = world.sync_of(vec![by_phone(1), by_phone(2)]).await;
+    let mut restoration = world.store.lock_restoration("test", 0).await.unwrap().unwrap();
+    let unheard = LaneCount { seq: 1, jobs: 4, undelivered: Some(1), unopened: true };
+    assert_eq!(restoration.lane_counts(&[sync]).await.unwrap()[&sync], unheard);
+    world.store.forget_notices(&[world.store.undelivered_notices(clock::now(), 1).await.unwrap()[0].id]).await.unwrap();
+    world.finish(&jobs[0], Vec::new()).await;
+    world.store.pause_sync(sync, None).await.unwrap();
+    let half_heard = LaneCount { seq: 2, jobs: 3, undelivered: Some(2), unopened: false };
+    assert_eq!(restoration.lane_counts(&[sync]).await.unwrap()[&sync], half_heard);
+    restoration.end().await.unwrap();
+}
+
+#[tokio::test]
+async fn open_syncs_are_gone_through_page_by_page_the_urgent_ones_apart() {
+    let world = World::new().await;
+    let (sync, jobs) = world.sync_of(vec![by_phone(1)]).await;
+    let mut restoration = world.store.lock_restoration("test", 0).await.unwrap().unwrap();
+    let page = restoration.open_syncs(false, Uuid::nil(), 10).await.unwrap();
+    let expected = OpenSync { sync, channel: world.channel.id, server: world.channel.server(), jobs: 2 };
+    assert_eq!(page, [expected]);
+    assert!(restoration.open_syncs(false, sync, 10).await.unwrap().is_empty(), "behind the last");
+    assert!(restoration.open_syncs(true, Uuid::nil(), 10).await.unwrap().is_empty(), "it is not urgent");
+    for job in &jobs {
+        world.finish(job, Vec::new()).await;
+    }
+    assert!(restoration.open_syncs(false, Uuid::nil(), 10).await.unwrap().is_empty(), "it is over");
+    assert!(restoration.lane_counts(&[sync]).await.unwrap().is_empty());
+    assert!(restoration.lanes(&[sync]).await.unwrap().is_empty());
+    restoration.end().await.unwrap();
 }
 
 #[tokio::test]

@@ -48,7 +48,7 @@ impl World {
         store.migrate().await.unwrap();
         let channel = create_channel(&store, Provider::Wuzapi, "http://127.0.0.1:1").await;
         let mut restoration = store.lock_restoration("test", 0).await.unwrap().unwrap();
-        let epoch = restoration.begin_epoch().await.unwrap();
+        let epoch = restoration.begin_epoch(2).await.unwrap();
         restoration.end().await.unwrap();
         let sql = PgPool::connect(&database.url).await.unwrap();
         Self { store, channel, epoch, sql, _database: database }
