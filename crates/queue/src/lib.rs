@@ -104,5 +104,6 @@ pub mod steps {
         permit::move_permit,
         renew::renew,
         settle::{Settlement, settle},
+        worker::hands::{Hands, ticket},
     };
 }

@@ -2,7 +2,10 @@
 
 use std::{
     collections::BTreeSet,
-    sync::{Arc, LazyLock, Mutex, PoisonError},
+    sync::{
+        Arc, LazyLock, Mutex, PoisonError,
+        atomic::{AtomicI64, Ordering},
+    },
 };
 
 use futures::future::try_join_all;
@@ -69,8 +72,18 @@ impl QueueSettings {
 pub struct Queue {
     pub(crate) link: Link,
     inner: Arc<Inner>,
-    /// 0 for the clock of Redis; tests bring their own time.
-    now_us: i64,
+    time: Time,
+}
+
+/// What the scripts take for the present.
+#[derive(Clone)]
+enum Time {
+    /// The clock of Redis.
+    Redis,
+    /// A test's: always this (µs since the Unix epoch).
+    At(i64),
+    /// A test's: whatever stands there. The caller's own clock is another one.
+    Told(Arc<AtomicI64>),
 }
 
 struct Inner {
@@ -100,7 +113,7 @@ impl Queue {
         let prefixes = (0..*shards).map(|shard| keys::prefix(namespace, shard)).collect();
         let (emptied, newer) = Default::default();
         let inner = Inner { namespace: namespace.clone(), prefixes, emptied, newer };
-        Self { link, inner: Arc::new(inner), now_us: 0 }
+        Self { link, inner: Arc::new(inner), time: Time::Redis }
     }
 
     /// Whether Redis answers: of several servers, each that has a part of the queue.
@@ -164,18 +177,37 @@ impl Queue {
     #[doc(hidden)]
     #[must_use]
     pub fn at(&self, now_us: i64) -> Self {
-        Self { now_us, ..self.clone() }
+        Self { time: Time::At(now_us), ..self.clone() }
+    }
+
+    /// The same queue under a clock that a test moves (µs since the Unix epoch), beside the clocks of its users.
+    #[doc(hidden)]
+    #[must_use]
+    pub fn told(&self, time: Arc<AtomicI64>) -> Self {
+        Self { time: Time::Told(time), ..self.clone() }
     }
 
     /// The time by which relative waits are reckoned (µs since the Unix epoch).
     pub(crate) fn clock_us(&self) -> i64 {
-        if self.now_us == 0 { clock::now().timestamp_micros() } else { self.now_us }
+        match self.time {
+            Time::At(now_us) => now_us,
+            Time::Redis | Time::Told(_) => clock::now().timestamp_micros(),
+        }
+    }
+
+    /// What the scripts are told; 0 for the clock of Redis.
+    fn script_us(&self) -> i64 {
+        match &self.time {
+            Time::Redis => 0,
+            Time::At(now_us) => *now_us,
+            Time::Told(time) => time.load(Ordering::Relaxed),
+        }
     }
 
     pub(crate) fn call(&self, script: &'static Script, shard: u16) -> Call {
         match self.inner.prefixes.get(usize::from(shard)) {
-            Some(prefix) => Call::new(script, prefix, self.now_us),
-            None => Call::new(script, &keys::prefix(&self.inner.namespace, shard), self.now_us),
+            Some(prefix) => Call::new(script, prefix, self.script_us()),
+            None => Call::new(script, &keys::prefix(&self.inner.namespace, shard), self.script_us()),
         }
     }
 }
