@@ -54,6 +54,8 @@ impl Server {
     /// With an empty cluster.
     pub(super) fn postgres(folder: &Folder) -> Self {
         let program = find("postgres", &[], &["/usr/lib/postgresql", "/opt/homebrew/opt", "/usr/local/opt"]);
+        // A link on the PATH has no `initdb` beside it.
+        let program = program.canonicalize().unwrap();
         let made = folder
             .command(&program.with_file_name("initdb"), POSTGRES)
             .args(["-D", "data", "-U", "sincro", "--auth=trust", "--encoding=UTF8", "--locale=C", "--no-sync"])
@@ -84,13 +86,16 @@ impl Server {
             command.args(["-D", "data", "-c", &format!("port={}", self.port)]);
             command.args(POSTGRES_SETTINGS.iter().flat_map(|setting| ["-c", setting]));
         }
-        self.child = Some(command.spawn().unwrap());
+        let mut child = command.spawn().unwrap();
         within(&format!("a ready {}", self.name), async {
             while !self.answers().await {
+                let ended = child.try_wait().unwrap();
+                assert!(ended.is_none(), "{} did not start: {}", self.name, folder.log_path(self.name).display());
                 sleep(POLL).await;
             }
         })
         .await;
+        self.child = Some(child);
     }
 
     /// Stops it and waits until it is gone.
@@ -175,9 +180,7 @@ fn find(program: &str, places: &[&str], parents: &[&str]) -> PathBuf {
         .chain(versions.into_iter().rev())
         .map(|place| place.join(program))
         .filter(|file| file.is_file());
-    // A link on the PATH has no `initdb` beside it.
-    let file = found.next().unwrap_or_else(|| panic!("{program} is missing: `./just install-services` installs it"));
-    file.canonicalize().unwrap_or(file)
+    found.next().unwrap_or_else(|| panic!("{program} is missing: `./just install-services` installs it"))
 }
 
 /// Replaces a folder by a copy of another one, with the owners of its files.
