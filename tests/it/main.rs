@@ -24,6 +24,7 @@
 #![expect(clippy::unwrap_used, reason = "a test may end at once where something is not as it must be")]
 
 mod bad_input;
+mod chaos;
 mod cli;
 mod cluster;
 mod crash;
