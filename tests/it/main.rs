@@ -5,6 +5,7 @@
 //! |---|---|
 //! | `sync` | a channel sync from request to receipt |
 //! | `crash` | processes, connections and queues that go away in the middle |
+//! | `losses` | a queue that loses keys, its last seconds or everything |
 //! | `steering` | pause, resume, cancel, retry, another limit |
 //! | `limits` | the rate and the concurrency of a channel, as the gateway sees them |
 //! | `fleet` | many channels behind one server: limits, fairness, rests, sessions, what they say of it |
@@ -27,6 +28,7 @@ mod fleet;
 mod house;
 mod http;
 mod limits;
+mod losses;
 mod steering;
 mod support;
 mod sync;

@@ -13,6 +13,7 @@
 //! | `footprint` | what a request leaves behind |
 //! | `servers` | a database and a Redis namespace that go with the test |
 //! | `proxy` | a line that can be cut |
+//! | `redis` | a Redis that a test may kill |
 //! | `turn` | tests beside each other, or one alone |
 //! | `bounds` | nothing waits for ever |
 //! | `environment` | where the servers are |
@@ -30,6 +31,7 @@ pub(crate) mod footprint;
 pub(crate) mod gateway;
 pub(crate) mod process;
 pub(crate) mod proxy;
+pub(crate) mod redis;
 pub(crate) mod servers;
 pub(crate) mod stage;
 pub(crate) mod turn;
