@@ -8,6 +8,7 @@
 //! | `crash_points` | a sync that goes through every crash point of the code |
 //! | `cluster` | several Redis servers: nodes that freeze and die, shards that move, a master that is replaced |
 //! | `outages` | servers that are away, slow, full or refusing; clocks that are wrong; jobs that kill |
+//! | `losses` | a queue that loses keys, its last seconds or everything |
 //! | `steering` | pause, resume, cancel, retry, another limit |
 //! | `limits` | the rate and the concurrency of a channel, as the gateway sees them |
 //! | `fleet` | many channels behind one server: limits, fairness, rests, sessions, what they say of it |
@@ -36,6 +37,7 @@ mod http;
 mod limits;
 mod memory;
 mod outages;
+mod losses;
 mod steering;
 mod support;
 mod sync;

@@ -15,6 +15,8 @@
 //! | `redis` | Redis servers that a test may kill |
 //! | `private` | a Redis or a Postgres of one test's own |
 //! | `proxy` | a line that can be cut and slowed down |
+//! | `proxy` | a line that can be cut |
+//! | `own_redis` | a Redis that comes back with what it saved |
 //! | `turn` | tests beside each other, or one alone |
 //! | `bounds` | nothing waits for ever |
 //! | `environment` | where the servers are |
@@ -30,6 +32,7 @@ pub(crate) mod fleet;
 pub(crate) mod follow;
 pub(crate) mod footprint;
 pub(crate) mod gateway;
+pub(crate) mod own_redis;
 pub(crate) mod private;
 pub(crate) mod process;
 pub(crate) mod proxy;
