@@ -240,6 +240,13 @@ mod tests {
         assert_eq!(serde_json::from_str::<Step>(&json).unwrap(), step);
     }
 
+    /// The step as versions before [`Listed`] know it.
+    #[derive(Debug, PartialEq, Deserialize)]
+    #[serde(tag = "do", rename_all = "snake_case")]
+    enum Older {
+        Contacts { cursor: Option<String> },
+    }
+
     #[test]
     fn a_list_that_is_written_down_is_read_again_by_a_version_that_does_not_know_that() {
         let unread = Step::Contacts { cursor: Some("40".into()), listed: None };
@@ -247,12 +254,6 @@ mod tests {
         let listed = Step::Contacts { cursor: Some("40".into()), listed: Some(Listed { next: Some("80".into()) }) };
         let json = serde_json::to_string(&listed).unwrap();
         assert_eq!(serde_json::from_str::<Step>(&json).unwrap(), listed);
-
-        #[derive(Debug, PartialEq, Deserialize)]
-        #[serde(tag = "do", rename_all = "snake_case")]
-        enum Older {
-            Contacts { cursor: Option<String> },
-        }
         assert_eq!(serde_json::from_str::<Older>(&json).unwrap(), Older::Contacts { cursor: Some("40".into()) });
     }
 }

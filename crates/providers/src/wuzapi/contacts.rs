@@ -133,13 +133,11 @@ impl Entries<'_> {
     fn entry(&mut self, key: &str, value: &RawValue) -> bool {
         self.left.renew();
         self.seen.jids += usize::from(key.contains('@'));
-        match key.parse::<Address>() {
-            Ok(address) => (self.take)(Contact::under(address, best_name(value))),
-            Err(_) => {
-                self.seen.left_out += 1;
-                true
-            }
-        }
+        let Ok(address) = key.parse::<Address>() else {
+            self.seen.left_out += 1;
+            return true;
+        };
+        (self.take)(Contact::under(address, best_name(value)))
     }
 }
 
