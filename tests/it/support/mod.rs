@@ -15,7 +15,6 @@
 //! | `redis` | Redis servers that a test may kill |
 //! | `private` | a Redis or a Postgres of one test's own |
 //! | `proxy` | a line that can be cut and slowed down |
-//! | `proxy` | a line that can be cut |
 //! | `own_redis` | a Redis that comes back with what it saved |
 //! | `turn` | tests beside each other, or one alone |
 //! | `bounds` | nothing waits for ever |
