@@ -6,7 +6,7 @@ pub(crate) mod change;
 pub(crate) mod create;
 pub(crate) mod delete;
 pub(crate) mod effective;
-mod fields;
+pub(crate) mod fields;
 pub(crate) mod list;
 pub(crate) mod pause;
 pub(crate) mod show;

@@ -10,6 +10,7 @@
 //! | `observe` | around every call: id, span, time limit, measurement, panics |
 //! | `body`, `params`, `text`, `reason` | reading what clients send, with refusals that name the field |
 //! | `problem` | what a refused request is answered, and every `code` |
+//! | [`fuzz`] | what fuzzers give to the readers of `body` and `params` |
 //! | `deliver` | tells the queue what the ledger has recorded |
 //! | `queue_view` | the queue, asked with patience that ends |
 //! | `state`, `recent` | what every call has at hand |
@@ -22,6 +23,8 @@ mod auth;
 mod body;
 mod channels;
 mod deliver;
+#[doc(hidden)]
+pub mod fuzz;
 mod health;
 mod limits;
 mod messages;

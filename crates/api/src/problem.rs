@@ -114,6 +114,11 @@ impl Problem {
         Self::of(Code::SyncNotFound, "sync_id", "there is no sync with this id")
     }
 
+    /// The detail, and the field or nothing.
+    pub(crate) fn for_people(&self) -> (&str, &str) {
+        (&self.detail, self.field.as_deref().unwrap_or_default())
+    }
+
     #[cfg(test)]
     pub(crate) fn code(&self) -> Code {
         self.code
@@ -170,6 +175,7 @@ impl From<LedgerError> for Problem {
             LedgerError::NotFound(Missing::Contact) => {
                 Self::of(Code::ContactNotFound, "address", "the channel knows nobody under this address")
             }
+            LedgerError::NotFound(Missing::Message) => Self::unknown_cursor("the channel has no message with this id"),
             LedgerError::Conflict(conflict) => conflict.into(),
             LedgerError::Migration(_) | LedgerError::Unreadable(_) => Self::internal(error),
         }

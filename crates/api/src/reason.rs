@@ -13,6 +13,7 @@ const LONGEST: usize = 500;
 #[schema(example = json!({"reason": "the phone is being replaced"}))]
 pub(crate) struct Reason {
     /// Shown wherever something waits for it, 1 to 500 characters; the API key's name if left out.
+    #[schema(min_length = 1, max_length = 500)]
     reason: Option<String>,
 }
 

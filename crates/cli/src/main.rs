@@ -6,6 +6,8 @@ mod config;
 mod demo;
 mod dev;
 mod doctor;
+#[cfg(debug_assertions)]
+mod drill;
 mod exit;
 mod home;
 mod keys;
@@ -66,6 +68,8 @@ fn load(global: &Global) -> Result<Config, config::Refused> {
 fn server_config(global: &Global) -> anyhow::Result<Config> {
     let config = load(global)?;
     telemetry::start(&config.log, config.log_format)?;
+    #[cfg(debug_assertions)]
+    drill::start(&config::process_environment())?;
     config.warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
     Ok(config)
 }

@@ -9,14 +9,12 @@ use crate::word::words;
 words! {
     /// A moment in the life of a request, a job or the queue.
     pub enum Point {
-        /// A request is in the ledger; the queue has not heard of it, and nobody has been answered.
+        /// What a request asked for is in the ledger; the queue has not heard of it, and nobody has been answered.
         Requested = "requested",
         /// A page of contacts and its jobs are written, not committed.
         Planning = "planning",
         /// They are committed; the queue has not heard of the jobs.
         Planned = "planned",
-        /// Somebody paused, resumed, cancelled or retried a sync: committed, and the queue has not heard.
-        Steered = "steered",
         /// Notices are in the queue and still in the ledger's outbox.
         Delivered = "delivered",
         /// A job is claimed; nothing was done with it.
@@ -29,7 +27,7 @@ words! {
         Settling = "settling",
         /// Results are committed; the queue still holds their jobs.
         Settled = "settled",
-        /// The queue has its rulings; the worker does not know that yet.
+        /// The queue has rulings and has given jobs out; the worker does not know that yet.
         Ruled = "ruled",
         /// A shard of the queue is dropped and has no epoch.
         Emptied = "emptied",

@@ -24,6 +24,7 @@
 //! | [`notice`] | what the ledger tells the queue |
 //! | [`receipt`] | what a sync brought, per contact and address |
 //! | [`clock`] | the one place that reads the time |
+//! | [`fuzz`] | what fuzzers give to the readers of short texts |
 //! | [`drill`] | points at which a test build can be ended or held |
 
 pub mod address;
@@ -32,6 +33,8 @@ pub mod clock;
 pub mod contact;
 pub mod drill;
 pub mod forecast;
+#[doc(hidden)]
+pub mod fuzz;
 pub mod gateway;
 pub mod job;
 pub mod limit;

@@ -314,14 +314,15 @@ impl FromStr for Match {
         // Through the same parser as base URLs, so that a rule names a server as a channel does.
         let url = url::Url::parse(&format!("http://{host}")).map_err(|_| bad())?;
         let bare = url.path() == "/" && url.query().is_none() && url.fragment().is_none() && url.username().is_empty();
-        if !bare || host.contains(['/', '*', '@']) || url.host_str().is_none_or(str::is_empty) {
+        let named = url.host_str().unwrap_or_default();
+        // `%2a` is a star as well.
+        if !bare || host.contains(['/', '@']) || named.is_empty() || named.contains('*') {
             return Err(bad());
         }
         // A base URL leaves out its scheme's own port, and which scheme that is cannot be seen here.
-        let host = url.host_str().unwrap_or_default();
         let server = match host_port(text) {
-            Some(port) => format!("{provider}/{host}:{port}"),
-            None => format!("{provider}/{host}"),
+            Some(port) => format!("{provider}/{named}:{port}"),
+            None => format!("{provider}/{named}"),
         };
         Ok(Self::Server(server))
     }

@@ -22,7 +22,7 @@ static APPLY_NOTICE: LazyLock<Script> = LazyLock::new(|| Script::new(include_str
 
 /// What became of one call of the script.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Applied {
+pub(crate) enum Applied {
     /// It is in, now or from before.
     In,
     /// An earlier notice of the sync is missing.
@@ -184,7 +184,7 @@ fn entry_text(entry: &Entry, now_us: i64) -> String {
 }
 
 /// Reads the script's answer.
-fn read(answer: Value) -> Result<Applied, Error> {
+pub(crate) fn read(answer: Value) -> Result<Applied, Error> {
     match redis::from_redis_value::<String>(answer)?.as_str() {
         "applied" => Ok(Applied::In),
         "early" => Ok(Applied::Early),

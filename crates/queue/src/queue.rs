@@ -3,27 +3,49 @@
 use std::{
     collections::BTreeSet,
     sync::{
-        Arc, Mutex, PoisonError,
+        Arc, LazyLock, Mutex, PoisonError,
         atomic::{AtomicI64, Ordering},
     },
 };
 
+use futures::future::try_join_all;
 use secrecy::SecretString;
 use sincro_core::clock;
 use tokio::sync::watch;
 
-use crate::{Error, keys, link::Link, script::Call, script::Script};
+use crate::{
+    Error, keys,
+    link::{Link, Place},
+    script::Call,
+    script::Script,
+};
+
+static TRY_WRITING: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("../lua/try_writing.lua")));
 
 /// Where the queue lives.
 #[derive(Debug, Clone)]
 pub struct QueueSettings {
-    /// `redis://` or `rediss://` (TLS), with user and password where Redis wants them; `redis+unix://` for a socket.
+    /// `redis://` or `rediss://` (TLS), with user and password where Redis wants them; `redis+unix://` for a socket;
+    /// `redis+cluster://` and `redis+sentinel://` with several servers (see [`check_redis_url`]).
     pub redis_url: SecretString,
     /// Queues with different namespaces share a Redis and nothing else; letters, digits, `-`, `_` and `.`.
     pub namespace: String,
-    /// How many parts the queue has, at least 1. One is right for one Redis; more spread over a cluster. Another number
+    /// How many parts the queue has, at least 1. One is right for one Redis, whoever finds it; a cluster has
+    /// several for each of its primaries. Another number
     /// means another place for most channels: the queue must be restored afterwards.
     pub shards: u16,
+}
+
+/// Says what is wrong with a URL of Redis, without quoting it; connects to nothing.
+///
+/// `redis+cluster://[user:password@]host[:port][,host[:port]...]` names some nodes of a cluster, and
+/// `redis+sentinel://[user:password@]host[:port][,...]/master[?db=N&sentinel_user=...&sentinel_password=...]` the
+/// Sentinels of a master; user and password before the hosts are those of the servers behind. `rediss+` is TLS.
+///
+/// # Errors
+/// [`Error::Settings`] with what is wrong.
+pub fn check_redis_url(url: &SecretString) -> Result<(), Error> {
+    Place::read(url).map(|_| ())
 }
 
 impl QueueSettings {
@@ -94,9 +116,16 @@ impl Queue {
         Self { link, inner: Arc::new(inner), time: Time::Redis }
     }
 
-    /// Whether Redis answers.
+    /// Whether Redis answers: of several servers, each that has a part of the queue.
     pub async fn ping(&self) -> Result<(), Error> {
         self.link.ping().await
+    }
+
+    /// Whether every shard takes writes: a Redis that is out of memory, a replica or cannot save answers a ping and
+    /// refuses this. Changes nothing.
+    pub async fn try_writing(&self) -> Result<(), Error> {
+        let tries = self.shards().map(|shard| self.link.run_one(self.call(&TRY_WRITING, shard)));
+        try_join_all(tries).await.map(drop)
     }
 
     /// What sets this queue apart from others in the same Redis.

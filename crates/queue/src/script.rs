@@ -2,7 +2,7 @@
 
 use redis::Cmd;
 
-use crate::keys;
+use crate::{keys, link};
 
 const BASE: &str = include_str!("../lua/shared/base.lua");
 const LEVEL: &str = include_str!("../lua/shared/level.lua");
@@ -36,6 +36,8 @@ impl Script {
 /// One call of a script, on one shard.
 pub(crate) struct Call {
     pub(crate) script: &'static Script,
+    /// Of all keys of the shard.
+    pub(crate) slot: u16,
     pub(crate) command: Cmd,
 }
 
@@ -44,7 +46,7 @@ impl Call {
     pub(crate) fn new(script: &'static Script, prefix: &str, now_us: i64) -> Self {
         let mut command = redis::cmd("EVALSHA");
         command.arg(&script.hash).arg(1).arg(prefix).arg(now_us);
-        Self { script, command }
+        Self { script, slot: link::slot(prefix), command }
     }
 
     pub(crate) fn arg(mut self, value: impl redis::ToRedisArgs) -> Self {

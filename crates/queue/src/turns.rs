@@ -2,7 +2,7 @@
 
 use std::{collections::HashMap, sync::LazyLock, time::Duration};
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use sincro_core::{channel::ChannelId, job::JobId, sync::SyncId};
 
 use crate::{Error, Queue, script::Script};
@@ -34,17 +34,25 @@ impl Queue {
 }
 
 impl Turns {
+    /// What the entries alone tell.
+    pub(crate) fn of(entries: &[String]) -> Self {
+        let mut turns = Self::default();
+        turns.read(entries, 0);
+        turns
+    }
+
     fn read(&mut self, entries: &[String], mut before: i64) {
         for entry in entries {
             let number = |text: &str| text.parse::<JobId>().ok();
             if let Some((first, last)) = entry.split_once('-')
                 && let (Some(first), Some(last)) = (number(first), number(last))
+                && first <= last
             {
                 self.spans.push((first, last, before));
-                before += last - first + 1;
+                before = before.saturating_add(last - first).saturating_add(1);
             } else if let Some(job) = entry.split([':', '+']).next().and_then(number) {
                 self.singles.insert(job, before);
-                before += 1;
+                before = before.saturating_add(1);
             }
         }
     }
@@ -54,7 +62,7 @@ impl Turns {
     pub fn behind(&self, job: JobId) -> Option<i64> {
         let in_span = || {
             let span = self.spans.iter().find(|(first, last, _)| (*first..=*last).contains(&job));
-            span.map(|(first, _, before)| before + job - first)
+            span.map(|(first, _, before)| before.saturating_add(job - first))
         };
         self.singles.get(&job).copied().or_else(in_span)
     }
@@ -63,7 +71,8 @@ impl Turns {
     #[must_use]
     pub fn next_at(&self, job: JobId) -> Option<DateTime<Utc>> {
         let behind = u32::try_from(self.behind(job)?).ok()?;
-        Some(self.next_at? + self.spacing?.checked_mul(behind)?)
+        let wait = TimeDelta::from_std(self.spacing?.checked_mul(behind)?).ok()?;
+        self.next_at?.checked_add_signed(wait)
     }
 }
 

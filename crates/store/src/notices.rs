@@ -5,7 +5,7 @@
 //! in commit order.
 
 use chrono::{DateTime, Utc};
-use serde_json::Value;
+use serde_json::{Value, value::RawValue};
 use sincro_core::{
     channel::ChannelId,
     clock,
@@ -35,7 +35,8 @@ pub(crate) struct NoticeRow {
     pub(crate) sync_id: Option<Uuid>,
     pub(crate) seq: Option<i64>,
     pub(crate) opens: bool,
-    pub(crate) jobs: Value,
+    /// Read when it is needed: as a tree of values it would take many times its length.
+    pub(crate) jobs: Json<Box<RawValue>>,
     pub(crate) sync_kind: Option<String>,
     pub(crate) sync_state: Option<String>,
 }
@@ -49,7 +50,7 @@ macro_rules! notice_rows {
                       (SELECT coalesce(jsonb_agg(to_jsonb(r)), '[]') FROM limit_rules r
                        WHERE r.matches IN (c.server, c.provider || '/*', c.id::text)) AS "rules!",
                       (SELECT coalesce(max(l.id), 0) FROM limit_changes l WHERE l.source = 'rule') AS "rules_version!",
-                      n.sync_id, n.seq, n.opens, n.jobs, s.kind AS "sync_kind?", s.state AS "sync_state?"
+                      n.sync_id, n.seq, n.opens, n.jobs AS "jobs: Json<Box<RawValue>>", s.kind AS "sync_kind?", s.state AS "sync_state?"
                FROM notices n JOIN channels c ON c.id = n.channel_id LEFT JOIN syncs s ON s.id = n.sync_id "# + $tail
             $(, $arg)*
         )
@@ -82,7 +83,7 @@ impl TryFrom<NoticeRow> for Notice {
                 opens: row.opens,
                 urgent: kind == "contact",
                 state: lane_state(state.parse().map_err(Error::unreadable)?),
-                jobs: serde_json::from_value(row.jobs).map_err(Error::unreadable)?,
+                jobs: serde_json::from_str(row.jobs.get()).map_err(Error::unreadable)?,
             }),
             _ => None,
         };

@@ -7,13 +7,13 @@
 use std::collections::HashMap;
 
 use futures::TryStreamExt as _;
-use serde_json::Value;
+use serde_json::{Value, value::RawValue};
 use sincro_core::{
     clock,
     notice::{Entry, Notice},
     sync::SyncId,
 };
-use sqlx::{Connection as _, PgConnection};
+use sqlx::{Connection as _, PgConnection, types::Json};
 use uuid::Uuid;
 
 use crate::{Error, Store, notices::NoticeRow};
@@ -182,7 +182,7 @@ async fn lane_rows(connection: &mut PgConnection, syncs: &[SyncId]) -> Result<Ve
                   (SELECT coalesce(jsonb_agg(to_jsonb(r)), '[]') FROM limit_rules r
                    WHERE r.matches IN (c.server, c.provider || '/*', c.id::text)) AS "rules!",
                   (SELECT coalesce(max(l.id), 0) FROM limit_changes l WHERE l.source = 'rule') AS "rules_version!",
-                  s.id AS "sync_id?", s.lane_seq AS "seq?", true AS "opens!", '[]'::jsonb AS "jobs!: Value",
+                  s.id AS "sync_id?", s.lane_seq AS "seq?", true AS "opens!", '[]'::jsonb AS "jobs!: Json<Box<RawValue>>",
                   s.kind AS "sync_kind?", s.state AS "sync_state?"
            FROM syncs s JOIN channels c ON c.id = s.channel_id
            WHERE s.id = ANY($1) AND s.finished_at IS NULL ORDER BY array_position($1, s.id)"#,

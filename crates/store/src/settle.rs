@@ -9,6 +9,7 @@ use chrono::{DateTime, Utc};
 use sincro_core::{
     address::Address,
     contact::ContactId,
+    drill::{Point, reach},
     job::{Ending, Job, JobId, JobKind, JobState, Outcome, SkipReason},
     message::Message,
     notice::Notice,
@@ -100,6 +101,7 @@ impl Store {
         write::jobs(&mut tx, &changes).await?;
         let touched = write::syncs(&mut tx, &changes).await?;
         let notices = syncs::close_finished(&mut tx, &touched).await?;
+        reach(Point::Settling).await;
         tx.commit().await?;
         let mut written = changes.iter().map(JobChange::recorded);
         let recorded = verdicts.into_iter().filter_map(|verdict| verdict.err().or_else(|| written.next())).collect();

@@ -1,6 +1,9 @@
 //! Notices -> queue. Whatever does not arrive is left to the sweeper.
 
-use sincro_core::notice::Notice;
+use sincro_core::{
+    drill::{Point, reach},
+    notice::Notice,
+};
 use sincro_queue::Queue;
 use sincro_store::Store;
 
@@ -16,6 +19,7 @@ pub(crate) async fn deliver(store: &Store, queue: &Queue, notices: &[Notice]) ->
             return None;
         }
     };
+    reach(Point::Delivered).await;
     if let Err(error) = store.forget_notices(&applied).await {
         tracing::warn!(%error, "delivered notices could not be forgotten; they will be delivered again, to no effect");
     }

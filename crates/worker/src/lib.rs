@@ -13,6 +13,7 @@
 //! | `deliver` | notices -> queue |
 //! | `sweep` | what a crash left undelivered |
 //! | `restore` | a queue that was emptied is filled from the ledger |
+//! | `prune` | what is over long enough is deleted |
 //! | `reconcile` | what the queue lost of single lanes is put back |
 //! | `report` | what only the queue knows, written down for the views |
 //! | `trouble` | why a janitor has to try again |
@@ -27,6 +28,7 @@ mod execute;
 mod ledger;
 mod outcome;
 mod probe;
+mod prune;
 mod punctual;
 mod reconcile;
 mod report;
@@ -39,6 +41,7 @@ mod trouble;
 
 use std::{sync::Arc, time::Duration};
 
+use chrono::TimeDelta;
 use sincro_core::retry::RetryPolicy;
 use sincro_providers::Gateways;
 use sincro_queue::{Queue, WorkerSettings};
@@ -76,6 +79,8 @@ pub struct Settings {
     pub settle_batch: usize,
     /// How often undelivered notices and lost lanes are looked for.
     pub sweep_every: Duration,
+    /// How long the jobs of a sync are kept after its end; none: for ever.
+    pub retention: Option<TimeDelta>,
 }
 
 /// Works until `stop`; then finishes or hands back what runs.
@@ -88,6 +93,7 @@ pub async fn run(
 ) -> Result<(), Error> {
     let mut beside = JoinSet::new();
     beside.spawn(sweep::run(store.clone(), queue.clone(), settings.sweep_every));
+    beside.spawn(prune::run(store.clone(), settings.retention));
     beside.spawn(restore::run(store.clone(), queue.clone()));
     beside.spawn(reconcile::run(store.clone(), queue.clone(), settings.sweep_every));
     beside.spawn(report::run(store.clone(), queue.clone()));

@@ -6,11 +6,12 @@
 use sincro_core::{
     channel::{Channel, Connection, Pause, PausedBy},
     clock,
+    drill::{Point, reach},
     gateway::{Answer, Call, Refusal, Session},
     retry::RetryPolicy,
     verdict::{Rest, Verdict, judge},
 };
-use sincro_providers::Gateways;
+use sincro_providers::{Answered, Gateways};
 use sincro_queue::{Claim, Queue, Ruling};
 use sincro_store::{Error, Missing, Store};
 
@@ -78,7 +79,13 @@ impl Prober {
 
     async fn call(&self, claim: &Claim, connection: &Connection) -> Result<Answer, Refusal> {
         claim.use_permit();
-        self.gateways.call(connection, &Call::Status).await
+        match self.gateways.call(connection, &Call::Status).await? {
+            Answered::Whole(answer, _) => Ok(answer),
+            Answered::Contacts(_) => {
+                let detail = "the provider's answer is no session status".to_owned();
+                Err(Refusal::Permanent { code: "internal", detail })
+            }
+        }
     }
 
     async fn rule(&self, channel: &Channel, seen: Seen) -> Result<Told, Error> {
@@ -89,6 +96,7 @@ impl Prober {
                     return Ok((Ruling::StillLost, "overtaken"));
                 };
                 tracing::info!(channel = %channel.id, "the session is back; the channel goes on");
+                reach(Point::Resumed).await;
                 deliver(&self.store, &self.queue, &[notice]).await;
                 Ok((Ruling::Done, "back"))
             }

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use sincro_core::{
     channel::{Channel, ChannelId, Pause, PausedBy},
+    drill::{Point, reach},
     limit::{KeptCooldown, Level},
     verdict::Rest,
 };
@@ -35,6 +36,7 @@ pub(crate) async fn pause(
             tracing::error!(%channel, reason, "the channel is paused until somebody resumes it");
         }
     }
+    reach(Point::Paused).await;
     deliver(store, queue, &[notice]).await;
     Ok(true)
 }

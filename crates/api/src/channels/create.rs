@@ -53,6 +53,15 @@ pub(crate) struct Creation {
 
 impl Input for Creation {}
 
+impl Creation {
+    /// Whether all of it can be used that no provider has a say in.
+    pub(crate) fn check(&self) -> Result<(), Problem> {
+        fields::name(&self.name)?;
+        fields::base_url(&self.base_url)?;
+        fields::limit(self.limit).map(drop)
+    }
+}
+
 refusals!(Refusals: Code::ANY, Code::BODY, &[Code::BadBaseUrl, Code::BadCredentials, Code::ProviderUnavailable]);
 
 /// Create a channel

@@ -15,12 +15,12 @@ const LONGEST_NAME: usize = 200;
 const LONGEST_URL: usize = 2_048;
 
 /// The operator's name for a channel.
-pub(super) fn name(given: &str) -> Result<String, Problem> {
+pub(crate) fn name(given: &str) -> Result<String, Problem> {
     text::line("name", given, LONGEST_NAME)
 }
 
 /// The root of a gateway. The text is not quoted in a refusal: it may hold a password.
-pub(super) fn base_url(given: &str) -> Result<Url, Problem> {
+pub(crate) fn base_url(given: &str) -> Result<Url, Problem> {
     let refused = |detail: &str| Problem::of(Code::BadBaseUrl, "base_url", detail);
     if given.len() > LONGEST_URL {
         return Err(refused("must have at most 2048 characters"));
@@ -42,7 +42,7 @@ pub(super) fn base_url(given: &str) -> Result<Url, Problem> {
 }
 
 /// Credentials that the provider accepts, as the text that is sealed.
-pub(super) fn credentials(settings: &Settings, provider: Provider, given: &Value) -> Result<SecretString, Problem> {
+pub(crate) fn credentials(settings: &Settings, provider: Provider, given: &Value) -> Result<SecretString, Problem> {
     if !given.is_object() {
         return Err(Problem::of(Code::BadCredentials, "credentials", "must be an object"));
     }
@@ -52,7 +52,7 @@ pub(super) fn credentials(settings: &Settings, provider: Provider, given: &Value
 }
 
 /// Whether this version can talk to the provider.
-pub(super) fn provider(settings: &Settings, given: Provider) -> Result<(), Problem> {
+pub(crate) fn provider(settings: &Settings, given: Provider) -> Result<(), Problem> {
     if (settings.capabilities)(given).is_some() {
         return Ok(());
     }
@@ -60,7 +60,7 @@ pub(super) fn provider(settings: &Settings, given: Provider) -> Result<(), Probl
 }
 
 /// A limit within its bounds.
-pub(super) fn limit(given: Limit) -> Result<Limit, Problem> {
+pub(crate) fn limit(given: Limit) -> Result<Limit, Problem> {
     given.check().map_err(|(field, detail)| Problem::of(Code::InvalidValue, format!("limit.{field}"), detail))?;
     Ok(given)
 }

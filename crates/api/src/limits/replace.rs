@@ -33,12 +33,19 @@ pub(crate) struct Replacement {
     rules: AtMost<Rule, MOST>,
     /// Ignored: taken so that the answer of `GET /v1/limits` can be sent back as it came.
     #[serde(rename = "servers")]
-    #[schema(value_type = Option<Vec<Object>>)]
+    #[schema(value_type = Option<serde_json::Value>)]
     _servers: Option<IgnoredAny>,
 }
 
 impl Input for Replacement {
     const MAX_BYTES: usize = MAX_BYTES;
+}
+
+impl Replacement {
+    /// The rules, if they can all be used.
+    pub(crate) fn read(self) -> Result<Vec<LimitRule>, Problem> {
+        rule::read(self.rules)
+    }
 }
 
 refusals!(
@@ -62,7 +69,7 @@ pub(crate) async fn replace(
     State(app): State<App>,
     Json { value: given, .. }: Json<Replacement>,
 ) -> Result<Answer<View>, Problem> {
-    let rules = rule::read(given.rules)?;
+    let rules = given.read()?;
     match app.store.replace_limit_rules(&rules, &caller.name).await {
         Ok(notices) => {
             app.forget_rules();
@@ -102,7 +109,7 @@ mod tests {
     use crate::body::parse;
 
     fn refusal(body: &str) -> (Code, Option<String>) {
-        let problem = parse::<Replacement>(body.as_bytes()).and_then(|given| rule::read(given.rules)).unwrap_err();
+        let problem = parse::<Replacement>(body.as_bytes()).and_then(Replacement::read).unwrap_err();
         (problem.code(), problem.field().map(str::to_owned))
     }
 
@@ -126,6 +133,6 @@ mod tests {
     #[test]
     fn the_servers_of_an_answer_are_taken_and_ignored() {
         let body = br#"{"rules":[],"servers":[{"server":"wuzapi/a","anything":[1]}]}"#;
-        assert!(rule::read(parse::<Replacement>(body).unwrap().rules).unwrap().is_empty());
+        assert!(parse::<Replacement>(body).unwrap().read().unwrap().is_empty());
     }
 }

@@ -22,10 +22,10 @@ const LONGEST_NAME: usize = 1_000;
 #[serde(deny_unknown_fields)]
 pub(crate) struct ContactInput {
     /// `<digits>@s.whatsapp.net`.
-    #[schema(example = "5511988887777@s.whatsapp.net")]
+    #[schema(example = "5511988887777@s.whatsapp.net", min_length = 1)]
     phone_jid: Option<String>,
     /// `<digits>@lid`.
-    #[schema(example = "190000000000001@lid")]
+    #[schema(example = "190000000000001@lid", min_length = 1)]
     lid: Option<String>,
     /// A name for people to read, at most 1000 characters.
     #[schema(max_length = 1000)]

@@ -44,6 +44,18 @@ const UNBUFFERED: (HeaderName, HeaderValue) =
 
 refusals!(Refusals: Code::ANY, &[Code::SyncNotFound, Code::TooManyStreams]);
 
+/// One event, by the names of its fields in the stream.
+#[derive(utoipa::ToSchema)]
+#[expect(dead_code, reason = "only its shape is needed, for the description")]
+pub(crate) struct StatusEvent {
+    /// `status`.
+    event: String,
+    /// The revision of the sync.
+    id: String,
+    /// The sync as `GET /v1/syncs/{sync_id}` answers it, as JSON.
+    data: String,
+}
+
 /// Follow a sync
 ///
 /// Server-sent events named `status`: the first at once, then one after each change, at most ten per second, until the sync
@@ -61,8 +73,8 @@ refusals!(Refusals: Code::ANY, &[Code::SyncNotFound, Code::TooManyStreams]);
         ("Last-Event-ID" = Option<i64>, Header, description = "The last revision that was seen"),
     ),
     responses(
-        (status = 200, content_type = "text/event-stream", body = String, description = "Events",
-         example = "event: status\nid: 42\ndata: {\"id\":\"01890a5d-ac96-774b-bcce-b302099a8057\",\"state\":\"running\"}\n\n"),
+        (status = 200, content_type = "text/event-stream", body = StatusEvent, description = "Events, each of this shape",
+         example = json!("event: status\nid: 42\ndata: {\"id\":\"01890a5d-ac96-774b-bcce-b302099a8057\",\"state\":\"running\"}\n\n")),
         (status = 204, description = "The sync is over, and its end has been seen"),
         Refusals,
     ),

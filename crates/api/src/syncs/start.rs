@@ -56,7 +56,7 @@ impl Input for Start {
 
 impl Start {
     /// How many messages to ask for, and whom; none stands for everybody.
-    pub(super) fn read(self) -> Result<(u32, Option<Vec<Contact>>), Problem> {
+    pub(crate) fn read(self) -> Result<(u32, Option<Vec<Contact>>), Problem> {
         let messages_wanted = self.messages_per_contact.within_bounds("messages_per_contact")?;
         Ok((messages_wanted, self.contacts.map(contacts::read).transpose()?))
     }
@@ -104,7 +104,7 @@ refusals!(
     params(
         ("channel_id" = Uuid, Path, description = "The channel"),
         ("Idempotency-Key" = Option<String>, Header, description = "For 24 hours the same key with the same request gets the \
-          first answer again (`Idempotent-Replayed: true`) and starts nothing; with another request it is refused", max_length = 255),
+          first answer again (`Idempotent-Replayed: true`) and starts nothing; with another request it is refused", min_length = 1, max_length = 255, pattern = "^[!-~]+$"),
     ),
     request_body(content = Option<Start>, description = "No body at all stands for the defaults. At most 32 MiB."),
     responses(

@@ -37,6 +37,13 @@ impl Input for StartContact {
     }
 }
 
+impl StartContact {
+    /// How many messages to ask for.
+    pub(crate) fn read(self) -> Result<u32, Problem> {
+        self.messages.within_bounds("messages")
+    }
+}
+
 refusals!(
     Refusals: Code::ANY,
     Code::BODY,
@@ -53,7 +60,7 @@ refusals!(
     params(
         ("channel_id" = Uuid, Path, description = "The channel"),
         ("address" = String, Path, description = "A phone JID or a LID", example = "5511988887777@s.whatsapp.net"),
-        ("Idempotency-Key" = Option<String>, Header, description = "As for a channel sync", max_length = 255),
+        ("Idempotency-Key" = Option<String>, Header, description = "As for a channel sync", min_length = 1, max_length = 255, pattern = "^[!-~]+$"),
     ),
     request_body(content = Option<StartContact>, description = "No body at all stands for the defaults."),
     responses(
@@ -71,7 +78,7 @@ pub(crate) async fn start_contact(
     idempotency: IdempotencyKey,
     Json { value: given, bytes }: Json<StartContact>,
 ) -> Result<Response, Problem> {
-    let messages_wanted = given.messages.within_bounds("messages")?;
+    let messages_wanted = given.read()?;
     let capabilities = capabilities_of(&app, &app.store.channel(channel).await?)?;
     let new = NewSync {
         channel,

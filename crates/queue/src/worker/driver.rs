@@ -7,6 +7,7 @@
 
 use std::{collections::HashSet, sync::Arc, time::Duration};
 
+use sincro_core::drill::{Point, reach};
 use tokio::{
     sync::mpsc::{UnboundedReceiver, UnboundedSender},
     time::Instant,
@@ -167,6 +168,7 @@ impl Driver {
         }
         let asked = Instant::now();
         let answers = self.queue.link.run(&calls).await;
+        reach(Point::Ruled).await;
         if asks.is_some() {
             self.desks[i].note_asked(asked);
         }

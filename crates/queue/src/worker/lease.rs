@@ -13,6 +13,7 @@ use std::{
     time::Duration,
 };
 
+use futures::future::join_all;
 use sincro_core::{channel::ChannelId, job::JobId, sync::SyncId};
 use tokio::time::{Instant, MissedTickBehavior};
 use tokio_util::sync::CancellationToken;
@@ -214,24 +215,26 @@ impl Leases {
     /// Whether every shard answered.
     pub(crate) async fn renew_all(&self, queue: &Queue, lease: Duration) -> bool {
         let keys = self.keys();
-        let mut all_answered = true;
-        for shard in queue.shards() {
-            let of_shard: Vec<_> =
-                keys.iter().filter(|key| key.shard == shard).map(|key| (key.job, key.ticket)).collect();
-            if of_shard.is_empty() {
-                continue;
-            }
+        let of_shards = queue.shards().map(|shard| {
+            let of_shard = keys.iter().filter(|key| key.shard == shard).map(|key| (key.job, key.ticket));
+            (shard, of_shard.collect::<Vec<_>>())
+        });
+        // All at once: a shard whose server is silent must not cost the others their leases.
+        let renewals = of_shards.filter(|(_, of_shard)| !of_shard.is_empty()).map(async |(shard, of_shard)| {
             let asked = Instant::now();
             match renew(queue, shard, lease, &of_shard).await {
-                Ok(lost) => self.note_renewal(shard, &of_shard, &lost, asked + lease),
+                Ok(lost) => {
+                    self.note_renewal(shard, &of_shard, &lost, asked + lease);
+                    true
+                }
                 Err(error) => {
                     metrics::counter!(telemetry::REDIS_ERRORS).increment(1);
                     tracing::debug!(shard, %error, "leases were not renewed");
-                    all_answered = false;
+                    false
                 }
             }
-        }
-        all_answered
+        });
+        join_all(renewals).await.into_iter().all(|answered| answered)
     }
 
     /// For tests that bring their own time: every lease is so much nearer to its end.

@@ -1,0 +1,4 @@
+//! Queries, names and addresses of gateways.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|input: &[u8]| sincro_api::fuzz::read_text(input));

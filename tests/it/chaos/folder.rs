@@ -1,0 +1,78 @@
+//! Where a run keeps the files of its servers and the logs of its processes, and who owns them.
+//!
+//! Postgres refuses to run as root. As root, the servers run as `postgres` or `nobody`, who must reach their files.
+
+use std::{
+    fs::{self, File, Permissions},
+    os::unix::{fs::PermissionsExt as _, process::CommandExt as _},
+    path::{Path, PathBuf},
+    process::{Command, Stdio},
+};
+
+use tempfile::TempDir;
+
+/// A folder that goes with the run if the run went well.
+pub(super) struct Folder {
+    folder: TempDir,
+    /// User and group of the servers, where that is not who runs the test.
+    account: Option<(u32, u32)>,
+}
+
+impl Folder {
+    pub(super) fn new() -> Self {
+        let mut folder = tempfile::Builder::new().prefix("sincro-chaos-").tempdir().unwrap();
+        folder.disable_cleanup(true);
+        let account = (id(&["-u"]) == Some(0)).then(|| {
+            let of = |name: &str| Some((id(&["-u", name])?, id(&["-g", name])?));
+            of("postgres").or_else(|| of("nobody")).expect("as root, Postgres needs a user `postgres` or `nobody`")
+        });
+        if account.is_some() {
+            fs::set_permissions(folder.path(), Permissions::from_mode(0o711)).unwrap();
+        }
+        Self { folder, account }
+    }
+
+    pub(super) fn path(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// A folder in it for a server's files.
+    pub(super) fn room(&self, name: &str) -> PathBuf {
+        let room = self.path().join(name);
+        fs::create_dir_all(&room).unwrap();
+        if let Some((user, group)) = self.account {
+            std::os::unix::fs::chown(&room, Some(user), Some(group)).unwrap();
+        }
+        room
+    }
+
+    /// The log that everything with this name goes on with.
+    pub(super) fn log(&self, name: &str) -> File {
+        File::options().create(true).append(true).open(self.log_path(name)).unwrap()
+    }
+
+    pub(super) fn log_path(&self, name: &str) -> PathBuf {
+        self.path().join(format!("{name}.log"))
+    }
+
+    /// A server's command: run as the servers' user, in a folder of its own, with a log.
+    pub(super) fn command(&self, program: &Path, name: &str) -> Command {
+        let mut command = Command::new(program);
+        if let Some((user, group)) = self.account {
+            command.uid(user).gid(group);
+        }
+        command.current_dir(self.room(name)).stdin(Stdio::null());
+        command.stdout(self.log(name)).stderr(self.log(name));
+        command
+    }
+
+    /// Everything went well: nobody needs the logs.
+    pub(super) fn remove(&mut self) {
+        self.folder.disable_cleanup(false);
+    }
+}
+
+fn id(arguments: &[&str]) -> Option<u32> {
+    let output = Command::new("id").args(arguments).output().expect("every Unix has `id`");
+    String::from_utf8_lossy(&output.stdout).trim().parse().ok()
+}
