@@ -28,6 +28,11 @@ test *ARGS: install-services
     cargo build --locked --workspace --all-targets
     @{{ quote(target / "debug" / "sincro") }} services -- cargo test --locked "$@"
 
+# Tells random histories of workers that die and a queue that forgets: `--seeds N` of them, or one step by step: `--seed N`.
+simulate *ARGS: install-services
+    cargo build --locked -p sincro-cli --bin sincro
+    @deploy/local/simulate {{ quote(target / "debug" / "sincro") }} "$@"
+
 # Checks format, lints, documentation, shell scripts and dependencies.
 lint: && deny
     cargo fmt --all --check

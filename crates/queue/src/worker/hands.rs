@@ -47,6 +47,11 @@ impl Hands {
         self.0.renew_all(queue, lease).await
     }
 
+    /// A shard has told its life, or that it has none.
+    pub fn note_life(&self, shard: u16, epoch: Option<i64>) {
+        self.0.lose_others(shard, epoch);
+    }
+
     /// So much time passes.
     pub fn pass(&self, by: Duration) {
         self.0.grow_older(by);

@@ -131,6 +131,8 @@ impl World<'_> {
         let asks = &mut self.workers[worker];
         asks.question += 1;
         asks.unanswered_since = None;
+        let life = if let Claimed::Batch(batch) = &claimed { Some(batch.epoch) } else { None };
+        asks.hands.note_life(0, life);
         let Claimed::Batch(batch) = claimed else {
             self.begin_janitor(Janitor::Restorer)?;
             return Ok(0);
@@ -252,6 +254,7 @@ impl World<'_> {
 fn told(claimed: &Claimed) -> String {
     match claimed {
         Claimed::Emptied => "emptied".to_owned(),
+        Claimed::Newer => "newer".to_owned(),
         Claimed::Batch(batch) => {
             let jobs = batch.jobs.iter().map(|job| format!("{}/{}", job.job, job.attempt));
             format!("[{}] {:?}", jobs.collect::<Vec<_>>().join(" "), batch.held_back)

@@ -72,7 +72,7 @@ pub(crate) fn pick<T: Copy>(dice: &mut StdRng, of: &[T]) -> T {
 /// A small gateway.
 pub(crate) fn gateway(dice: &mut StdRng) -> Settings {
     let channels = dice.random_range(1..=3);
-    let contacts: Vec<u32> = (0..channels).map(|_| dice.random_range(1..=3)).collect();
+    let contacts: Vec<u32> = (0..channels).map(|_| dice.random_range(1..=4)).collect();
     let population = Population {
         seed: dice.random(),
         messages_mean: 3,
@@ -133,8 +133,8 @@ impl World<'_> {
         let (before, what) = (self.kinds, self.dice.random_range(0..1_000));
         let may = |kind| before.has(kind);
         match what {
-            0..460 => self.move_somebody().await,
-            460..610 => self.claim_for_somebody().await,
+            0..520 => self.move_somebody().await,
+            520..610 => self.claim_for_somebody().await,
             610..710 => self.settle_for_somebody().await,
             710..740 => self.renew_for_somebody().await,
             740..775 => self.begin_janitor(Janitor::Sweeper),

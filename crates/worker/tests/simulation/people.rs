@@ -54,7 +54,9 @@ impl World<'_> {
             self.book.server_limit = Some(admits);
         }
         self.staff();
-        self.ask_for_sync().await.unwrap();
+        for _ in 0..self.channels.len() {
+            self.ask_for_sync().await.unwrap();
+        }
     }
 
     /// A person does something, or something that a person did is heard of late.

@@ -20,7 +20,7 @@ use crate::{
     book::Book,
     broken::{Kept, keep},
     crew::Worker,
-    draw::{self, Kinds},
+    draw::{self, Kinds, pick},
     janitors::{HEARD, Janitor},
     place::{Place, Snapshot},
     stage::{CameTo, News, Stage, Unit, set_clock},
@@ -147,12 +147,18 @@ impl<'p> World<'p> {
     /// Everybody works until nothing is left.
     async fn finish(&mut self) -> Kept {
         self.tell("nothing goes wrong any more");
-        for round in 0..ROUNDS {
-            self.let_everybody_work().await?;
-            if self.is_over().await? {
-                return Ok(());
+        let mut idle = 0;
+        for _ in 0..ROUNDS {
+            idle = if self.let_everybody_work().await? > 0 { 0 } else { idle + 1 };
+            if idle > 0 {
+                self.look_after_everything().await?;
+                if self.is_over().await? {
+                    return Ok(());
+                }
             }
-            self.pass(if round < 100 { 2 * TICK } else { Duration::from_secs(20) });
+            // What rests, waits for its time or belongs to the dead comes after a while.
+            let ticks = pick(&mut self.dice, if idle < 3 { &[4] } else { &[20, 80] });
+            self.pass(TICK * ticks);
         }
         let left = self.what_is_left().await;
         keep("every_job_ends", false, || left)
