@@ -49,6 +49,7 @@ prepare-check: install-services
 
 # Gives random bytes to one reader of what comes from outside, for so many seconds; needs a nightly toolchain and cargo-fuzz.
 fuzz READER SECONDS="60":
+    @mkdir -p tests/fuzz/corpus/{{ READER }}
     cargo +nightly fuzz run --fuzz-dir tests/fuzz {{ READER }} tests/fuzz/corpus/{{ READER }} tests/fuzz/seeds/{{ READER }} -- -max_total_time={{ SECONDS }}
 
 # Lets Schemathesis try the served API by its description; takes the options of `schemathesis run`, needs python3.

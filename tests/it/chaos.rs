@@ -174,6 +174,10 @@ impl Run {
             findings.fullest,
             findings.rests,
         ));
+        if !wrong.is_empty() {
+            let calls = serde_json::to_string(&self.site.gateway.calls().all()).unwrap();
+            std::fs::write(self.site.folder.path().join("calls.json"), calls).unwrap();
+        }
         assert!(wrong.is_empty(), "{} things are wrong:\n{}", wrong.len(), wrong.join("\n"));
         let faults: Vec<String> = self.faults.iter().map(|(kind, count)| format!("{count} {kind}")).collect();
         let ends: Vec<String> = ends.iter().map(|(state, count)| format!("{count} {state}")).collect();

@@ -17,7 +17,7 @@ const KNOWS: [(&str, &[&str]); 9] = [
     ("sincro-queue", &["sincro-core"]),
     ("sincro-store", &["sincro-core"]),
     ("sincro-providers", &["sincro-core"]),
-    ("sincro-worker", &["sincro-core", "sincro-queue", "sincro-store", "sincro-providers"]),
+    ("sincro-worker", &["sincro-core", "sincro-queue", "sincro-store", "sincro-providers", "sincro-simulator"]),
     ("sincro-api", &["sincro-core", "sincro-queue", "sincro-store"]),
     ("sincro-simulator", &[]),
     (

@@ -5,11 +5,15 @@
 //! |---|---|
 //! | `sync` | a channel sync from request to receipt |
 //! | `crash` | processes, connections and queues that go away in the middle |
+//! | `crash_points` | a sync that goes through every crash point of the code |
+//! | `cluster` | several Redis servers: nodes that freeze and die, shards that move, a master that is replaced |
+//! | `outages` | servers that are away, slow, full or refusing; clocks that are wrong; jobs that kill |
 //! | `chaos` | everything at once, at random, and what is left of it |
 //! | `steering` | pause, resume, cancel, retry, another limit |
 //! | `limits` | the rate and the concurrency of a channel, as the gateway sees them |
 //! | `fleet` | many channels behind one server: limits, fairness, rests, sessions, what they say of it |
 //! | `faults` | gateways that refuse, break and lie |
+//! | `memory` | answers without end, long lists, what nobody can read, what is over long enough |
 //! | `bad_input` | requests that cannot be done leave nothing behind |
 //! | `http` | keys, repeated requests, events, pages, secrets, metrics |
 //! | `cli` | what the command line prints and returns |
@@ -23,12 +27,16 @@
 mod bad_input;
 mod chaos;
 mod cli;
+mod cluster;
 mod crash;
+mod crash_points;
 mod faults;
 mod fleet;
 mod house;
 mod http;
 mod limits;
+mod memory;
+mod outages;
 mod steering;
 mod support;
 mod sync;

@@ -6,8 +6,10 @@ use std::{fmt, marker::PhantomData, time::Duration};
 
 use axum::{
     body::{Body, BodyDataStream, Bytes},
-    extract::{FromRequest, Request},
+    extract::{FromRequest, Request, State},
     http::{HeaderMap, header},
+    middleware::Next,
+    response::Response,
 };
 use futures::StreamExt as _;
 use serde::{
@@ -15,7 +17,10 @@ use serde::{
     de::{DeserializeOwned, IgnoredAny, SeqAccess, Visitor},
 };
 
-use crate::problem::{Code, Problem};
+use crate::{
+    problem::{Code, Problem},
+    state::App,
+};
 
 /// The largest body of a call that takes no lists.
 const SMALL_BODY: usize = 1024 * 1024;
@@ -63,6 +68,21 @@ impl<S: Sync, T: Input> FromRequest<S> for Json<T> {
             None => parse(&bytes)?,
         };
         Ok(Self { value, bytes })
+    }
+}
+
+/// Lets calls with large bodies through a few at a time; the others are not read meanwhile.
+pub(crate) async fn one_by_one(State(app): State<App>, request: Request, next: Next) -> Response {
+    let _leave = if is_large(request.headers()) { app.large_bodies.acquire().await.ok() } else { None };
+    next.run(request).await
+}
+
+/// Whether a body is long, or does not say how long it is.
+fn is_large(headers: &HeaderMap) -> bool {
+    let declared = headers.get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok());
+    match declared.and_then(|text| text.parse::<usize>().ok()) {
+        Some(length) => length > SMALL_BODY,
+        None => headers.contains_key(header::TRANSFER_ENCODING),
     }
 }
 
@@ -236,6 +256,15 @@ mod tests {
     fn refusal(body: &str) -> (Code, Option<String>) {
         let problem = parse::<Shape>(body.as_bytes()).unwrap_err();
         (problem.code(), problem.field().map(str::to_owned))
+    }
+
+    #[test]
+    fn a_body_is_large_when_it_says_so_or_does_not_say() {
+        let headers = |name: &'static str, value: &'static str| {
+            HeaderMap::from_iter([(header::HeaderName::from_static(name), header::HeaderValue::from_static(value))])
+        };
+        assert!(is_large(&headers("content-length", "1048577")) && is_large(&headers("transfer-encoding", "chunked")));
+        assert!(!is_large(&headers("content-length", "1048576")) && !is_large(&HeaderMap::new()));
     }
 
     #[test]

@@ -11,7 +11,7 @@ use axum::{
 use serde::Serialize;
 use tokio::time::timeout;
 
-use crate::state::App;
+use crate::{queue_view::Health, state::App};
 
 /// How long the database may take to answer.
 const PATIENCE: Duration = Duration::from_secs(3);
@@ -31,6 +31,8 @@ pub(crate) enum Part {
     Ok,
     /// It does not.
     Unavailable,
+    /// It answers and takes no writes: out of memory, a replica, a disk that is full. Redis only.
+    Refusing,
 }
 
 /// Whether requests can be served.
@@ -38,7 +40,7 @@ pub(crate) enum Part {
 pub(crate) struct Readiness {
     /// Requests are served.
     ready: bool,
-    /// Requests are served, but nothing runs until Redis is back.
+    /// Requests are served, but nothing runs until Redis is well again.
     degraded: bool,
     /// Postgres: without it nothing can be served.
     database: Part,
@@ -50,14 +52,18 @@ pub(crate) struct Readiness {
 
 impl Readiness {
     /// `migrated` is none where the database does not answer.
-    fn of(migrated: Option<bool>, redis: bool) -> Self {
-        let part = |available| if available { Part::Ok } else { Part::Unavailable };
+    fn of(migrated: Option<bool>, redis: Health) -> Self {
         let ready = migrated == Some(true);
+        let redis = match redis {
+            Health::Well => Part::Ok,
+            Health::Refuses => Part::Refusing,
+            Health::Away => Part::Unavailable,
+        };
         Self {
             ready,
-            degraded: ready && !redis,
-            database: part(migrated.is_some()),
-            redis: part(redis),
+            degraded: ready && redis != Part::Ok,
+            database: if migrated.is_some() { Part::Ok } else { Part::Unavailable },
+            redis,
             migrated: ready,
         }
     }
@@ -76,8 +82,8 @@ pub(crate) async fn alive() -> Json<Alive> {
 
 /// Ready
 ///
-/// Requests can be served: the database answers and has the schema that this version needs. Without Redis the API is
-/// ready, but degraded: syncs are accepted and begin when Redis is back.
+/// Requests can be served: the database answers and has the schema that this version needs. While Redis is
+/// away, or takes no writes, the API is ready but degraded: syncs are accepted and begin when Redis is well again.
 #[utoipa::path(
     get, path = "/readyz", operation_id = "readyz", tag = "process",
     responses(
@@ -86,7 +92,7 @@ pub(crate) async fn alive() -> Json<Alive> {
     ),
 )]
 pub(crate) async fn ready(State(app): State<App>) -> Response {
-    let (migrated, redis) = tokio::join!(timeout(PATIENCE, app.store.is_migrated()), app.queue.answers());
+    let (migrated, redis) = tokio::join!(timeout(PATIENCE, app.store.is_migrated()), app.queue.health());
     let migrated = match migrated {
         Ok(Ok(migrated)) => Some(migrated),
         Ok(Err(error)) => {
@@ -111,19 +117,21 @@ mod tests {
 
     #[test]
     fn without_redis_requests_are_served_and_it_is_said_that_nothing_runs() {
-        let readiness = json!(Readiness::of(Some(true), false));
-        let expected = json!({
-            "ready": true, "degraded": true, "database": "ok", "redis": "unavailable", "migrated": true
-        });
-        assert_eq!(readiness, expected);
-        assert!(!Readiness::of(Some(true), true).degraded);
+        for (redis, said) in [(Health::Away, "unavailable"), (Health::Refuses, "refusing")] {
+            let readiness = json!(Readiness::of(Some(true), redis));
+            let expected = json!({
+                "ready": true, "degraded": true, "database": "ok", "redis": said, "migrated": true
+            });
+            assert_eq!(readiness, expected);
+        }
+        assert!(!Readiness::of(Some(true), Health::Well).degraded);
     }
 
     #[test]
     fn without_the_database_or_with_an_old_schema_nothing_is_served() {
-        let away = Readiness::of(None, true);
+        let away = Readiness::of(None, Health::Well);
         assert!(!away.ready && away.database == Part::Unavailable);
-        let old = Readiness::of(Some(false), true);
+        let old = Readiness::of(Some(false), Health::Well);
         assert!(!old.ready && old.database == Part::Ok && !old.migrated);
     }
 }

@@ -175,6 +175,7 @@ impl From<LedgerError> for Problem {
             LedgerError::NotFound(Missing::Contact) => {
                 Self::of(Code::ContactNotFound, "address", "the channel knows nobody under this address")
             }
+            LedgerError::NotFound(Missing::Message) => Self::unknown_cursor("the channel has no message with this id"),
             LedgerError::Conflict(conflict) => conflict.into(),
             LedgerError::Migration(_) | LedgerError::Unreadable(_) => Self::internal(error),
         }

@@ -17,7 +17,7 @@ use tokio::time::{Instant, timeout, timeout_at};
 
 /// The longest that an answer to a client waits for what the queue knows.
 const PATIENCE: Duration = Duration::from_millis(700);
-/// The longest that an answer to a client waits for the queue to take its news.
+/// The longest that the queue is given to take news; nobody waits for it so long.
 const DELIVERY_PATIENCE: Duration = Duration::from_secs(5);
 
 /// A moment until which the queue may be asked; shared by all questions of one request.
@@ -102,10 +102,35 @@ impl QueueView {
         known(deadline, self.0.depth()).await
     }
 
-    /// Whether Redis answers.
-    pub(crate) async fn answers(&self) -> bool {
-        known(Deadline::start(), self.0.ping()).await.is_some()
+    /// Whether Redis takes what it is told.
+    pub(crate) async fn health(&self) -> Health {
+        match timeout(PATIENCE, self.0.try_writing()).await {
+            Ok(Ok(())) => Health::Well,
+            Ok(Err(error @ Error::Refused(_))) => {
+                tracing::warn!(%error, "redis takes nothing");
+                Health::Refuses
+            }
+            Ok(Err(error)) => {
+                tracing::warn!(%error, "redis does not answer");
+                Health::Away
+            }
+            Err(_) => {
+                tracing::warn!("redis does not answer in time");
+                Health::Away
+            }
+        }
     }
+}
+
+/// What can be expected of Redis.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Health {
+    /// It takes what it is told.
+    Well,
+    /// It answers and takes nothing: out of memory, a replica, a disk that is full.
+    Refuses,
+    /// It does not answer.
+    Away,
 }
 
 async fn known<T>(deadline: Deadline, question: impl Future<Output = Result<T, Error>>) -> Option<T> {

@@ -10,7 +10,9 @@ use utoipa::openapi::{
 };
 use utoipa_axum::{router::OpenApiRouter, routes};
 
-use crate::{auth, channels, health, limits, messages, metrics, observe, openapi, params, scaling, state::App, syncs};
+use crate::{
+    auth, body, channels, health, limits, messages, metrics, observe, openapi, params, scaling, state::App, syncs,
+};
 
 /// Calls and the scope that all of them need; none lets everybody in.
 type Group = (Option<Scope>, OpenApiRouter<App>);
@@ -85,6 +87,7 @@ fn serve(groups: impl IntoIterator<Item = Group>, app: App) -> Router {
             Some(scope) => {
                 let without = params::Without::of(group.get_openapi());
                 group
+                    .route_layer(middleware::from_fn_with_state(app.clone(), body::one_by_one))
                     .route_layer(middleware::from_fn_with_state(without, params::refuse_unknown))
                     .route_layer(middleware::from_fn_with_state((app.clone(), scope), auth::require))
             }

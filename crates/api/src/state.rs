@@ -30,6 +30,9 @@ const CHANGES_KEPT: usize = 1_024;
 /// Event streams at once in one process.
 const MOST_STREAMS: usize = 1_024;
 
+/// Large bodies in memory at once, with what is made of them.
+const LARGE_BODIES_AT_ONCE: usize = 2;
+
 /// Says whether credentials have the shape that a provider asks for; if not, which field of the request is at fault
 /// (`credentials.token`) and what is wrong with it, without its value.
 pub type CheckCredentials = fn(Provider, &Value) -> Result<(), (String, String)>;
@@ -79,6 +82,8 @@ pub(crate) struct Shared {
     pub(crate) changes: broadcast::Sender<SyncId>,
     /// Leave to serve one more event stream.
     pub(crate) streams: Arc<Semaphore>,
+    /// Leave to read one more large body and act on it.
+    pub(crate) large_bodies: Semaphore,
     /// Cancelled when event streams have to end.
     pub(crate) closing: CancellationToken,
     servers: Recent<ChannelId, String>,
@@ -94,6 +99,7 @@ impl App {
             keys: Recent::new(KEY_BELIEVED_FOR, MOST_REMEMBERED),
             changes: broadcast::Sender::new(CHANGES_KEPT),
             streams: Arc::new(Semaphore::new(MOST_STREAMS)),
+            large_bodies: Semaphore::new(LARGE_BODIES_AT_ONCE),
             closing: CancellationToken::new(),
             servers: Recent::new(SERVER_REMEMBERED_FOR, MOST_REMEMBERED),
             rules: Recent::new(RULES_REMEMBERED_FOR, 1),

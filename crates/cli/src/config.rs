@@ -10,6 +10,7 @@ mod tests;
 
 use std::{collections::BTreeMap, fmt, net::SocketAddr, path::Path, time::Duration};
 
+use chrono::TimeDelta;
 use secrecy::SecretString;
 use url::Url;
 
@@ -59,6 +60,12 @@ pub(crate) struct Config {
     pub gateway_timeout: Duration,
     /// The largest answer of a gateway, in bytes.
     pub gateway_max_body_bytes: usize,
+    /// The largest contact list of a gateway, in bytes.
+    pub gateway_max_contacts_bytes: usize,
+    /// Room for answers in memory, in bytes.
+    pub gateway_memory_bytes: usize,
+    /// How long jobs are kept after the end of their sync; none: for ever.
+    pub retention: Option<TimeDelta>,
     /// Filter directives for the log.
     pub log: String,
     /// How log lines look.
@@ -110,7 +117,7 @@ impl Config {
             worker_listen: reader.optional_socket_address("worker_listen"),
             public_url: reader.http_url("public_url"),
             database_url: reader.secret_url("database_url", &["postgres", "postgresql"]),
-            redis_url: reader.secret_url("redis_url", &["redis", "rediss", "redis+unix", "unix"]),
+            redis_url: reader.redis_url("redis_url"),
             redis_namespace: reader.name("redis_namespace"),
             redis_shards: reader.whole_number("redis_shards", 1..=256),
             secret_key: reader.secret_key("secret_key"),
@@ -125,6 +132,9 @@ impl Config {
             retry_cap: reader.seconds("retry_cap_seconds", 0.01..=86_400.0),
             gateway_timeout: reader.seconds("gateway_timeout_seconds", 0.1..=600.0),
             gateway_max_body_bytes: reader.whole_number::<usize>("gateway_max_body_mb", 1..=1024) * 1024 * 1024,
+            gateway_max_contacts_bytes: reader.whole_number::<usize>("gateway_max_contacts_mb", 1..=4096) * 1024 * 1024,
+            gateway_memory_bytes: reader.whole_number::<usize>("gateway_memory_mb", 1..=4096) * 1024 * 1024,
+            retention: reader.days("retention_days", 0..=36_500),
             log: reader.log_directives("log"),
             log_format: reader.one_of("log_format", &[("text", LogFormat::Text), ("json", LogFormat::Json)]),
             warnings: layers::suspicious_variables(environment),

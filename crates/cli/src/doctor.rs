@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use secrecy::ExposeSecret as _;
 use serde::Serialize;
-use sincro_queue::{Queue, QueueSettings};
+use sincro_queue::{Queue, QueueSettings, RedisServer};
 use sincro_store::{SecretKey, Store};
 
 use crate::{
@@ -109,21 +109,81 @@ async fn examine_redis(config: &Config) -> Vec<Finding> {
         Err(refused) => return vec![Finding::broken("Redis", refused.to_string())],
     };
     let settings = QueueSettings { redis_url, namespace: config.redis_namespace.clone(), shards: config.redis_shards };
-    let facts = match Queue::connect(settings).await {
-        Ok(queue) => queue.server_facts().await,
+    let servers = match Queue::connect(settings).await {
+        Ok(queue) => queue.redis_servers().await,
         Err(error) => Err(error),
     };
-    let facts = match facts {
-        Ok(facts) => facts,
-        Err(error) => return vec![Finding::broken("Redis", error.to_string())],
-    };
-    let mut findings = vec![Finding::ok("Redis", format!("version {}", facts.version))];
-    if facts.eviction_policy.as_deref().is_some_and(|policy| policy != "noeviction") {
+    match servers {
+        Ok(servers) => judge_redis(&servers, config.redis_shards),
+        Err(error) => vec![Finding::broken("Redis", error.to_string())],
+    }
+}
+
+/// What is to be said of each server, and of all of them.
+fn judge_redis(servers: &[RedisServer], shards: u16) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    for RedisServer { address, primary, facts } in servers {
+        let name = if servers.len() == 1 { String::new() } else { format!("{address}: ") };
+        let role = if *primary { "" } else { ", a replica" };
+        match facts {
+            Ok(facts) => findings.push(Finding::ok("Redis", format!("{name}version {}{role}", facts.version))),
+            Err(error) if *primary => findings.push(Finding::broken("Redis", format!("{name}{error}"))),
+            Err(error) => findings.push(Finding::warning("Redis", format!("{name}{error} (a replica)"))),
+        }
+        let policy = facts.as_ref().ok().and_then(|facts| facts.eviction_policy.as_deref());
+        if policy.is_some_and(|policy| policy != "noeviction") {
+            findings.push(Finding::warning(
+                "Redis memory",
+                format!(
+                    "{name}maxmemory-policy is not noeviction: under pressure Redis would drop parts of the queue. They \
+                     come back from the ledger, but slowly; set maxmemory-policy noeviction"
+                ),
+            ));
+        }
+    }
+    let primaries = servers.iter().filter(|server| server.primary).count();
+    if primaries > usize::from(shards) {
         findings.push(Finding::warning(
-            "Redis memory",
-            "maxmemory-policy is not noeviction: under pressure Redis would drop parts of the queue. They come back \
-             from the ledger, but slowly; set maxmemory-policy noeviction",
+            "Redis shards",
+            format!("a cluster of {primaries} primaries and redis_shards = {shards}: some have nothing to do; see docs/redis.md"),
         ));
     }
     findings
+}
+
+#[cfg(test)]
+mod tests {
+    use sincro_queue::{Error, ServerFacts};
+
+    use super::*;
+
+    fn server(address: &str, primary: bool, eviction_policy: &str) -> RedisServer {
+        let facts = ServerFacts {
+            version: "7.0.15".to_owned(),
+            eviction_policy: Some(eviction_policy.to_owned()),
+            append_only: true,
+        };
+        RedisServer { address: address.to_owned(), primary, facts: Ok(facts) }
+    }
+
+    fn said(servers: &[RedisServer], shards: u16) -> Vec<(Health, String)> {
+        judge_redis(servers, shards).into_iter().map(|finding| (finding.health, finding.detail)).collect()
+    }
+
+    #[test]
+    fn one_server_needs_no_name() {
+        assert_eq!(said(&[server("one:1", true, "noeviction")], 1), [(Health::Ok, "version 7.0.15".to_owned())]);
+    }
+
+    #[test]
+    fn of_several_servers_each_is_named_with_what_is_wrong_with_it() {
+        let away = Err(Error::Settings("away".to_owned()));
+        let gone = RedisServer { address: "three:3".to_owned(), primary: false, facts: away };
+        let said = said(&[server("one:1", true, "noeviction"), server("two:2", true, "allkeys-lru"), gone], 1);
+        let health: Vec<_> = said.iter().map(|(health, _)| *health).collect();
+        assert_eq!(health, [Health::Ok, Health::Ok, Health::Warning, Health::Warning, Health::Warning]);
+        assert!(said[2].1.starts_with("two:2: maxmemory-policy is not noeviction"), "{said:?}");
+        assert!(said[3].1.starts_with("three:3: ") && said[3].1.ends_with("(a replica)"), "{said:?}");
+        assert!(said[4].1.starts_with("a cluster of 2 primaries and redis_shards = 1"), "{said:?}");
+    }
 }

@@ -151,6 +151,8 @@ async fn run_worker(parts: Parts, config: &Config, drain: CancellationToken) -> 
     let gateways = Gateways::new(&GatewaySettings {
         call_timeout: config.gateway_timeout,
         max_body_bytes: config.gateway_max_body_bytes,
+        max_contacts_bytes: config.gateway_max_contacts_bytes,
+        memory_bytes: config.gateway_memory_bytes,
         ..GatewaySettings::default()
     })?;
     let settings = sincro_worker::Settings {
@@ -161,6 +163,7 @@ async fn run_worker(parts: Parts, config: &Config, drain: CancellationToken) -> 
         retry: RetryPolicy { base: config.retry_base, cap: config.retry_cap, max_attempts: config.max_attempts },
         settle_batch: config.settle_batch,
         sweep_every: config.sweep_every,
+        retention: config.retention,
     };
     tracing::info!(name = settings.name, concurrency = settings.concurrency, "the worker works");
     sincro_worker::run(parts.store, parts.queue, gateways, settings, drain).await.context("the worker")

@@ -8,12 +8,12 @@ use chrono::{DateTime, SubsecRound, Utc};
 pub fn now() -> DateTime<Utc> {
     let now = Utc::now();
     #[cfg(debug_assertions)]
-    let now = now + wrong::by();
+    let now = wrong::stopped().unwrap_or(now) + wrong::by();
     now.trunc_subsecs(6)
 }
 
 #[cfg(debug_assertions)]
-pub use wrong::{set_process, set_thread};
+pub use wrong::{set_process, set_thread, stop_thread};
 
 /// A test build can have a clock that is wrong.
 #[cfg(debug_assertions)]
@@ -23,16 +23,26 @@ mod wrong {
         sync::atomic::{AtomicI64, Ordering},
     };
 
-    use chrono::TimeDelta;
+    use chrono::{DateTime, TimeDelta, Utc};
 
     static PROCESS_US: AtomicI64 = AtomicI64::new(0);
 
     thread_local! {
         static THREAD_US: Cell<i64> = const { Cell::new(0) };
+        static STOPPED: Cell<Option<DateTime<Utc>>> = const { Cell::new(None) };
     }
 
     pub(super) fn by() -> TimeDelta {
         TimeDelta::microseconds(PROCESS_US.load(Ordering::Relaxed) + THREAD_US.get())
+    }
+
+    pub(super) fn stopped() -> Option<DateTime<Utc>> {
+        STOPPED.get()
+    }
+
+    /// From now on the clock of this thread stands at that time, or goes again.
+    pub fn stop_thread(at: Option<DateTime<Utc>>) {
+        STOPPED.set(at);
     }
 
     /// From now on the clock of this process is wrong by so many microseconds.

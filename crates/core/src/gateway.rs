@@ -43,7 +43,7 @@ impl Call {
     #[must_use]
     pub fn for_step(step: &Step, messages_wanted: u32) -> Self {
         match step {
-            Step::Contacts { cursor } => Self::Contacts { cursor: cursor.clone() },
+            Step::Contacts { cursor, .. } => Self::Contacts { cursor: cursor.clone() },
             Step::LookUpLid { phone } => Self::LookUpLid { phone: phone.clone() },
             Step::History { address, cursor } => {
                 Self::History { address: address.clone(), limit: messages_wanted, cursor: cursor.clone() }
@@ -74,26 +74,20 @@ pub struct Session {
     pub keeps_history: Option<bool>,
 }
 
-/// A page of the contact list.
+/// A piece of a contact list: so much as is written down at once.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct ContactsPage {
-    /// Persons; the same person may appear twice, once under each address.
+    /// Persons; the same person may appear twice, once under each address, in this piece or in another one.
     pub contacts: Vec<Contact>,
     /// Identities that belong together, where the gateway says so.
     pub pairings: Vec<Pairing>,
-    /// Records that were no persons (groups, broadcasts) or could not be read.
-    pub left_out: usize,
-    /// Where to go on; none when this was all.
-    pub next: Option<String>,
 }
 
-/// A gateway's good answer.
+/// A gateway's good answer, read whole. One to [`Call::Contacts`] is too long for that, and comes in pieces.
 #[derive(Debug, Clone)]
 pub enum Answer {
     /// To [`Call::Status`].
     Session(Session),
-    /// To [`Call::Contacts`].
-    Contacts(ContactsPage),
     /// To [`Call::LookUpLid`]; none when the gateway knows none.
     Lid(Option<Address>),
     /// To [`Call::History`]; an empty page is a good answer.

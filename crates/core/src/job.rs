@@ -84,10 +84,14 @@ words! {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "do", rename_all = "snake_case")]
 pub enum Step {
-    /// Read a page of the contact list.
+    /// Read a page of the contact list, or plan what was read of it.
     Contacts {
         /// Where to go on; none at the beginning.
         cursor: Option<String>,
+        /// Set once the page is written down: its contacts wait to be planned, and the gateway is not asked again. An older
+        /// version does not know it and reads the page once more.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        listed: Option<Listed>,
     },
     /// Ask the gateway for the LID behind a phone JID.
     LookUpLid {
@@ -101,6 +105,21 @@ pub enum Step {
         /// Where to go on; none at the beginning.
         cursor: Option<String>,
     },
+}
+
+impl Step {
+    /// Whether it plans what the ledger has already, without a call.
+    #[must_use]
+    pub const fn is_listed(&self) -> bool {
+        matches!(self, Self::Contacts { listed: Some(_), .. })
+    }
+}
+
+/// A page of the contact list that the ledger has.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Listed {
+    /// Where the list goes on behind it; none when this was all.
+    pub next: Option<String>,
 }
 
 /// A job as a worker needs it.
@@ -219,5 +238,21 @@ mod tests {
         let json = serde_json::to_string(&step).unwrap();
         assert_eq!(json, r#"{"do":"history","address":"190000000000001@lid","cursor":"40"}"#);
         assert_eq!(serde_json::from_str::<Step>(&json).unwrap(), step);
+    }
+
+    #[derive(Debug, PartialEq, Deserialize)]
+    #[serde(tag = "do", rename_all = "snake_case")]
+    enum Older {
+        Contacts { cursor: Option<String> },
+    }
+
+    #[test]
+    fn a_list_that_is_written_down_is_read_again_by_a_version_that_does_not_know_that() {
+        let unread = Step::Contacts { cursor: Some("40".into()), listed: None };
+        assert_eq!(serde_json::to_string(&unread).unwrap(), r#"{"do":"contacts","cursor":"40"}"#);
+        let listed = Step::Contacts { cursor: Some("40".into()), listed: Some(Listed { next: Some("80".into()) }) };
+        let json = serde_json::to_string(&listed).unwrap();
+        assert_eq!(serde_json::from_str::<Step>(&json).unwrap(), listed);
+        assert_eq!(serde_json::from_str::<Older>(&json).unwrap(), Older::Contacts { cursor: Some("40".into()) });
     }
 }

@@ -4,7 +4,7 @@
 //! gateway call needs leave from both. What a limit means for the times of calls is decided here ([`LevelLimit::spacing`]),
 //! for the queue's limiter and for whoever computes ahead.
 
-use std::{fmt, str::FromStr};
+use std::{fmt, str::FromStr, time::Duration};
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
@@ -212,15 +212,53 @@ pub struct Cooldown {
     pub reason: String,
 }
 
-/// A cooldown as the ledger keeps it, so that it outlives the queue.
+/// A cooldown as the ledger keeps it, so that it outlives the queue. Told as a length of time, because no two machines need
+/// agree on what time it is.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct KeptCooldown {
     /// The server that rests, or that the resting channel is at.
     pub server: String,
     /// The channel that rests; none when the whole server does.
     pub channel: Option<ChannelId>,
-    /// How long, and why.
-    pub cooldown: Cooldown,
+    /// How much of it is left.
+    pub left: Duration,
+    /// The call and the cause.
+    pub reason: String,
+}
+
+/// How often a level with a cap was called, as the ledger keeps it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct KeptCalls {
+    /// The server, or that of the channel.
+    pub server: String,
+    /// The channel; none when it is about the whole server.
+    pub channel: Option<ChannelId>,
+    /// (minute since the Unix epoch by the queue's clock, calls), the latest first.
+    pub by_minute: Vec<(i64, i64)>,
+    /// Calls per second that its rate allows.
+    pub rate: f64,
+    /// Since the last count.
+    pub unnoted: Duration,
+    /// Whether it had work at the last count.
+    pub worked: bool,
+}
+
+/// From one count of calls to the next, with time to spare.
+const BETWEEN_COUNTS: Duration = Duration::from_secs(2);
+/// A level that nobody has counted for longer is not taken to have been called all the while.
+const LONGEST_UNCOUNTED: Duration = Duration::from_secs(10);
+
+impl KeptCalls {
+    /// Calls that may have been made and were never counted: as many as the rate allows in that time.
+    #[must_use]
+    pub fn assumed(&self) -> i64 {
+        // Without work at the last count, it can only have got some since the next one was due.
+        let most = if self.worked { LONGEST_UNCOUNTED } else { BETWEEN_COUNTS };
+        let calls = (self.unnoted.min(most).as_secs_f64() * self.rate).ceil().clamp(0.0, f64::from(LARGEST_CAP));
+        #[expect(clippy::cast_possible_truncation, reason = "at most the largest cap")]
+        let calls = calls as i64;
+        calls
+    }
 }
 
 /// What a rule of `/v1/limits` is about.
@@ -276,14 +314,15 @@ impl FromStr for Match {
         // Through the same parser as base URLs, so that a rule names a server as a channel does.
         let url = url::Url::parse(&format!("http://{host}")).map_err(|_| bad())?;
         let bare = url.path() == "/" && url.query().is_none() && url.fragment().is_none() && url.username().is_empty();
-        if !bare || host.contains(['/', '*', '@']) || url.host_str().is_none_or(str::is_empty) {
+        let named = url.host_str().unwrap_or_default();
+        // `%2a` is a star as well.
+        if !bare || host.contains(['/', '@']) || named.is_empty() || named.contains('*') {
             return Err(bad());
         }
         // A base URL leaves out its scheme's own port, and which scheme that is cannot be seen here.
-        let host = url.host_str().unwrap_or_default();
         let server = match host_port(text) {
-            Some(port) => format!("{provider}/{host}:{port}"),
-            None => format!("{provider}/{host}"),
+            Some(port) => format!("{provider}/{named}:{port}"),
+            None => format!("{provider}/{named}"),
         };
         Ok(Self::Server(server))
     }

@@ -73,7 +73,7 @@ pub struct Page {
 }
 
 /// Two addresses that turned out to be one person.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Pairing {
     /// The phone JID.
     pub phone: Address,

@@ -1,5 +1,6 @@
 //! What a sync brought, per contact and address, with totals that add up.
 
+use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
 use crate::{
@@ -51,6 +52,8 @@ pub struct Receipt {
     pub jobs: JobCounts,
     /// Its messages; the sums of the lines.
     pub messages: MessageCounts,
+    /// Since when its lines are deleted, because it ended so long ago; none while they are kept.
+    pub pruned_at: Option<DateTime<Utc>>,
     /// One per contact and address.
     pub lines: Vec<ReceiptLine>,
     /// Ask with `after=` this to go on; none at the end.

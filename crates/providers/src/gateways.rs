@@ -8,7 +8,7 @@ use sincro_core::{
 };
 use tokio::time::Instant;
 
-use crate::{http::Http, registry, telemetry};
+use crate::{contacts::ContactList, http::Http, registry, room::Held, telemetry};
 
 /// How patient and how greedy a gateway call may be.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -19,6 +19,10 @@ pub struct GatewaySettings {
     pub call_timeout: Duration,
     /// The longest answer, counted after decompression.
     pub max_body_bytes: usize,
+    /// The longest contact list; it goes to a file.
+    pub max_contacts_bytes: usize,
+    /// Room for all answers in memory together, beside what is free and one answer of full length.
+    pub memory_bytes: usize,
 }
 
 impl Default for GatewaySettings {
@@ -27,6 +31,8 @@ impl Default for GatewaySettings {
             connect_timeout: Duration::from_secs(5),
             call_timeout: Duration::from_secs(30),
             max_body_bytes: 16 * 1_024 * 1_024,
+            max_contacts_bytes: 256 * 1_024 * 1_024,
+            memory_bytes: 8 * 1_024 * 1_024,
         }
     }
 }
@@ -47,6 +53,15 @@ pub enum Error {
     Client(#[source] Box<dyn std::error::Error + Send + Sync>),
 }
 
+/// A gateway's good answer.
+#[derive(Debug)]
+pub enum Answered {
+    /// Read whole. It keeps its place in memory for as long as what is beside it is held.
+    Whole(Answer, Held),
+    /// To [`Call::Contacts`]: to be read piece by piece.
+    Contacts(ContactList),
+}
+
 /// All gateways, over one pool of connections. Clones share it.
 #[derive(Debug, Clone)]
 pub struct Gateways {
@@ -61,6 +76,7 @@ impl Gateways {
             ("connect_timeout", nothing(settings.connect_timeout)),
             ("call_timeout", nothing(settings.call_timeout)),
             ("max_body_bytes", settings.max_body_bytes == 0),
+            ("max_contacts_bytes", settings.max_contacts_bytes == 0),
         ] {
             if wrong {
                 return Err(Error::Setting { field, problem: "must be more than 0" });
@@ -72,7 +88,7 @@ impl Gateways {
     /// Makes one call with exactly one HTTP request.
     ///
     /// A refusal's detail names the call and the cause and holds no secret. Dropping the future abandons the request.
-    pub async fn call(&self, connection: &Connection, call: &Call) -> Result<Answer, Refusal> {
+    pub async fn call(&self, connection: &Connection, call: &Call) -> Result<Answered, Refusal> {
         let provider = connection.channel.provider;
         let Some(gateway) = registry::gateway(provider) else {
             let detail = format!("{}: {provider} is not built yet", call.name());

@@ -2,7 +2,8 @@
 //!
 //! Decides what a broken transport means: the connection, the clock, the size, a redirect. What a status or a body means is
 //! the gateway's own verdict. No redirect is followed (the next address would be given the token), no proxy is taken from
-//! the environment, and nothing is sent twice.
+//! the environment, and nothing is sent twice. What is read is bounded three times: each answer by its length and by the clock, and
+//! all answers in memory together by their room; a list of contacts goes to a file.
 
 use std::{error::Error as StdError, io, time::Duration};
 
@@ -17,7 +18,10 @@ use url::Url;
 use crate::{
     excerpt::{self, excerpt},
     gateways::{Error, GatewaySettings},
-    retry_after, signs,
+    retry_after,
+    room::{Held, Room},
+    signs,
+    spool::{Spool, SpoolWriter},
 };
 
 /// Shorter than servers keep an idle connection (60 s and more), so that a request seldom meets a closed one.
@@ -80,6 +84,8 @@ pub(crate) struct Reply {
     pub(crate) names_server: bool,
     /// The body; bytes that are no UTF-8 are replaced. Empty where an error's body could not be read: its status says enough.
     pub(crate) body: String,
+    /// What the body takes of the room for answers.
+    pub(crate) held: Held,
 }
 
 /// The client and its bounds. Clones share the pool.
@@ -87,6 +93,7 @@ pub(crate) struct Reply {
 pub(crate) struct Http {
     client: Client,
     settings: GatewaySettings,
+    room: Room,
 }
 
 impl Http {
@@ -103,49 +110,93 @@ impl Http {
             .gzip(true)
             .build()
             .map_err(|error| Error::Client(Box::new(error)))?;
-        Ok(Self { client, settings: settings.clone() })
+        Ok(Self { client, settings: settings.clone(), room: Room::new(settings.memory_bytes) })
     }
 
     /// Sends it once and reads the answer to its end.
     pub(crate) async fn send(&self, request: Request) -> Result<Reply, Refusal> {
+        let (name, response, reply) = self.ask(request).await?;
+        self.complete(&name, response, reply).await
+    }
+
+    /// Sends it once. A good answer goes to a file, whatever its length; the reply beside it has no body then.
+    pub(crate) async fn fetch(&self, request: Request) -> Result<(Reply, Option<Spool>), Refusal> {
+        let (name, response, reply) = self.ask(request).await?;
+        if response.status().is_success() {
+            let spool = self.spool(&name, response).await?;
+            Ok((reply, Some(spool)))
+        } else {
+            Ok((self.complete(&name, response, reply).await?, None))
+        }
+    }
+
+    /// The answer up to its body.
+    async fn ask(&self, request: Request) -> Result<(String, Response, Reply), Refusal> {
         let Request { method, url, headers, name } = request;
         let sent = self.client.request(method, url).headers(headers).send().await;
         let response = sent.map_err(|error| self.broken(&name, error, 0))?;
-        let status = response.status();
-        if status.is_redirection() {
+        if response.status().is_redirection() {
             return Err(redirected(&name, &response));
         }
-        let retry_after = retry_after::read(response.headers(), clock::now());
-        let names_server = signs::name_server(response.headers());
-        let body = match self.read(&name, response).await {
+        let reply = Reply {
+            status: response.status().as_u16(),
+            retry_after: retry_after::read(response.headers(), clock::now()),
+            names_server: signs::name_server(response.headers()),
+            body: String::new(),
+            held: Held::default(),
+        };
+        Ok((name, response, reply))
+    }
+
+    async fn complete(&self, name: &str, response: Response, reply: Reply) -> Result<Reply, Refusal> {
+        let is_success = response.status().is_success();
+        let mut held = self.room.place();
+        let body = match self.read(name, response, &mut held).await {
             Ok(body) => {
                 String::from_utf8(body).unwrap_or_else(|not| String::from_utf8_lossy(not.as_bytes()).into_owned())
             }
-            Err(_) if !status.is_success() => String::new(),
+            Err(_) if !is_success => String::new(),
             Err(refusal) => return Err(refusal),
         };
-        Ok(Reply { status: status.as_u16(), retry_after, names_server, body })
+        Ok(Reply { body, held, ..reply })
     }
 
     /// Stops at the limit, so that no answer costs more memory than that; pieces come decompressed.
-    async fn read(&self, name: &str, mut response: Response) -> Result<Vec<u8>, Refusal> {
+    async fn read(&self, name: &str, mut response: Response, held: &mut Held) -> Result<Vec<u8>, Refusal> {
         let limit = self.settings.max_body_bytes;
-        let too_large = || {
-            let detail = format!("{name}: the answer is longer than {limit} bytes");
-            Refusal::Transient { code: "body_too_large", detail }
-        };
-        let announced = response.content_length().and_then(|length| usize::try_from(length).ok());
-        if announced.is_some_and(|length| length > limit) {
-            return Err(too_large());
+        if announced(&response).is_some_and(|length| length > limit) {
+            return Err(too_large(name, limit));
         }
-        let mut body = Vec::with_capacity(announced.unwrap_or_default());
+        // No room is set aside for what was announced: it is believed as it comes.
+        let mut body = Vec::new();
         while let Some(piece) = response.chunk().await.map_err(|error| self.broken(name, error, body.len()))? {
             if body.len() + piece.len() > limit {
-                return Err(too_large());
+                return Err(too_large(name, limit));
             }
+            held.grow(body.len() + piece.len()).await;
             body.extend_from_slice(&piece);
         }
         Ok(body)
+    }
+
+    /// The same into a file.
+    async fn spool(&self, name: &str, mut response: Response) -> Result<Spool, Refusal> {
+        let limit = self.settings.max_contacts_bytes;
+        if announced(&response).is_some_and(|length| length > limit) {
+            return Err(too_large(name, limit));
+        }
+        let unkept = |error: io::Error| {
+            let detail = format!("{name}: the answer could not be kept in a temporary file: {error}");
+            Refusal::Transient { code: "spool", detail }
+        };
+        let mut spool = SpoolWriter::create().await.map_err(unkept)?;
+        while let Some(piece) = response.chunk().await.map_err(|error| self.broken(name, error, spool.len()))? {
+            if spool.len() + piece.len() > limit {
+                return Err(too_large(name, limit));
+            }
+            spool.write(&piece).await.map_err(unkept)?;
+        }
+        spool.finish().await.map_err(unkept)
     }
 
     /// What a transport error means, in words that hold neither the query nor a header.
@@ -178,6 +229,14 @@ impl Http {
         };
         Refusal::Transient { code, detail: format!("{name}: {cause}") }
     }
+}
+
+fn announced(response: &Response) -> Option<usize> {
+    response.content_length().and_then(|length| usize::try_from(length).ok())
+}
+
+fn too_large(name: &str, limit: usize) -> Refusal {
+    Refusal::Transient { code: "body_too_large", detail: format!("{name}: the answer is longer than {limit} bytes") }
 }
 
 /// Names the host alone: the rest of an address may hold a secret.

@@ -3,7 +3,7 @@
 //! Readers here forgive the case of a name and a number where a text was expected. Lists and objects are walked piece by
 //! piece, so that an answer costs little more memory than its bytes.
 
-use std::fmt;
+use std::{fmt, io};
 
 use serde::{
     Deserializer,
@@ -150,6 +150,9 @@ pub(crate) fn flaw(error: &serde_json::Error) -> String {
     let place = format!("line {} column {}", error.line(), error.column());
     match error.classify() {
         Category::Eof => format!("JSON that ends too early, at {place}"),
+        Category::Io if error.io_error_kind() == Some(io::ErrorKind::FileTooLarge) => {
+            "JSON with a record of more than a megabyte".to_owned()
+        }
         Category::Syntax | Category::Io => format!("no JSON, at {place}"),
         Category::Data => "JSON of another shape".to_owned(),
     }

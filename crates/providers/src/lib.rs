@@ -9,12 +9,16 @@
 //! | [`gateways`](Gateways) | one call, from a connection to an answer; its measurement |
 //! | `registry` | what every gateway can do, and which are built: a new one is a folder and a line |
 //! | `credentials` | what a channel's credentials may look like |
+//! | [`contacts`](ContactList) | a contact list, piece by piece |
 //! | `http` | one bounded request, and what a broken transport means |
+//! | `spool` | an answer that is too long for memory, in a file |
+//! | `room` | how much of all answers may be in memory at once |
 //! | `retry_after` | the wait that a gateway asks for |
 //! | `signs` | who has to slow down, and whether the number is banned |
 //! | `json`, `moment`, `excerpt` | reading what other people wrote: JSON, times, bodies for people |
 //! | `wuzapi` | asternic/wuzapi |
 
+mod contacts;
 mod credentials;
 mod excerpt;
 mod gateways;
@@ -23,11 +27,15 @@ mod json;
 mod moment;
 mod registry;
 mod retry_after;
+mod room;
 mod signs;
+mod spool;
 mod telemetry;
 mod wuzapi;
 
+pub use contacts::{ContactList, ContactPages};
 pub use credentials::CredentialsError;
-pub use gateways::{Error, GatewaySettings, Gateways};
+pub use gateways::{Answered, Error, GatewaySettings, Gateways};
 pub use registry::{capabilities, check_credentials};
+pub use room::Held;
 pub use telemetry::describe_metrics;

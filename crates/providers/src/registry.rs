@@ -7,11 +7,11 @@ use async_trait::async_trait;
 use serde_json::Value;
 use sincro_core::{
     channel::Connection,
-    gateway::{Answer, Call, Refusal},
+    gateway::{Call, Refusal},
     provider::{Capabilities, Provider},
 };
 
-use crate::{credentials::CredentialsError, http::Http, wuzapi::Wuzapi};
+use crate::{credentials::CredentialsError, gateways::Answered, http::Http, wuzapi::Wuzapi};
 
 /// One kind of gateway.
 #[async_trait]
@@ -23,7 +23,7 @@ pub(crate) trait Gateway: Send + Sync {
     fn check_credentials(&self, given: &Value) -> Result<(), CredentialsError>;
 
     /// Makes exactly one HTTP request and reads its answer.
-    async fn call(&self, http: &Http, connection: &Connection, call: &Call) -> Result<Answer, Refusal>;
+    async fn call(&self, http: &Http, connection: &Connection, call: &Call) -> Result<Answered, Refusal>;
 }
 
 /// The implementation behind a provider's name, or none while it is not built.

@@ -4,9 +4,11 @@ use std::time::Duration;
 
 use metrics::{Unit, counter, describe_counter, describe_histogram, histogram};
 use sincro_core::{
-    gateway::{Answer, Call, Refusal},
+    gateway::{Call, Refusal},
     provider::Provider,
 };
+
+use crate::gateways::Answered;
 
 const CALL_SECONDS: &str = "sincro_gateway_call_seconds";
 const LEFT_OUT: &str = "sincro_gateway_left_out_total";
@@ -22,7 +24,7 @@ pub fn describe_metrics() {
 }
 
 /// Records one finished call.
-pub(crate) fn call_ended(provider: Provider, call: &Call, outcome: &Result<Answer, Refusal>, took: Duration) {
+pub(crate) fn call_ended(provider: Provider, call: &Call, outcome: &Result<Answered, Refusal>, took: Duration) {
     let labels = [("provider", provider.as_str()), ("call", call.name()), ("result", word(outcome))];
     histogram!(CALL_SECONDS, &labels).record(took);
 }
@@ -33,7 +35,7 @@ pub(crate) fn left_out(provider: Provider, call: &'static str, reason: &'static 
     counter!(LEFT_OUT, &labels).increment(u64::try_from(count).unwrap_or(u64::MAX));
 }
 
-fn word(outcome: &Result<Answer, Refusal>) -> &'static str {
+fn word(outcome: &Result<Answered, Refusal>) -> &'static str {
     match outcome {
         Ok(_) => "ok",
         Err(Refusal::Throttled { .. }) => "throttled",
@@ -51,7 +53,10 @@ mod tests {
 
     use metrics::{Counter, Gauge, Histogram, HistogramFn, Key, KeyName, Metadata, Recorder, SharedString};
 
+    use sincro_core::gateway::Answer;
+
     use super::*;
+    use crate::room::Held;
 
     /// Notes every histogram value with the key it came under.
     #[derive(Default)]
@@ -93,7 +98,7 @@ mod tests {
         metrics::with_local_recorder(&notes, || {
             describe_metrics();
             let took = Duration::from_millis(250);
-            call_ended(Provider::Wuzapi, &Call::Status, &Ok(Answer::Lid(None)), took);
+            call_ended(Provider::Wuzapi, &Call::Status, &Ok(Answered::Whole(Answer::Lid(None), Held::default())), took);
             let timeout = Err(Refusal::Transient { code: "timeout", detail: String::new() });
             call_ended(Provider::Wuzapi, &Call::Contacts { cursor: None }, &timeout, took);
         });

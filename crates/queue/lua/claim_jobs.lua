@@ -8,7 +8,8 @@
 --     [2]  at most so many jobs (0 to 1,000)  [3] at most so many of them bulk  [4] lease (µs)
 --     [5]  the asking worker, unique  [6] the number of its question
 --     [7]  1 when the answer to this very question may have been lost: what it gave is given again
--- Returns  { 'emptied' } when the shard has no epoch: nothing was claimed; else
+-- Returns  { 'emptied' } when the shard has no life, or that of another Redis server: nothing was claimed; { 'newer' } when only
+--          a newer version knows the keys; else
 --          { 'claimed', epoch, ticket, wait_us, held_back, level, job, attempt, sync, channel, spacing_us, urgent (0, 1),
 --            job, ... }
 --          wait_us: until the next claim can succeed, -1 when only news can help
@@ -26,8 +27,8 @@ local max = math.min(tonumber(ARGV[2]), 1000)
 local bulk_left = math.min(tonumber(ARGV[3]), max)
 local lease_us, asker, number = tonumber(ARGV[4]), ARGV[5], ARGV[6]
 
-local epoch = redis.call('GET', EPOCH)
-if not epoch then return { 'emptied' } end
+local epoch, why_not = life()
+if not epoch then return { why_not } end
 
 local HEAD, ROW = 6, 6 -- fields of the answer before its first row, and of each row
 local answer = { 'claimed', epoch, '0', '-1', '', '' }
@@ -71,7 +72,7 @@ local function promote_due()
       redis.call('ZREM', LATER .. sync, due[i])
       local job, attempts = string.match(due[i], '^(%d+):(%d+)$')
       count(l, 'delayed', -1)
-      put_back(l, job, ':', attempts)
+      if job then put_back(l, job, ':', attempts) end
     end
     local next_due = redis.call('ZRANGE', LATER .. sync, 0, 0, 'WITHSCORES')[2]
     if next_due then redis.call('ZADD', DELAYED, next_due, sync) else redis.call('ZREM', DELAYED, sync) end
@@ -86,8 +87,9 @@ local function recover_expired()
     if held then
       release(job, held)
       if not held.probe then put_back(lane(held.sync), job, ':', held.attempt) end
-    else
+    else -- inspect_shard.lua finds out if more is wrong than this
       redis.call('ZREM', LEASES, job)
+      redis.call('HDEL', HELD, job)
     end
   end
 end
@@ -101,10 +103,10 @@ local function take(ch, class)
     if not sync then return nil end
     local l = lane(sync)
     local entry = l.state == 'open' and redis.call('LPOP', LANE .. sync)
-    local job, mark, rest = string.match(entry or '', '^(%d+)([-:+])(%d+)$')
+    local job, mark, rest = read_entry(entry)
     if job and mark == '-' and job ~= rest then
       redis.call('LPUSH', LANE .. sync, int(job + 1) .. '-' .. rest)
-    elseif job then
+    elseif entry then -- one that nobody can read is dropped: what it stood for is put back from the ledger
       file(l)
     else
       redis.call('ZREM', LANES .. ch.id, sync)
@@ -126,7 +128,8 @@ end
 local function give(sv, ch, class)
   local job, attempts, l
   if ch.paused_by then
-    job, attempts = int(-redis.call('INCR', PROBES)), 0
+    repeat job = int(-redis.call('INCR', PROBES)) until redis.call('HEXISTS', HELD, job) == 0
+    attempts = 0
     add_row(job, 1, PROBE, ch.id, spacing(ch), true)
   else
     local from = class == 'u' and yields(ch) and has_work(ch, 'b') and 'b' or class

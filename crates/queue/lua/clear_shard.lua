@@ -1,5 +1,5 @@
 -- One step of dropping what an emptied shard still holds, before it is restored. What is known of channels and
--- servers stays: their limiters and cooldowns are true whatever happened to the jobs.
+-- servers stays: their limiters and cooldowns are true whatever happened to the jobs. Only the rules are to be told anew.
 --
 -- KEYS[1]  the shard's prefix
 -- ARGV[1]  time, unused  [2] token of the restoration  [3] cursor, 0 at first
@@ -8,15 +8,24 @@
 if not string.match(P, '^sincro:{.+}:$') then return redis.error_reply('ERR clear_shard: not a shard') end
 if redis.call('EXISTS', EPOCH) == 1 or redis.call('GET', RESTORING) ~= ARGV[2] then return '' end
 
+local function begins(key, name)
+  return string.sub(key, 1, #name) == name
+end
+
+local function is_level(key)
+  return (begins(key, CHANNEL) or begins(key, SERVER)) and redis.call('TYPE', key).ok == 'hash'
+end
+
 local function stays(key)
-  if key == RESTORING or key == TICKET or key == PROBES or key == SERVERS then return true end
-  for _, kept in ipairs({ CHANNEL, SERVER, CALLS }) do
-    if string.sub(key, 1, #kept) == kept then return true end
-  end
+  return key == RESTORING or key == TICKET or key == PROBES or key == SERVERS or begins(key, CALLS)
 end
 
 local step = redis.call('SCAN', ARGV[3], 'MATCH', P .. '*', 'COUNT', 1000)
 for _, key in ipairs(step[2]) do
-  if not stays(key) then redis.call('UNLINK', key) end
+  if is_level(key) then
+    redis.call('HDEL', key, 'version')
+  elseif not stays(key) then
+    redis.call('UNLINK', key)
+  end
 end
 return step[1]

@@ -1,11 +1,12 @@
--- Puts a cooldown back that the ledger remembers, while its shard is being restored.
+-- Puts a cooldown back that the ledger remembers, while its shard or what is known of its level is being restored.
 --
 -- KEYS[1]  the shard's prefix
 -- ARGV[1]  time (µs, 0 = clock of Redis)
---     [2]  token of the restoration  [3] server  [4] channel, or '' for the whole server  [5] wait_us  [6] reason
--- Returns  restored | taken (another restoration began, or this one has ended; nothing changed)
+--     [2]  token of the restoration, '' in a shard that is open  [3] server  [4] channel, or '' for the whole server  [5] wait_us  [6] reason
+-- Returns  restored | taken (another restoration began, or this one has opened the shard; nothing changed)
 
-if redis.call('EXISTS', EPOCH) == 1 or redis.call('GET', RESTORING) ~= ARGV[2] then return 'taken' end
+local open = redis.call('EXISTS', EPOCH) == 1
+if open ~= (ARGV[2] == '') or not open and redis.call('GET', RESTORING) ~= ARGV[2] then return 'taken' end
 
 local key = ARGV[4] == '' and SERVER .. ARGV[3] or CHANNEL .. ARGV[4]
 local until_us = now + ARGV[5]

@@ -16,7 +16,7 @@ use crate::{
 /// What the script takes at once.
 const ENTRIES_PER_CALL: usize = 1_000;
 /// Keeps a round trip short and the others' requests flowing.
-const CALLS_PER_TRIP: usize = 16;
+pub(crate) const CALLS_PER_TRIP: usize = 16;
 
 static APPLY_NOTICE: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("../lua/apply_notice.lua")));
 
@@ -27,10 +27,10 @@ pub(crate) enum Applied {
     In,
     /// An earlier notice of the sync is missing.
     Early,
-    /// The shard has no epoch.
+    /// The shard has no life.
     Emptied,
-    /// Another restoration began, or this one has ended.
-    Taken,
+    /// Only a newer version knows the shard's keys.
+    Newer,
 }
 
 impl Queue {
@@ -67,7 +67,7 @@ impl Queue {
         // Beside each call the notice that is in when the call is: every notice at its last chunk.
         let (mut calls, mut completes) = (Vec::new(), Vec::new());
         for notice in notices {
-            calls.extend(self.notice_calls(shard, "", notice));
+            calls.extend(self.notice_calls(shard, notice));
             completes.resize(calls.len() - 1, None);
             completes.push(Some(notice.id));
         }
@@ -79,7 +79,11 @@ impl Queue {
                         self.report_open(shard);
                         applied.extend(completed);
                     }
-                    Ok(Applied::Early | Applied::Taken) => {}
+                    Ok(Applied::Early) => {}
+                    Ok(Applied::Newer) => {
+                        self.report_newer(shard);
+                        return failure;
+                    }
                     Ok(Applied::Emptied) => {
                         self.report_emptied(shard);
                         return failure;
@@ -92,44 +96,65 @@ impl Queue {
     }
 
     /// The calls that bring one notice in: one for each 1,000 of its entries.
-    pub(crate) fn notice_calls(&self, shard: u16, token: &str, notice: &Notice) -> Vec<Call> {
+    fn notice_calls(&self, shard: u16, notice: &Notice) -> Vec<Call> {
         let Some(lane) = &notice.lane else {
-            return vec![self.rule_call(shard, token, &notice.channel).arg("")];
+            return vec![self.rule_call(&APPLY_NOTICE, shard, &notice.channel).arg("")];
         };
         let entries: &[Entry] = if lane.state == LaneState::Closed { &[] } else { &lane.jobs };
-        let chunks = entries.len().div_ceil(ENTRIES_PER_CALL).max(1);
-        let chunk = |i: usize| {
-            let before = i * ENTRIES_PER_CALL;
-            let entries = &entries[before..entries.len().min(before + ENTRIES_PER_CALL)];
-            let call = self.rule_call(shard, token, &notice.channel);
-            self.lane_args(call, lane, before, i + 1 == chunks, entries)
-        };
-        (0..chunks).map(chunk).collect()
+        let calls = chunks(entries).into_iter().map(|chunk| {
+            let call = self.rule_call(&APPLY_NOTICE, shard, &notice.channel);
+            self.entry_args(lane_args(call, lane, &chunk), chunk.entries)
+        });
+        calls.collect()
     }
 
-    fn rule_call(&self, shard: u16, token: &str, rule: &ChannelRule) -> Call {
+    /// A call of a script that begins with a channel's rule (`shared/rule.lua`).
+    pub(crate) fn rule_call(&self, script: &'static Script, shard: u16, rule: &ChannelRule) -> Call {
         let (by, reason) = match &rule.paused {
             Some(pause) => (pause.by.as_str(), pause.reason.as_str()),
             None => ("", ""),
         };
-        let call = self.call(&APPLY_NOTICE, shard).arg(token).arg(rule.id.to_string()).arg(rule.version);
+        let call = self.call(script, shard).arg(rule.id.to_string()).arg(rule.version);
         let call = call.arg(&rule.server).arg(by).arg(reason);
         let call = limit_args(call, Some(&rule.limit)).arg(rule.server_version);
         limit_args(call, rule.server_limit.as_ref())
     }
 
-    fn lane_args(&self, call: Call, lane: &LaneNotice, before: usize, last: bool, entries: &[Entry]) -> Call {
-        let call = call
-            .arg(lane.sync.to_string())
-            .arg(lane.seq)
-            .arg(i32::from(lane.opens))
-            .arg(i32::from(lane.urgent))
-            .arg(lane.state.as_str())
-            .arg(before)
-            .arg(i32::from(last));
+    /// At the end of a call.
+    pub(crate) fn entry_args(&self, call: Call, entries: &[Entry]) -> Call {
         let now_us = self.clock_us();
         entries.iter().fold(call, |call, entry| call.arg(entry_text(entry, now_us)))
     }
+}
+
+/// What one call takes of a lane's entries.
+pub(crate) struct Chunk<'a> {
+    pub(crate) entries: &'a [Entry],
+    /// Entries in the chunks before it.
+    before: usize,
+    last: bool,
+}
+
+/// At least one chunk, be it an empty one.
+pub(crate) fn chunks(entries: &[Entry]) -> Vec<Chunk<'_>> {
+    let chunks = entries.len().div_ceil(ENTRIES_PER_CALL).max(1);
+    let chunk = |i: usize| {
+        let before = i * ENTRIES_PER_CALL;
+        let entries = &entries[before..entries.len().min(before + ENTRIES_PER_CALL)];
+        Chunk { entries, before, last: i + 1 == chunks }
+    };
+    (0..chunks).map(chunk).collect()
+}
+
+/// The lane, and which part of it follows.
+pub(crate) fn lane_args(call: Call, lane: &LaneNotice, chunk: &Chunk<'_>) -> Call {
+    call.arg(lane.sync.to_string())
+        .arg(lane.seq)
+        .arg(i32::from(lane.opens))
+        .arg(i32::from(lane.urgent))
+        .arg(lane.state.as_str())
+        .arg(chunk.before)
+        .arg(i32::from(chunk.last))
 }
 
 /// Six arguments, empty where there is no limit.
@@ -164,7 +189,7 @@ pub(crate) fn read(answer: Value) -> Result<Applied, Error> {
         "applied" => Ok(Applied::In),
         "early" => Ok(Applied::Early),
         "emptied" => Ok(Applied::Emptied),
-        "taken" => Ok(Applied::Taken),
+        "newer" => Ok(Applied::Newer),
         other => Err(Error::Unreadable(other.to_owned())),
     }
 }

@@ -47,8 +47,10 @@ pub struct Ask<'a> {
 /// The answer.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Claimed {
-    /// The shard has no epoch; nothing was claimed.
+    /// The shard has no life; nothing was claimed.
     Emptied,
+    /// Only a newer version knows the shard's keys; nothing was claimed.
+    Newer,
     /// Jobs, if there were any to be had.
     Batch(Batch),
 }
@@ -129,6 +131,7 @@ pub(crate) fn read(answer: Value) -> Result<Claimed, Error> {
     let fields: Vec<String> = redis::from_redis_value(answer)?;
     match fields.first().map(String::as_str) {
         Some("emptied") => return Ok(Claimed::Emptied),
+        Some("newer") => return Ok(Claimed::Newer),
         Some("claimed") if fields.len() >= HEAD && (fields.len() - HEAD).is_multiple_of(ROW) => {}
         _ => return Err(Error::Unreadable(format!("{} fields from a claim", fields.len()))),
     }

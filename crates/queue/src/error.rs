@@ -23,6 +23,9 @@ pub enum Error {
     /// Another restoration of the shard began, or this one has ended: begin again, if it still needs one.
     #[error("the restoration of shard {0} was taken over")]
     TakenOver(u16),
+    /// Only a newer version knows the keys of the shard: leave it to that.
+    #[error("a newer version runs shard {0}")]
+    Newer(u16),
     /// The worker's machinery ended before it was asked to.
     #[error("the worker ended by itself: {0}")]
     Worker(#[source] Cause),

@@ -45,7 +45,7 @@ impl Fields {
         self.0.get(i).map(String::as_str).filter(|text| !text.is_empty())
     }
 
-    fn optional<T: FromStr>(&self, i: usize) -> Result<Option<T>, Error> {
+    pub(crate) fn optional<T: FromStr>(&self, i: usize) -> Result<Option<T>, Error> {
         let unreadable = |text: &str| Error::Unreadable(format!("field {i}: {text:?}"));
         self.text(i).map(|text| text.parse().map_err(|_| unreadable(text))).transpose()
     }

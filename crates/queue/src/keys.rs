@@ -9,6 +9,12 @@ use std::fmt::Write as _;
 pub(crate) const NAMES: &[(&str, &str, &str)] = &[
     ("EPOCH", "epoch2", "string: the ledger's number for this life of the shard; missing = the shard was emptied"),
     (
+        "HOME",
+        "home",
+        "string: `run_id|layout`, the Redis server that this life belongs to and the layout of its keys; written with the epoch",
+    ),
+    ("OPENED", "opened", "string: time (µs) of the shard's opening after a loss; what was called before is not known"),
+    (
         "READY",
         "ready:",
         "zset per class: server -> time (µs) from which its next claim can succeed; nobody else is in it",
@@ -37,13 +43,18 @@ pub(crate) const NAMES: &[(&str, &str, &str)] = &[
     ("TICKET", "ticket", "string: the last ticket given out"),
     ("ANSWER", "answer:", "string: what the worker's last successful claim gave it, for one lease"),
     ("DEPTH", "depth", "hash: queued and delayed of the whole shard"),
-    ("RESTORING", "restoring", "string: the token of the restoration under way"),
+    ("RESTORING", "restoring", "string: the token of the restoration under way; lanes may be missing until it is gone"),
+    ("COMPARED", "compared", "string: there for a while after the shard was compared with the ledger"),
     ("WAKE", "wake", "pub/sub: something can be claimed earlier than it could"),
 ];
 
-/// What every script begins with: the names of [`NAMES`] as local variables.
+/// The number of this layout of the keys. Raised by a change that an older version cannot work beside: whoever finds a higher
+/// one leaves the shard alone.
+pub const LAYOUT: i32 = 2;
+
+/// What every script begins with: the layout, and the names of [`NAMES`] as local variables.
 pub(crate) fn lua_header() -> String {
-    let mut header = String::from("local P = KEYS[1]\n");
+    let mut header = format!("local P, LAYOUT = KEYS[1], {LAYOUT}\n");
     for (name, rest, _) in NAMES {
         // Writing to a String cannot fail.
         let _ = writeln!(header, "local {name} = P .. '{rest}'");

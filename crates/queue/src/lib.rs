@@ -1,7 +1,8 @@
 //! The queue: what may run next, and when. Redis, Lua and apalis end here; nobody outside sees a type of theirs.
 //!
 //! The ledger (Postgres) says what must be done; this crate only remembers the order, and can be emptied at any time: a
-//! shard that lost its *epoch* marker gives nothing out until [`Queue::begin_restore`] has filled it from the ledger.
+//! shard without its *epoch* marker, or with that of another Redis server, gives nothing out until it has a new life
+//! ([`Queue::begin_restore`]); its lanes come back from the ledger ([`Queue::put_back`]), as do single ones that got lost.
 //!
 //! # How a job passes through
 //!
@@ -35,6 +36,8 @@
 //! | key behind `sincro:{<namespace>/<shard>}:` | kind | holds |
 //! |---|---|---|
 //! | `epoch2` | string | the life of the shard; missing means emptied (or of an older layout, which is rebuilt as well) |
+//! | `home` | string | the Redis server that this life belongs to, and the layout of the keys: a restart or a failover ends the life |
+//! | `opened` | string | when the shard was opened after a loss (µs): no limit knows what was called before |
 //! | `ready:<class>` | sorted set | the line: server, by the time (µs) at which its next claim can succeed; class `u` or `b` |
 //! | `round:<class>:<server>` | sorted set | channels that could give now, by tag: the lowest is next |
 //! | `due:<class>:<server>` | sorted set | channels that can give later, by the time (µs) |
@@ -49,7 +52,7 @@
 //! | `ticket`, `probes`, `answer:<worker>` | strings | the last fence; the last look at a session; what a worker was given |
 //! | `promised` | string | which worker comes for the next slot; the others stand in 50 ms later |
 //! | `depth` | hash | the shard's numbers |
-//! | `restoring` | string | who fills an emptied shard |
+//! | `restoring`, `compared` | strings | lanes are still coming back; the shard was compared with the ledger lately |
 //! | `wake` | pub/sub | "there is something to claim" |
 //!
 //! A *shard* is a part of the queue with keys of its own. All channels of one provider server live in one shard, so
@@ -58,12 +61,14 @@
 //! Redis must be 6.2 or newer and must not evict (`maxmemory-policy noeviction`).
 
 mod apply;
+mod calls;
 mod claim;
 mod error;
 mod fields;
 #[doc(hidden)]
 pub mod fuzz;
 mod keys;
+mod lanes;
 mod link;
 mod load;
 mod permit;
@@ -78,10 +83,13 @@ mod turns;
 mod view;
 mod worker;
 
+pub use calls::MinuteCount;
 pub use error::Error;
-pub use queue::{Queue, QueueSettings};
+pub use keys::LAYOUT;
+pub use lanes::{Inspection, LaneView, OpenLane};
+pub use queue::{Queue, QueueSettings, check_redis_url};
 pub use restore::Restoration;
-pub use server::ServerFacts;
+pub use server::{RedisServer, ServerFacts};
 pub use settle::Ruling;
 pub use telemetry::describe_metrics;
 pub use turns::Turns;
@@ -96,5 +104,6 @@ pub mod steps {
         permit::move_permit,
         renew::renew,
         settle::{Settlement, settle},
+        worker::hands::{Hands, ticket},
     };
 }

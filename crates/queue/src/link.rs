@@ -1,75 +1,108 @@
-//! The connection to Redis: one for all requests of a process, restored by itself when it breaks.
+//! The way to Redis: which server a request goes to, and what is done when it is the wrong one.
+//!
+//! All calls of a shard go to one server. Where there are several, a *view* says which; it is looked at anew after
+//! every failure, and while an answer keeps a request waiting. A refusal that did nothing (`MOVED`, an unknown script)
+//! is made good here. A lost answer is not: what was asked may have been done, and only the asker can say so when it
+//! asks again (see [`Link::run`]).
 
-use std::time::Duration;
+mod atlas;
+mod node;
+mod place;
+mod survey;
+mod view;
 
-use redis::{
-    Client, ErrorKind, IntoConnectionInfo as _, Pipeline, ServerErrorKind, Value,
-    aio::{ConnectionManager, ConnectionManagerConfig},
-    io::tcp::TcpSettings,
-};
-use secrecy::{ExposeSecret as _, SecretString};
+use std::{sync::Arc, time::Duration};
 
+use futures::future::join_all;
+use redis::{ErrorKind, RedisResult, ServerErrorKind, Value, aio::PubSub};
+use secrecy::SecretString;
+
+use self::{atlas::Atlas, node::Node, place::Address, view::View};
+pub(crate) use self::{place::Place, view::slot};
 use crate::{Error, script::Call};
 
-/// Longer than the longest script takes on a busy machine; redis-rs' own 500 ms would call a slow answer a lost one.
-const RESPONSE_TIMEOUT: Duration = Duration::from_secs(10);
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
-/// Per request that finds the connection gone; whoever asks has its own patience beyond that.
-const RECONNECTS: usize = 2;
 const OLDEST_REDIS: (u32, u32) = (6, 2);
+/// How often a call follows its slot; more would be a cluster at odds with itself.
+const MOVES: usize = 3;
+/// A request that waits longer wonders whether its server still has its slots.
+const WONDER_AFTER: Duration = Duration::from_secs(1);
 
 /// Answers of a pipeline, one for each call.
 pub(crate) type Answers = Vec<Result<Value, Error>>;
 
-#[derive(Clone)]
-pub(crate) struct Link {
-    /// Opens further connections, for subscriptions.
-    pub(crate) client: Client,
-    manager: ConnectionManager,
+/// A server, and the places of the calls that go to it.
+type Trip = (Arc<Node>, Vec<usize>);
+
+/// What a server says of itself.
+pub(crate) struct Said {
+    pub(crate) server: String,
+    pub(crate) primary: bool,
+    /// `field:value` lines.
+    pub(crate) info: Result<String, Error>,
 }
+
+#[derive(Clone)]
+pub(crate) struct Link(Arc<Atlas>);
 
 impl Link {
     /// Fails within seconds when Redis is not there, is too old, or wants other credentials.
     pub(crate) async fn open(url: &SecretString) -> Result<Self, Error> {
-        let (client, config) = prepare(url)?;
-        let manager = ConnectionManager::new_with_config(client.clone(), config).await?;
-        let link = Self { client, manager };
-        link.check_version().await?;
+        let link = Self::open_later(url)?;
+        link.check_versions().await?;
         Ok(link)
     }
 
     /// Connects when it is first used, and then by itself whenever it can.
     pub(crate) fn open_later(url: &SecretString) -> Result<Self, Error> {
-        let (client, config) = prepare(url)?;
-        let manager = ConnectionManager::new_lazy_with_config(client.clone(), config)?;
-        Ok(Self { client, manager })
+        Ok(Self(Arc::new(Atlas::new(Place::read(url)?)?)))
     }
 
+    /// Whether everything that holds a part of the queue answers.
     pub(crate) async fn ping(&self) -> Result<(), Error> {
-        Ok(redis::cmd("PING").exec_async(&mut self.manager.clone()).await?)
+        let primaries = self.0.view().await?.primaries();
+        let answers = primaries.iter().map(|node| self.ask(node, node.query::<Value>(redis::cmd("PING"))));
+        join_all(answers).await.into_iter().try_for_each(|answer| answer.map(|_| ()))
     }
 
-    /// What Redis says of itself, `field:value` lines.
-    pub(crate) async fn info(&self) -> Result<String, Error> {
-        Ok(redis::cmd("INFO").query_async(&mut self.manager.clone()).await?)
+    /// What each server says of itself, primaries first.
+    pub(crate) async fn infos(&self) -> Result<Vec<Said>, Error> {
+        let view = self.0.view().await?;
+        let primaries = view.primaries();
+        let all = primaries.iter().map(|node| (true, node)).chain(view.replicas.iter().map(|node| (false, node)));
+        let said = all.map(async |(primary, node)| {
+            let info = node.query(redis::cmd("INFO")).await;
+            Said { server: node.name(), primary, info }
+        });
+        Ok(join_all(said).await)
     }
 
-    /// Runs the calls in order, in one round trip. An outer error means that nothing is known of any of them.
+    /// Runs the calls, those of each server in order and in one round trip. An outer error means that nothing is known of
+    /// any of them.
     pub(crate) async fn run(&self, calls: &[Call]) -> Result<Answers, Error> {
-        if calls.is_empty() {
-            return Ok(Vec::new());
+        let mut answers: Vec<Option<RedisResult<Value>>> = calls.iter().map(|_| None).collect();
+        let mut open: Vec<usize> = (0..calls.len()).collect();
+        let mut moves = 0;
+        while !open.is_empty() {
+            let view = self.0.view().await?;
+            let trips = by_server(&view, calls, &open).inspect_err(|_| self.0.doubt())?;
+            let trips = trips.iter().map(async |(node, trip)| (node, trip, self.round_trip(node, calls, trip).await));
+            open.clear();
+            for (node, trip, answered) in join_all(trips).await {
+                for (&i, answer) in trip.iter().zip(answered?) {
+                    if moves < MOVES && self.note(node, &answer) {
+                        open.push(i);
+                    }
+                    answers[i] = Some(answer);
+                }
+            }
+            open.sort_unstable();
+            moves += 1;
         }
-        let mut answers = self.pipeline(calls.iter()).await?;
-        let unknown: Vec<usize> = (0..calls.len()).filter(|&i| is_unknown_script(&answers[i])).collect();
-        if unknown.is_empty() {
-            return Ok(answers.into_iter().map(|answer| answer.map_err(Error::from)).collect());
-        }
-        self.load(unknown.iter().map(|&i| &calls[i])).await?;
-        let again = self.pipeline(unknown.iter().map(|&i| &calls[i])).await?;
-        for (i, answer) in unknown.into_iter().zip(again) {
-            answers[i] = answer;
-        }
-        Ok(answers.into_iter().map(|answer| answer.map_err(Error::from)).collect())
+        let missing = || Err(Error::Unreadable("no answer at all".to_owned()));
+        Ok(answers
+            .into_iter()
+            .map(|answer| answer.map_or_else(missing, |answer| answer.map_err(Error::from)))
+            .collect())
     }
 
     /// Runs one call.
@@ -78,71 +111,152 @@ impl Link {
         answer.unwrap_or_else(|| Err(Error::Unreadable("no answer at all".to_owned())))
     }
 
-    async fn pipeline<'a>(
+    /// A connection to subscribe on; `turn` chooses where there are several servers, any of which will do.
+    pub(crate) async fn pubsub(&self, turn: usize) -> Result<PubSub, Error> {
+        let primaries = self.0.view().await?.primaries();
+        let node = primaries.get(turn % primaries.len().max(1)).ok_or_else(|| nobody_serves(0))?;
+        let connected = node.pubsub().await;
+        if connected.is_err() {
+            self.0.doubt();
+        }
+        connected
+    }
+
+    /// Ends when other servers have the queue than at the moment of the call.
+    pub(crate) fn moved(&self) -> impl Future<Output = ()> + use<> {
+        self.0.moved()
+    }
+
+    /// The calls of one trip; scripts that the server does not know, as after its restart, are loaded and called again.
+    async fn round_trip(
         &self,
-        calls: impl Iterator<Item = &'a Call>,
-    ) -> Result<Vec<redis::RedisResult<Value>>, Error> {
-        let mut pipeline = Pipeline::new();
-        let mut sent = 0;
-        for call in calls {
-            pipeline.add_command(call.command.clone());
-            sent += 1;
+        node: &Arc<Node>,
+        calls: &[Call],
+        trip: &[usize],
+    ) -> Result<Vec<RedisResult<Value>>, Error> {
+        let commands = |trip: &[usize]| trip.iter().map(|&i| calls[i].command.clone()).collect::<Vec<_>>().into_iter();
+        let mut answers = self.ask(node, node.run(commands(trip))).await?;
+        let unknown: Vec<usize> =
+            (0..trip.len()).filter(|&i| is_server_error(&answers[i], ServerErrorKind::NoScript)).collect();
+        if unknown.is_empty() {
+            return Ok(answers);
         }
-        let answers: Vec<redis::RedisResult<Value>> =
-            pipeline.ignore_errors().query_async(&mut self.manager.clone()).await?;
-        if answers.len() == sent {
-            Ok(answers)
-        } else {
-            Err(Error::Unreadable(format!("{} answers to {sent} calls", answers.len())))
+        let trip: Vec<usize> = unknown.iter().map(|&i| trip[i]).collect();
+        let loads = trip.iter().map(|&i| calls[i].script.load()).collect::<Vec<_>>().into_iter();
+        for loaded in self.ask(node, node.run(loads)).await? {
+            loaded?;
         }
+        let again = self.ask(node, node.run(commands(&trip))).await?;
+        for (i, answer) in unknown.into_iter().zip(again) {
+            answers[i] = answer;
+        }
+        Ok(answers)
     }
 
-    /// A Redis that was restarted knows no scripts.
-    async fn load(&self, calls: impl Iterator<Item = &Call>) -> Result<(), Error> {
-        let mut pipeline = Pipeline::new();
-        for call in calls {
-            pipeline.add_command(call.script.load()).ignore();
-        }
-        Ok(pipeline.exec_async(&mut self.manager.clone()).await?)
-    }
-
-    /// A Redis that keeps its version to itself passes.
-    async fn check_version(&self) -> Result<(), Error> {
-        let info = match self.info().await {
-            Err(Error::Refused(_)) => return Ok(()),
-            info => info?,
+    /// Waits for an answer, for as long as nobody has taken the server's place.
+    async fn ask<T>(&self, node: &Arc<Node>, answer: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
+        let replaced = async {
+            loop {
+                tokio::time::sleep(WONDER_AFTER).await;
+                self.0.doubt();
+                match self.0.view().await {
+                    Ok(view) if !view.serves(node) => break,
+                    _ => {}
+                }
+            }
         };
-        let version = info.lines().find_map(|line| line.strip_prefix("redis_version:")).unwrap_or_default();
-        let mut numbers = version.split('.').map(|number| number.trim().parse::<u32>().unwrap_or(0));
+        let answer = tokio::select! {
+            biased;
+            answer = answer => answer,
+            () = replaced => Err(Error::Unreachable(format!("{} was replaced while it was asked", node.name()).into())),
+        };
+        if matches!(answer, Err(Error::Unreachable(_))) {
+            self.0.doubt();
+        }
+        answer
+    }
+
+    /// Learns from an answer; true when the call did nothing and another server will take it.
+    fn note(&self, node: &Node, answer: &RedisResult<Value>) -> bool {
+        let Err(error) = answer else { return false };
+        match error.kind() {
+            ErrorKind::Server(ServerErrorKind::Moved) => {
+                self.0.doubt();
+                let own_host = node.address.as_ref().map_or("", |address| address.host.as_str());
+                let to = error.redirect_node().and_then(|(to, slot)| Some((slot, Address::read(to, own_host)?)));
+                to.is_some_and(|(slot, to)| self.0.learn(slot, &to))
+            }
+            // A slot on its way to another server (ASK, TRYAGAIN) is in two places, and neither has the whole shard:
+            // whoever asks waits until it is moved.
+            ErrorKind::Server(
+                ServerErrorKind::Ask
+                | ServerErrorKind::TryAgain
+                | ServerErrorKind::ReadOnly
+                | ServerErrorKind::ClusterDown
+                | ServerErrorKind::MasterDown,
+            ) => {
+                self.0.doubt();
+                false
+            }
+            // A master that lost its replicas may have lost its place.
+            ErrorKind::Extension if error.code() == Some("NOREPLICAS") => {
+                self.0.doubt();
+                false
+            }
+            _ => false,
+        }
+    }
+
+    /// A Redis that keeps its version to itself passes, and so does a replica that is away.
+    async fn check_versions(&self) -> Result<(), Error> {
+        for Said { server, primary, info } in self.infos().await? {
+            let info = match info {
+                Err(Error::Refused(_)) => continue,
+                Err(_) if !primary => continue,
+                info => info?,
+            };
+            self.check_server(&server, &info)?;
+        }
+        Ok(())
+    }
+
+    fn check_server(&self, server: &str, info: &str) -> Result<(), Error> {
+        let field = |name: &str| {
+            info.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':')).unwrap_or_default().trim()
+        };
+        let version = field("redis_version");
+        let mut numbers = version.split('.').map(|number| number.parse::<u32>().unwrap_or(0));
         let found = (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0));
         if found < OLDEST_REDIS {
             let (major, minor) = OLDEST_REDIS;
             return Err(Error::Settings(format!("Redis {version} is too old, {major}.{minor} is the least")));
         }
-        Ok(())
+        match (&self.0.place, field("redis_mode")) {
+            (Place::Server(_), mode @ ("cluster" | "sentinel")) => Err(Error::Settings(format!(
+                "{server} is a {mode}'s: its URL must begin with redis+{mode}:// (or rediss+{mode}://)"
+            ))),
+            _ => Ok(()),
+        }
     }
 }
 
-fn prepare(url: &SecretString) -> Result<(Client, ConnectionManagerConfig), Error> {
-    let info = url.expose_secret().into_connection_info()?.set_tcp_settings(tcp_settings());
-    let config = ConnectionManagerConfig::new()
-        .set_response_timeout(Some(RESPONSE_TIMEOUT))
-        .set_connection_timeout(Some(CONNECT_TIMEOUT))
-        .set_number_of_retries(RECONNECTS)
-        .set_min_delay(Duration::from_millis(50))
-        .set_max_delay(Duration::from_millis(500))
-        .set_pipeline_buffer_size(256);
-    Ok((Client::open(info)?, config))
+/// Calls by the server they go to, in order.
+fn by_server(view: &View, calls: &[Call], open: &[usize]) -> Result<Vec<Trip>, Error> {
+    let mut trips: Vec<Trip> = Vec::new();
+    for &i in open {
+        let home = view.home(calls[i].slot).ok_or_else(|| nobody_serves(calls[i].slot))?;
+        match trips.iter_mut().find(|(node, _)| Arc::ptr_eq(node, home)) {
+            Some((_, trip)) => trip.push(i),
+            None => trips.push((home.clone(), vec![i])),
+        }
+    }
+    Ok(trips)
 }
 
-/// Small requests go out at once, and a connection whose other end vanished is noticed.
-fn tcp_settings() -> TcpSettings {
-    let settings = TcpSettings::default().set_nodelay(true);
-    #[cfg(target_os = "linux")]
-    let settings = settings.set_user_timeout(RESPONSE_TIMEOUT);
-    settings.set_keepalive(redis::io::tcp::socket2::TcpKeepalive::new().with_time(RESPONSE_TIMEOUT))
+fn nobody_serves(slot: u16) -> Error {
+    Error::Refused(format!("no server of the cluster has slot {slot}").into())
 }
 
-fn is_unknown_script(answer: &redis::RedisResult<Value>) -> bool {
-    matches!(answer, Err(error) if error.kind() == ErrorKind::Server(ServerErrorKind::NoScript))
+fn is_server_error(answer: &RedisResult<Value>, kind: ServerErrorKind) -> bool {
+    matches!(answer, Err(error) if error.kind() == ErrorKind::Server(kind))
 }

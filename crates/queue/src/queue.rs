@@ -1,23 +1,51 @@
 //! The handle on the queue, and what is asked of it as a whole.
 
-use std::{collections::BTreeSet, sync::Arc};
+use std::{
+    collections::BTreeSet,
+    sync::{
+        Arc, LazyLock, Mutex, PoisonError,
+        atomic::{AtomicI64, Ordering},
+    },
+};
 
+use futures::future::try_join_all;
 use secrecy::SecretString;
 use sincro_core::clock;
 use tokio::sync::watch;
 
-use crate::{Error, keys, link::Link, script::Call, script::Script};
+use crate::{
+    Error, keys,
+    link::{Link, Place},
+    script::Call,
+    script::Script,
+};
+
+static TRY_WRITING: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("../lua/try_writing.lua")));
 
 /// Where the queue lives.
 #[derive(Debug, Clone)]
 pub struct QueueSettings {
-    /// `redis://` or `rediss://` (TLS), with user and password where Redis wants them; `redis+unix://` for a socket.
+    /// `redis://` or `rediss://` (TLS), with user and password where Redis wants them; `redis+unix://` for a socket;
+    /// `redis+cluster://` and `redis+sentinel://` with several servers (see [`check_redis_url`]).
     pub redis_url: SecretString,
     /// Queues with different namespaces share a Redis and nothing else; letters, digits, `-`, `_` and `.`.
     pub namespace: String,
-    /// How many parts the queue has, at least 1. One is right for one Redis; more spread over a cluster. Another number
+    /// How many parts the queue has, at least 1. One is right for one Redis, whoever finds it; a cluster has
+    /// several for each of its primaries. Another number
     /// means another place for most channels: the queue must be restored afterwards.
     pub shards: u16,
+}
+
+/// Says what is wrong with a URL of Redis, without quoting it; connects to nothing.
+///
+/// `redis+cluster://[user:password@]host[:port][,host[:port]...]` names some nodes of a cluster, and
+/// `redis+sentinel://[user:password@]host[:port][,...]/master[?db=N&sentinel_user=...&sentinel_password=...]` the
+/// Sentinels of a master; user and password before the hosts are those of the servers behind. `rediss+` is TLS.
+///
+/// # Errors
+/// [`Error::Settings`] with what is wrong.
+pub fn check_redis_url(url: &SecretString) -> Result<(), Error> {
+    Place::read(url).map(|_| ())
 }
 
 impl QueueSettings {
@@ -44,8 +72,18 @@ impl QueueSettings {
 pub struct Queue {
     pub(crate) link: Link,
     inner: Arc<Inner>,
-    /// 0 for the clock of Redis; tests bring their own time.
-    now_us: i64,
+    time: Time,
+}
+
+/// What the scripts take for the present.
+#[derive(Clone)]
+enum Time {
+    /// The clock of Redis.
+    Redis,
+    /// A test's: always this (µs since the Unix epoch).
+    At(i64),
+    /// A test's: whatever stands there. The caller's own clock is another one.
+    Told(Arc<AtomicI64>),
 }
 
 struct Inner {
@@ -53,6 +91,8 @@ struct Inner {
     /// The key prefix of each shard.
     prefixes: Vec<String>,
     emptied: watch::Sender<BTreeSet<u16>>,
+    /// Those that only a newer version knows.
+    newer: Mutex<BTreeSet<u16>>,
 }
 
 impl Queue {
@@ -71,13 +111,21 @@ impl Queue {
     fn over(link: Link, settings: &QueueSettings) -> Self {
         let QueueSettings { namespace, shards, .. } = settings;
         let prefixes = (0..*shards).map(|shard| keys::prefix(namespace, shard)).collect();
-        let inner = Inner { namespace: namespace.clone(), prefixes, emptied: watch::Sender::default() };
-        Self { link, inner: Arc::new(inner), now_us: 0 }
+        let (emptied, newer) = Default::default();
+        let inner = Inner { namespace: namespace.clone(), prefixes, emptied, newer };
+        Self { link, inner: Arc::new(inner), time: Time::Redis }
     }
 
-    /// Whether Redis answers.
+    /// Whether Redis answers: of several servers, each that has a part of the queue.
     pub async fn ping(&self) -> Result<(), Error> {
         self.link.ping().await
+    }
+
+    /// Whether every shard takes writes: a Redis that is out of memory, a replica or cannot save answers a ping and
+    /// refuses this. Changes nothing.
+    pub async fn try_writing(&self) -> Result<(), Error> {
+        let tries = self.shards().map(|shard| self.link.run_one(self.call(&TRY_WRITING, shard)));
+        try_join_all(tries).await.map(drop)
     }
 
     /// What sets this queue apart from others in the same Redis.
@@ -111,26 +159,55 @@ impl Queue {
         }
     }
 
+    /// Takes note of a shard that only a newer version knows, and says so once.
+    pub fn report_newer(&self, shard: u16) {
+        let news = self.inner.newer.lock().unwrap_or_else(PoisonError::into_inner).insert(shard);
+        if news {
+            tracing::warn!(shard, "a newer version of sincro runs this queue; this one waits until it does no longer");
+        }
+        self.inner.emptied.send_if_modified(|shards| shards.remove(&shard));
+    }
+
     pub(crate) fn report_open(&self, shard: u16) {
         self.inner.emptied.send_if_modified(|shards| shards.remove(&shard));
+        self.inner.newer.lock().unwrap_or_else(PoisonError::into_inner).remove(&shard);
     }
 
     /// The same queue at a time of the caller's choice (µs since the Unix epoch), for tests under a virtual clock.
     #[doc(hidden)]
     #[must_use]
     pub fn at(&self, now_us: i64) -> Self {
-        Self { now_us, ..self.clone() }
+        Self { time: Time::At(now_us), ..self.clone() }
+    }
+
+    /// The same queue under a clock that a test moves (µs since the Unix epoch), beside the clocks of its users.
+    #[doc(hidden)]
+    #[must_use]
+    pub fn told(&self, time: Arc<AtomicI64>) -> Self {
+        Self { time: Time::Told(time), ..self.clone() }
     }
 
     /// The time by which relative waits are reckoned (µs since the Unix epoch).
     pub(crate) fn clock_us(&self) -> i64 {
-        if self.now_us == 0 { clock::now().timestamp_micros() } else { self.now_us }
+        match self.time {
+            Time::At(now_us) => now_us,
+            Time::Redis | Time::Told(_) => clock::now().timestamp_micros(),
+        }
+    }
+
+    /// What the scripts are told; 0 for the clock of Redis.
+    fn script_us(&self) -> i64 {
+        match &self.time {
+            Time::Redis => 0,
+            Time::At(now_us) => *now_us,
+            Time::Told(time) => time.load(Ordering::Relaxed),
+        }
     }
 
     pub(crate) fn call(&self, script: &'static Script, shard: u16) -> Call {
         match self.inner.prefixes.get(usize::from(shard)) {
-            Some(prefix) => Call::new(script, prefix, self.now_us),
-            None => Call::new(script, &keys::prefix(&self.inner.namespace, shard), self.now_us),
+            Some(prefix) => Call::new(script, prefix, self.script_us()),
+            None => Call::new(script, &keys::prefix(&self.inner.namespace, shard), self.script_us()),
         }
     }
 }

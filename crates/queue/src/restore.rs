@@ -1,28 +1,34 @@
-//! Filling a shard that was emptied (flushed, failed over, restarted without its data) from the ledger.
+//! A new life for a shard that was emptied (flushed, failed over, restarted), from the ledger.
 //!
-//! While a shard has no epoch nothing of it is claimed and no notice is applied, so nobody is in the way. A token fences
-//! the steps: should two processes restore at once, the one that began first is refused from then on.
+//! Until a shard is open nothing of it is claimed and no notice is applied, so nobody is in the way. That takes a moment: then
+//! it is open, and its lanes come back one by one while work goes on (`lanes`). A token fences the steps: should two processes
+//! restore at once, the one that began first is refused from then on.
 
 use std::sync::LazyLock;
 
 use redis::Value;
-use sincro_core::{limit::KeptCooldown, notice::Notice};
+use sincro_core::limit::{KeptCalls, KeptCooldown};
 use uuid::Uuid;
 
 use crate::{
     Error, Queue,
-    apply::{self, Applied},
-    script::Script,
+    apply::CALLS_PER_TRIP,
+    script::{Call, Script},
 };
 
 static BEGIN_RESTORE: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("../lua/begin_restore.lua")));
 static CLEAR_SHARD: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("../lua/clear_shard.lua")));
 static RESTORE_COOLDOWN: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("../lua/restore_cooldown.lua")));
+static RESTORE_CALLS: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("../lua/restore_calls.lua")));
 static OPEN_EPOCH: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("../lua/open_epoch.lua")));
+static FINISH_RESTORE: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("../lua/finish_restore.lua")));
+static CLOSE_EPOCH: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("../lua/close_epoch.lua")));
 
-const CALLS_PER_TRIP: usize = 16;
+/// What `restore_calls.lua` takes at once.
+const CALLS_PER_CHUNK: i64 = 5_000;
+const MINUTE_US: i64 = 60_000_000;
 
-/// A shard being restored; dropped unfinished, it leaves the shard closed for the next who begins.
+/// A shard being restored; dropped before it is open, it leaves the shard closed for the next who begins.
 #[derive(Debug)]
 #[must_use = "the shard stays closed until its epoch is opened"]
 pub struct Restoration {
@@ -32,9 +38,12 @@ pub struct Restoration {
 }
 
 impl Queue {
-    /// Begins to restore an emptied shard, and drops what is left in it; none when it has its epoch again.
+    /// Begins to restore an emptied shard, and drops what is left in it; none when it is alive.
     ///
     /// Leases, waiting jobs and numbers go; what is known of the channels' limiters and cooldowns stays.
+    ///
+    /// # Errors
+    /// [`Error::Newer`] when the shard is none of ours.
     pub async fn begin_restore(&self, shard: u16) -> Result<Option<Restoration>, Error> {
         if !self.shards().contains(&shard) {
             return Err(Error::Settings(format!("there is no shard {shard}")));
@@ -47,58 +56,95 @@ impl Queue {
                 self.report_open(shard);
                 return Ok(None);
             }
+            "newer" => return Err(Error::Newer(shard)),
             other => return Err(Error::Unreadable(other.to_owned())),
         }
         Ok(Some(restoration))
     }
+
+    /// Says that every lane of a restored shard is back.
+    pub async fn finish_restore(&self, shard: u16, epoch: i64) -> Result<(), Error> {
+        self.link.run_one(self.call(&FINISH_RESTORE, shard).arg(epoch)).await?;
+        Ok(())
+    }
+
+    /// Ends the life of a shard, so that it is restored from the ledger as a whole.
+    pub async fn close_epoch(&self, shard: u16, epoch: i64) -> Result<(), Error> {
+        self.link.run_one(self.call(&CLOSE_EPOCH, shard).arg(epoch)).await?;
+        Ok(())
+    }
+
+    /// Puts cooldowns back in a shard that is open, where less was known; those of other shards are left out.
+    pub async fn rest_again(&self, shard: u16, cooldowns: &[KeptCooldown]) -> Result<(), Error> {
+        self.restore_cooldowns(shard, "", cooldowns).await
+    }
+
+    async fn restore_cooldowns(&self, shard: u16, token: &str, cooldowns: &[KeptCooldown]) -> Result<(), Error> {
+        let of_shard = cooldowns.iter().filter(|kept| self.shard_of(&kept.server) == shard);
+        let calls: Vec<_> = of_shard
+            .map(|kept| {
+                let channel = kept.channel.map(|id| id.to_string()).unwrap_or_default();
+                let call = self.call(&RESTORE_COOLDOWN, shard).arg(token).arg(&kept.server);
+                call.arg(channel).arg(kept.left.as_micros().to_string()).arg(&kept.reason)
+            })
+            .collect();
+        self.run_all(shard, calls).await
+    }
+
+    /// Runs calls that answer `restored`.
+    async fn run_all(&self, shard: u16, calls: Vec<Call>) -> Result<(), Error> {
+        for calls in calls.chunks(CALLS_PER_TRIP) {
+            for answer in self.link.run(calls).await? {
+                if text(answer?)? != "restored" {
+                    return Err(Error::TakenOver(shard));
+                }
+            }
+        }
+        Ok(())
+    }
 }
 
 impl Restoration {
-    /// Puts lanes in as the ledger has them: each replaces what the shard holds of its sync, and sets its number.
-    /// Notices of other shards are left out.
-    pub async fn restore(&self, lanes: &[Notice]) -> Result<(), Error> {
-        let of_shard = lanes.iter().filter(|notice| self.queue.shard_of(&notice.channel.server) == self.shard);
-        let calls: Vec<_> =
-            of_shard.flat_map(|notice| self.queue.notice_calls(self.shard, &self.token, notice)).collect();
-        for calls in calls.chunks(CALLS_PER_TRIP) {
-            for answer in self.queue.link.run(calls).await? {
-                match apply::read(answer?)? {
-                    Applied::In => {}
-                    Applied::Taken => return Err(Error::TakenOver(self.shard)),
-                    Applied::Early | Applied::Emptied => {
-                        return Err(Error::Unreadable("a restored lane came in out of order".to_owned()));
-                    }
-                }
-            }
-        }
-        Ok(())
-    }
-
     /// Puts cooldowns back that the ledger remembers; those of other shards are left out.
     pub async fn rest(&self, cooldowns: &[KeptCooldown]) -> Result<(), Error> {
-        let now_us = self.queue.clock_us();
-        let of_shard = cooldowns.iter().filter(|kept| self.queue.shard_of(&kept.server) == self.shard);
-        let calls: Vec<_> = of_shard
-            .map(|kept| {
-                let wait_us = kept.cooldown.until.timestamp_micros().saturating_sub(now_us).max(0);
-                let channel = kept.channel.map(|id| id.to_string()).unwrap_or_default();
-                let call = self.queue.call(&RESTORE_COOLDOWN, self.shard).arg(&self.token).arg(&kept.server);
-                call.arg(channel).arg(wait_us).arg(&kept.cooldown.reason)
-            })
-            .collect();
-        for calls in calls.chunks(CALLS_PER_TRIP) {
-            for answer in self.queue.link.run(calls).await? {
-                if text(answer?)? != "restored" {
-                    return Err(Error::TakenOver(self.shard));
-                }
-            }
-        }
-        Ok(())
+        self.queue.restore_cooldowns(self.shard, &self.token, cooldowns).await
     }
 
-    /// Opens the shard under the ledger's new epoch and wakes every worker.
-    pub async fn open_epoch(self, epoch: i64) -> Result<(), Error> {
-        let call = self.queue.call(&OPEN_EPOCH, self.shard).arg(&self.token).arg(epoch);
+    /// Puts back how often levels with caps were called, as far as the ledger remembers; other shards are left out.
+    pub async fn recall(&self, kept: &[KeptCalls]) -> Result<(), Error> {
+        let of_shard = kept.iter().filter(|kept| self.queue.shard_of(&kept.server) == self.shard);
+        let calls = of_shard.flat_map(|kept| self.recall_calls(kept)).collect();
+        self.queue.run_all(self.shard, calls).await
+    }
+
+    /// The calls of one level, in chunks.
+    fn recall_calls(&self, kept: &KeptCalls) -> Vec<Call> {
+        let id = kept.channel.map_or_else(|| kept.server.clone(), |id| id.to_string());
+        // Later than any time there is: made just now.
+        let assumed = (i64::MAX / MINUTE_US - 2, kept.assumed());
+        let rows = std::iter::once(&assumed).chain(&kept.by_minute).flat_map(|&(minute, calls)| pieces(minute, calls));
+        let (mut chunks, mut room): (Vec<Vec<(i64, i64)>>, i64) = (Vec::new(), 0);
+        for (at_us, calls) in rows {
+            if chunks.is_empty() || room < calls {
+                chunks.push(Vec::new());
+                room = CALLS_PER_CHUNK;
+            }
+            room -= calls;
+            if let Some(chunk) = chunks.last_mut() {
+                chunk.push((at_us, calls));
+            }
+        }
+        let call = |(i, chunk): (usize, Vec<(i64, i64)>)| {
+            let call = self.queue.call(&RESTORE_CALLS, self.shard).arg(&self.token).arg(&id).arg(i32::from(i == 0));
+            chunk.into_iter().fold(call, |call, (at_us, calls)| call.arg(at_us).arg(calls))
+        };
+        chunks.into_iter().enumerate().map(call).collect()
+    }
+
+    /// Opens the shard under the ledger's new epoch and wakes every worker. Unless it is the `first` one that the shard ever
+    /// had, every level waits until the window of its rate has passed: nobody knows what was called just before.
+    pub async fn open_epoch(self, epoch: i64, first: bool) -> Result<(), Error> {
+        let call = self.queue.call(&OPEN_EPOCH, self.shard).arg(&self.token).arg(epoch).arg(i32::from(first));
         match text(self.queue.link.run_one(call).await?)?.as_str() {
             "opened" => {
                 self.queue.report_open(self.shard);
@@ -121,6 +167,12 @@ impl Restoration {
             }
         }
     }
+}
+
+/// Calls of one minute, in pieces that a chunk takes; each counts at the end of the minute.
+fn pieces(minute: i64, calls: i64) -> impl Iterator<Item = (i64, i64)> {
+    let at_us = (minute + 1) * MINUTE_US;
+    (0..calls).step_by(1_000).map(move |from| (at_us, (calls - from).min(1_000)))
 }
 
 fn text(answer: Value) -> Result<String, Error> {

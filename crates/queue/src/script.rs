@@ -2,11 +2,12 @@
 
 use redis::Cmd;
 
-use crate::keys;
+use crate::{keys, link};
 
 const BASE: &str = include_str!("../lua/shared/base.lua");
 const LEVEL: &str = include_str!("../lua/shared/level.lua");
 const CHANNEL: &str = include_str!("../lua/shared/channel.lua");
+const RULE: &str = include_str!("../lua/shared/rule.lua");
 const LANE: &str = include_str!("../lua/shared/lane.lua");
 const HOLD: &str = include_str!("../lua/shared/hold.lua");
 const OUTLOOK: &str = include_str!("../lua/shared/outlook.lua");
@@ -19,7 +20,7 @@ pub(crate) struct Script {
 
 impl Script {
     pub(crate) fn new(body: &str) -> Self {
-        let source = [keys::lua_header().as_str(), BASE, LEVEL, CHANNEL, LANE, HOLD, OUTLOOK, body].join("\n");
+        let source = [keys::lua_header().as_str(), BASE, LEVEL, CHANNEL, RULE, LANE, HOLD, OUTLOOK, body].join("\n");
         let hash = redis::Script::new(&source).get_hash().to_owned();
         Self { source, hash }
     }
@@ -35,6 +36,8 @@ impl Script {
 /// One call of a script, on one shard.
 pub(crate) struct Call {
     pub(crate) script: &'static Script,
+    /// Of all keys of the shard.
+    pub(crate) slot: u16,
     pub(crate) command: Cmd,
 }
 
@@ -43,7 +46,7 @@ impl Call {
     pub(crate) fn new(script: &'static Script, prefix: &str, now_us: i64) -> Self {
         let mut command = redis::cmd("EVALSHA");
         command.arg(&script.hash).arg(1).arg(prefix).arg(now_us);
-        Self { script, command }
+        Self { script, slot: link::slot(prefix), command }
     }
 
     pub(crate) fn arg(mut self, value: impl redis::ToRedisArgs) -> Self {

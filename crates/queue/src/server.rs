@@ -1,6 +1,17 @@
 //! What Redis says of itself, for whoever checks an installation.
 
-use crate::{Error, Queue};
+use crate::{Error, Queue, link::Said};
+
+/// A Redis server that has a part of the queue, or a copy of one.
+#[derive(Debug)]
+pub struct RedisServer {
+    /// Where it is.
+    pub address: String,
+    /// Whether requests go to it; else it stands by.
+    pub primary: bool,
+    /// What it is, if it answers.
+    pub facts: Result<ServerFacts, Error>,
+}
 
 /// What matters of a Redis server.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -14,18 +25,29 @@ pub struct ServerFacts {
 }
 
 impl Queue {
-    /// Asks Redis about itself.
-    pub async fn server_facts(&self) -> Result<ServerFacts, Error> {
-        let info = self.link.info().await?;
+    /// Asks all servers about themselves, primaries first.
+    pub async fn redis_servers(&self) -> Result<Vec<RedisServer>, Error> {
+        let said = self.link.infos().await?.into_iter();
+        let server = |Said { server, primary, info }| RedisServer {
+            address: server,
+            primary,
+            facts: info.map(|info| ServerFacts::read(&info)),
+        };
+        Ok(said.map(server).collect())
+    }
+}
+
+impl ServerFacts {
+    fn read(info: &str) -> Self {
         let field = |name: &str| {
             info.lines()
                 .find_map(|line| line.strip_prefix(name)?.strip_prefix(':'))
                 .map(|value| value.trim().to_owned())
         };
-        Ok(ServerFacts {
+        Self {
             version: field("redis_version").unwrap_or_default(),
             eviction_policy: field("maxmemory_policy"),
             append_only: field("aof_enabled").as_deref() == Some("1"),
-        })
+        }
     }
 }

@@ -14,7 +14,7 @@ pub(crate) const JOBS_RUNNING: &str = "sincro_jobs_running";
 pub fn describe_metrics() {
     describe_counter!(
         CLAIMS,
-        "Questions for jobs by result: claimed, nothing, emptied (the shard waits for its restoration), error"
+        "Questions for jobs by result: claimed, nothing, emptied (the shard waits for its restoration), newer (a newer version runs it), error"
     );
     describe_histogram!(CLAIM_BATCH, Unit::Count, "Jobs given by one successful claim");
     describe_histogram!(
@@ -25,6 +25,9 @@ pub fn describe_metrics() {
     );
     describe_counter!(REDIS_ERRORS, "Requests to Redis that failed and were sent again");
     describe_counter!(STALE_RESULTS, "Results that came after their lease was lost, and changed nothing in the queue");
-    describe_counter!(LEASES_LOST, "Leases that were gone when they were to be renewed");
+    describe_counter!(
+        LEASES_LOST,
+        "Leases that were gone when they were to be renewed, or with the life of their shard"
+    );
     describe_gauge!(JOBS_RUNNING, Unit::Count, "Jobs held by this process");
 }

@@ -16,6 +16,7 @@ use crate::{Error, Queue, fields::Fields, script::Script};
 static READ_LIVE: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("../lua/read_live.lua")));
 static READ_CHANNEL: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("../lua/read_channel.lua")));
 static LIST_HELD: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("../lua/list_held.lua")));
+static READ_CLOCK: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("../lua/read_clock.lua")));
 static COUNT_DEPTH: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("../lua/count_depth.lua")));
 
 /// How many jobs the queue holds.
@@ -155,6 +156,14 @@ impl Queue {
     pub async fn server_view(&self, server: &str) -> Result<LevelView, Error> {
         let [_, _, level] = self.read_channel(server, "").await?;
         level.level()
+    }
+
+    /// What time it is where the channels of a server are queued: what the times of a view are to be compared with.
+    pub async fn time(&self, server: &str) -> Result<DateTime<Utc>, Error> {
+        let call = self.call(&READ_CLOCK, self.shard_of(server));
+        let micros: String = redis::from_redis_value(self.link.run_one(call).await?)?;
+        let time = micros.parse().ok().and_then(DateTime::from_timestamp_micros);
+        time.ok_or_else(|| Error::Unreadable(format!("the time {micros:?}")))
     }
 
     async fn read_channel(&self, server: &str, channel: &str) -> Result<[Fields; 3], Error> {

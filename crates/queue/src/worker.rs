@@ -8,6 +8,7 @@
 mod backend;
 mod desk;
 mod driver;
+pub(crate) mod hands;
 mod lease;
 mod wake;
 

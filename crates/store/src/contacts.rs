@@ -8,7 +8,8 @@ use sincro_core::{
     address::{Address, AddressKind},
     channel::ChannelId,
     clock,
-    contact::{Contact, ContactId},
+    contact::{Contact, ContactId, unify},
+    message::Pairing,
 };
 use sqlx::PgConnection;
 use uuid::Uuid;
@@ -41,11 +42,11 @@ impl Store {
     }
 }
 
-/// A person as the ledger knows it after an upsert.
+/// A person as the ledger knows it.
 pub(crate) struct Person {
     pub(crate) id: ContactId,
-    pub(crate) phone: Option<Address>,
-    pub(crate) lid: Option<Address>,
+    /// Phone JID and LID; the one that is no address, where somebody's hand was in the table.
+    pub(crate) addresses: Result<(Option<Address>, Option<Address>), String>,
 }
 
 struct Known {
@@ -55,13 +56,13 @@ struct Known {
     name: Option<String>,
 }
 
-/// Makes sure every contact has a row, joins rows that turn out to be one person, and returns the rows in the order
+/// Makes sure every contact has a row, joins rows that turn out to be one person, and returns the rows' ids in the order
 /// of the contacts. Repeating it changes nothing.
 pub(crate) async fn upsert(
     connection: &mut PgConnection,
     channel: ChannelId,
     contacts: &[Contact],
-) -> Result<Vec<Person>, Error> {
+) -> Result<Vec<ContactId>, Error> {
     for (survivor, loser) in joined_by(contacts, &known(connection, channel, contacts).await?) {
         merge(connection, survivor, loser).await?;
     }
@@ -74,10 +75,39 @@ pub(crate) async fn upsert(
     let rows = known(connection, channel, contacts).await?;
     contacts
         .iter()
-        .map(|contact| {
-            owner(contact, &rows).ok_or_else(|| Error::unreadable("a contact vanished")).and_then(Person::try_from)
-        })
+        .map(|contact| owner(contact, &rows).map(|row| row.id).ok_or_else(|| Error::unreadable("a contact vanished")))
         .collect()
+}
+
+/// Joins persons whose addresses are paired. Nobody comes in by it whom the ledger does not know.
+pub(crate) async fn pair(connection: &mut PgConnection, channel: ChannelId, pairings: &[Pairing]) -> Result<(), Error> {
+    let pairs = pairings
+        .iter()
+        .filter_map(|Pairing { phone, lid }| Contact::new(Some(phone.clone()), Some(lid.clone()), None).ok());
+    let mut pairs: Vec<Contact> = pairs.collect();
+    let rows = known(connection, channel, &pairs).await?;
+    pairs.retain(|pair| owner(pair, &rows).is_some());
+    upsert(connection, channel, &unify(pairs, &[])).await?;
+    Ok(())
+}
+
+/// The persons that these records are by now, each once, in the order of the first record of each.
+pub(crate) async fn persons(connection: &mut PgConnection, ids: &[ContactId]) -> Result<Vec<Person>, Error> {
+    let rows = sqlx::query!(
+        "SELECT p.id, p.phone_jid, p.lid
+         FROM unnest($1::bigint[]) WITH ORDINALITY AS u(id, place) JOIN contacts c ON c.id = u.id
+         JOIN contacts p ON p.id = coalesce(c.merged_into, c.id)
+         GROUP BY p.id ORDER BY min(u.place)",
+        ids
+    );
+    let persons = rows.fetch_all(connection).await?.into_iter().map(|row| {
+        let address =
+            |kind, text: Option<String>| text.map(|text| Address::parse_as(kind, &text).map_err(|_| text)).transpose();
+        let addresses = address(AddressKind::Phone, row.phone_jid)
+            .and_then(|phone| Ok((phone, address(AddressKind::Lid, row.lid)?)));
+        Person { id: row.id, addresses }
+    });
+    Ok(persons.collect())
 }
 
 type Rows = HashMap<String, std::sync::Arc<Known>>;
@@ -279,13 +309,4 @@ async fn merge(connection: &mut PgConnection, survivor: ContactId, loser: Contac
         .execute(connection)
         .await?;
     Ok(())
-}
-
-impl TryFrom<&Known> for Person {
-    type Error = Error;
-
-    fn try_from(row: &Known) -> Result<Self, Error> {
-        let address = |text: &Option<String>| text.as_deref().map(str::parse).transpose().map_err(Error::unreadable);
-        Ok(Self { id: row.id, phone: address(&row.phone_jid)?, lid: address(&row.lid)? })
-    }
 }

@@ -1,10 +1,9 @@
-//! Rests that gateways asked for, kept so that a queue that was emptied goes on resting.
+//! Rests that gateways asked for, kept so that a queue that was emptied goes on resting. Their ends are reckoned by the clock of
+//! the database alone: the clocks of workers may be wrong.
 
-use sincro_core::{
-    channel::ChannelId,
-    clock,
-    limit::{Cooldown, KeptCooldown},
-};
+use std::time::Duration;
+
+use sincro_core::{channel::ChannelId, limit::KeptCooldown};
 use sqlx::PgConnection;
 
 use crate::{Error, Store, restore::Restoration};
@@ -14,16 +13,15 @@ impl Store {
     pub async fn note_cooldown(&self, kept: &KeptCooldown) -> Result<(), Error> {
         sqlx::query!(
             "INSERT INTO cooldowns (key, server, channel_id, until, reason, noted_at)
-             SELECT coalesce($2::uuid::text, $1), $1, $2, $3, $4, $5
+             SELECT coalesce($2::uuid::text, $1), $1, $2, now() + make_interval(secs => $3), $4, now()
              WHERE $2 IS NULL OR EXISTS (SELECT 1 FROM channels WHERE id = $2 FOR KEY SHARE)
              ON CONFLICT (key) DO UPDATE SET server = excluded.server, until = excluded.until, reason = excluded.reason,
                                              noted_at = excluded.noted_at
              WHERE cooldowns.until < excluded.until",
             kept.server,
             kept.channel as _,
-            kept.cooldown.until,
-            kept.cooldown.reason,
-            clock::now()
+            kept.left.as_secs_f64(),
+            kept.reason
         )
         .execute(&self.pool)
         .await?;
@@ -35,15 +33,14 @@ impl Restoration {
     /// The rests that are not over, of all servers: the queue knows which are a shard's.
     pub async fn cooldowns(&mut self) -> Result<Vec<KeptCooldown>, Error> {
         let rows = sqlx::query!(
-            "SELECT server, channel_id, until, reason FROM cooldowns WHERE until > $1 ORDER BY key",
-            clock::now()
+            r#"SELECT server, channel_id, extract(epoch FROM until - now())::double precision AS "left!", reason
+               FROM cooldowns WHERE until > now() ORDER BY key"#
         );
-        let kept = rows.fetch_all(&mut self.connection).await?.into_iter().map(|row| KeptCooldown {
-            server: row.server,
-            channel: row.channel_id,
-            cooldown: Cooldown { until: row.until, reason: row.reason },
+        let kept = rows.fetch_all(&mut self.connection).await?.into_iter().map(|row| {
+            let left = Duration::try_from_secs_f64(row.left).map_err(Error::unreadable)?;
+            Ok(KeptCooldown { server: row.server, channel: row.channel_id, left, reason: row.reason })
         });
-        Ok(kept.collect())
+        kept.collect()
     }
 }
 

@@ -33,6 +33,8 @@ pub enum Missing {
     Sync,
     /// A contact with that address.
     Contact,
+    /// A message with that id.
+    Message,
 }
 
 impl std::fmt::Display for Missing {
@@ -41,6 +43,7 @@ impl std::fmt::Display for Missing {
             Self::Channel => "channel",
             Self::Sync => "sync",
             Self::Contact => "contact",
+            Self::Message => "message",
         })
     }
 }

@@ -7,7 +7,7 @@ use sincro_core::{
     sync::SyncId,
 };
 
-use crate::{Error, Store};
+use crate::{Error, Store, unreadable::UnreadableJob};
 
 /// Which jobs of a sync to list.
 #[derive(Debug, Default, Clone)]
@@ -34,33 +34,38 @@ struct OpenRow {
 }
 
 impl TryFrom<OpenRow> for Job {
-    type Error = Error;
+    type Error = UnreadableJob;
 
-    fn try_from(row: OpenRow) -> Result<Self, Error> {
+    fn try_from(row: OpenRow) -> Result<Self, UnreadableJob> {
+        let OpenRow { id, sync_id: sync, steps_done, attempts, attempt_limit, .. } = row;
+        let unreadable = |what: &str, cause: &dyn std::fmt::Display| {
+            let cause = format!("the ledger's {what} of job {id} cannot be read: {cause}");
+            UnreadableJob { id, sync, steps_done, attempts, attempt_limit, cause }
+        };
+        let address_kind = row.address_kind.map(|kind| kind.parse()).transpose();
         Ok(Self {
-            id: row.id,
-            sync: row.sync_id,
+            id,
+            sync,
             channel: row.channel_id,
             channel_version: row.channel_version,
             contact: row.contact_id,
-            kind: row.kind.parse().map_err(Error::unreadable)?,
-            address_kind: row.address_kind.map(|kind| kind.parse()).transpose().map_err(Error::unreadable)?,
-            step: serde_json::from_value(row.step).map_err(Error::unreadable)?,
-            steps_done: row.steps_done,
-            attempts: row.attempts,
-            attempt_limit: row.attempt_limit,
+            kind: row.kind.parse().map_err(|error| unreadable("kind", &error))?,
+            address_kind: address_kind.map_err(|error| unreadable("address_kind", &error))?,
+            step: serde_json::from_value(row.step).map_err(|error| unreadable("step", &error))?,
+            steps_done,
+            attempts,
+            attempt_limit,
             messages_wanted: row.messages_wanted.unsigned_abs(),
         })
     }
 }
 
 impl Store {
-    /// The open jobs among these. What is missing from the answer is over, or was never there, or cannot be read: then its
-    /// sync stays open, and the log says which job it is.
-    pub async fn open_jobs(&self, ids: &[JobId]) -> Result<Vec<Job>, Error> {
+    /// The open jobs among these, each as far as it can be read. What is missing from the answer is over, or was never there.
+    pub async fn open_jobs(&self, ids: &[JobId]) -> Result<Vec<Result<Job, UnreadableJob>>, Error> {
         let rows = sqlx::query_as!(
             OpenRow,
-            r#"SELECT j.id, j.sync_id, j.channel_id, j.contact_id, j.kind, j.address_kind, j.step AS "step!", j.steps_done,
+            r#"SELECT j.id, j.sync_id, j.channel_id, j.contact_id, j.kind, j.address_kind, coalesce(j.step, 'null') AS "step!", j.steps_done,
                       j.attempts, j.attempt_limit, s.messages_wanted, c.version AS channel_version
                FROM jobs j JOIN syncs s ON s.id = j.sync_id JOIN channels c ON c.id = j.channel_id
                WHERE j.id = ANY($1) AND j.state IN ('queued', 'delayed')"#,
@@ -68,11 +73,7 @@ impl Store {
         )
         .fetch_all(&self.pool)
         .await?;
-        let readable = rows.into_iter().filter_map(|row| {
-            let id = row.id;
-            Job::try_from(row).inspect_err(|error| tracing::error!(job = id, %error, "a job is left lying")).ok()
-        });
-        Ok(readable.collect())
+        Ok(rows.into_iter().map(Job::try_from).collect())
     }
 
     /// Jobs of a sync by id; the plan job is not among them.

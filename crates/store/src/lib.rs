@@ -6,14 +6,17 @@
 //! | [`channels`] | channels and their sealed credentials |
 //! | `pauses` | channels that stand still, and go on |
 //! | [`limits`] | the rules of `/v1/limits`, and every change of a limit |
-//! | `cooldowns` | rests that outlive the queue |
+//! | `cooldowns`, [`calls`] | rests and counted calls that outlive the queue |
 //! | [`contacts`] | persons: upserts, learned LIDs, merging |
 //! | [`syncs`] | creating and reading syncs |
 //! | [`steer`] | pause, resume, cancel, retry |
-//! | [`plan`] | contacts -> jobs, one page at a time |
+//! | [`listing`] | a contact list, kept piece by piece while it is read |
+//! | [`plan`] | contacts -> jobs, one piece at a time |
 //! | [`jobs`] | jobs for workers and for people |
 //! | [`settle`] | outcomes: messages, jobs, counters in one transaction |
+//! | [`unreadable`] | jobs that cannot be read fail |
 //! | [`reading`] | stored messages and receipts |
+//! | [`prune`] | old jobs are deleted |
 //! | [`notices`] | the outbox to the queue |
 //! | [`restore`] | what the queue needs when it was emptied |
 //! | [`outlooks`] | what only the queue knows, for the views |
@@ -24,6 +27,7 @@
 //! This crate makes no decision about retries, limits or gateways.
 
 pub mod access;
+pub mod calls;
 pub mod changes;
 pub mod channels;
 pub mod contacts;
@@ -31,16 +35,19 @@ mod cooldowns;
 mod error;
 pub mod jobs;
 pub mod limits;
+pub mod listing;
 pub mod notices;
 pub mod outlooks;
 mod pauses;
 pub mod plan;
+pub mod prune;
 pub mod reading;
 pub mod restore;
 mod secret;
 pub mod settle;
 pub mod steer;
 pub mod syncs;
+pub mod unreadable;
 
 use std::time::Duration;
 

@@ -5,7 +5,7 @@
 //! in commit order.
 
 use chrono::{DateTime, Utc};
-use serde_json::Value;
+use serde_json::{Value, value::RawValue};
 use sincro_core::{
     channel::ChannelId,
     clock,
@@ -18,25 +18,27 @@ use uuid::Uuid;
 
 use crate::{Error, Store, channels, limits};
 
-struct NoticeRow {
-    id: i64,
-    channel_id: Uuid,
-    server: String,
-    version: i64,
-    rate_per_second: f64,
-    burst: i32,
-    concurrency: i32,
-    paused_by: Option<String>,
-    reason: Option<String>,
+/// A notice with all it tells. Without a notice, of a lane that is to be put back, `id` is 0.
+pub(crate) struct NoticeRow {
+    pub(crate) id: i64,
+    pub(crate) channel_id: Uuid,
+    pub(crate) server: String,
+    pub(crate) version: i64,
+    pub(crate) rate_per_second: f64,
+    pub(crate) burst: i32,
+    pub(crate) concurrency: i32,
+    pub(crate) paused_by: Option<String>,
+    pub(crate) reason: Option<String>,
     /// The rules that could hold for the channel.
-    rules: Value,
-    rules_version: i64,
-    sync_id: Option<Uuid>,
-    seq: Option<i64>,
-    opens: bool,
-    jobs: Value,
-    sync_kind: Option<String>,
-    sync_state: Option<String>,
+    pub(crate) rules: Value,
+    pub(crate) rules_version: i64,
+    pub(crate) sync_id: Option<Uuid>,
+    pub(crate) seq: Option<i64>,
+    pub(crate) opens: bool,
+    /// Read when it is needed: as a tree of values it would take many times its length.
+    pub(crate) jobs: Json<Box<RawValue>>,
+    pub(crate) sync_kind: Option<String>,
+    pub(crate) sync_state: Option<String>,
 }
 
 /// One place for the columns: `notice_rows!("WHERE n.id = $1", id)`.
@@ -48,7 +50,7 @@ macro_rules! notice_rows {
                       (SELECT coalesce(jsonb_agg(to_jsonb(r)), '[]') FROM limit_rules r
                        WHERE r.matches IN (c.server, c.provider || '/*', c.id::text)) AS "rules!",
                       (SELECT coalesce(max(l.id), 0) FROM limit_changes l WHERE l.source = 'rule') AS "rules_version!",
-                      n.sync_id, n.seq, n.opens, n.jobs, s.kind AS "sync_kind?", s.state AS "sync_state?"
+                      n.sync_id, n.seq, n.opens, n.jobs AS "jobs: Json<Box<RawValue>>", s.kind AS "sync_kind?", s.state AS "sync_state?"
                FROM notices n JOIN channels c ON c.id = n.channel_id LEFT JOIN syncs s ON s.id = n.sync_id "# + $tail
             $(, $arg)*
         )
@@ -81,7 +83,7 @@ impl TryFrom<NoticeRow> for Notice {
                 opens: row.opens,
                 urgent: kind == "contact",
                 state: lane_state(state.parse().map_err(Error::unreadable)?),
-                jobs: serde_json::from_value(row.jobs).map_err(Error::unreadable)?,
+                jobs: serde_json::from_str(row.jobs.get()).map_err(Error::unreadable)?,
             }),
             _ => None,
         };

@@ -1,13 +1,13 @@
-//! Contacts -> jobs, one page of the contact list at a time.
+//! Contacts -> jobs, one piece of a contact list at a time.
 //!
-//! A page's contacts, its jobs, the plan job's next step and the notice to the queue are one transaction. Reading the
-//! same page twice adds nothing: contacts and jobs are unique by what they stand for.
+//! A piece's jobs, the plan job's next step and the notice to the queue are one transaction, and the piece goes with it. A
+//! crash goes on with the next piece; planning somebody twice adds nothing, because jobs are unique by what they stand for.
 
 use sincro_core::{
+    address::AddressKind,
     channel::ChannelId,
     clock,
-    contact::unify,
-    gateway::ContactsPage,
+    drill::{Point, reach},
     job::{Job, JobId, JobState, Step},
     notice::{Notice, spans},
     plan::jobs_of,
@@ -19,58 +19,78 @@ use sqlx::PgConnection;
 use crate::{
     Error, Store, channels,
     contacts::{self, Person},
-    notices,
+    listing, notices,
     settle::{Fence, Recorded, fence_one},
     syncs,
 };
 
-/// What became of a page.
+/// What became of a piece.
 #[derive(Debug)]
 pub struct PlannedPage {
-    /// What became of the plan job.
+    /// What became of the plan job: [`Recorded::Next`] while there is more to plan or to read.
     pub recorded: Recorded,
+    /// The plan job's step from now on; none when it is over.
+    pub step: Option<Step>,
     /// What the queue must hear.
     pub notices: Vec<Notice>,
 }
 
 impl Store {
-    /// Writes a page of contacts and their jobs, under the plan job's fence.
+    /// Writes the jobs of the next piece of a kept contact list, under the plan job's fence.
     pub async fn plan_page(
         &self,
         job: &Job,
         fence: Fence,
-        page: ContactsPage,
         capabilities: Capabilities,
         max_attempts: u32,
     ) -> Result<PlannedPage, Error> {
-        let ContactsPage { contacts, pairings, next, .. } = page;
-        let listed = unify(contacts, &pairings);
         let mut tx = self.pool.begin().await?;
         channels::lock(&mut tx, job.channel).await?;
         syncs::lock(&mut tx, job.sync).await?;
         if let Err(refused) = fence_one(&mut tx, fence).await? {
-            return Ok(PlannedPage { recorded: refused, notices: Vec::new() });
+            return Ok(PlannedPage { recorded: refused, step: None, notices: Vec::new() });
         }
-        let persons = contacts::upsert(&mut tx, job.channel, &listed).await?;
-        let jobs = insert_jobs(&mut tx, job.sync, job.channel, &persons, capabilities, max_attempts).await?;
-        let recorded = advance(&mut tx, job, fence, next).await?;
-        let mut notices = vec![notices::write_lane(&mut tx, job.sync, false, &spans(&jobs)).await?];
+        let mut jobs = Vec::new();
+        let more = match listing::next(&mut tx, job.sync).await? {
+            None => false,
+            Some(piece) if piece.pairings.is_some() => {
+                listing::pair(&mut tx, job.sync, job.channel, &piece).await?;
+                true
+            }
+            Some(piece) => {
+                let persons = contacts::persons(&mut tx, &piece.contacts).await?;
+                jobs = insert_jobs(&mut tx, job.sync, job.channel, &persons, capabilities, max_attempts).await?;
+                listing::drop_piece(&mut tx, job.sync, &piece).await?
+            }
+        };
+        let step = if more { Some(job.step.clone()) } else { behind(&job.step) };
+        advance(&mut tx, job, fence, step.as_ref()).await?;
+        let mut notices = Vec::new();
+        if !jobs.is_empty() || step.is_none() {
+            notices.push(notices::write_lane(&mut tx, job.sync, false, &spans(&jobs)).await?);
+        }
         notices.extend(syncs::close_finished(&mut tx, &[job.sync]).await?);
+        reach(Point::Planning).await;
         tx.commit().await?;
-        Ok(PlannedPage { recorded, notices })
+        let recorded = if step.is_some() { Recorded::Next } else { Recorded::Ended };
+        Ok(PlannedPage { recorded, step, notices })
     }
 }
 
-/// Moves the plan job on: to the next page, or to its end, which starts the sync.
-async fn advance(
-    connection: &mut PgConnection,
-    job: &Job,
-    fence: Fence,
-    next: Option<String>,
-) -> Result<Recorded, Error> {
+/// What follows on a page of the gateway that is planned: its next page, if it has one.
+fn behind(step: &Step) -> Option<Step> {
+    match step {
+        Step::Contacts { listed: Some(listed), .. } => {
+            listed.next.clone().map(|cursor| Step::Contacts { cursor: Some(cursor), listed: None })
+        }
+        _ => None,
+    }
+}
+
+/// Moves the plan job on: to its next step, or to its end, which starts the sync.
+async fn advance(connection: &mut PgConnection, job: &Job, fence: Fence, step: Option<&Step>) -> Result<(), Error> {
     let now = clock::now();
-    let last = next.is_none();
-    let step = next.map(|cursor| Step::Contacts { cursor: Some(cursor) });
+    let last = step.is_none();
     let state = if last { JobState::Succeeded } else { JobState::Queued };
     sqlx::query!(
         "UPDATE jobs SET state = $2, step = $3, steps_done = steps_done + 1, attempts = CASE WHEN $4 THEN $5 ELSE attempts END,
@@ -94,7 +114,7 @@ async fn advance(
     )
     .execute(connection)
     .await?;
-    Ok(if last { Recorded::Ended } else { Recorded::Next })
+    Ok(())
 }
 
 /// Writes the plan job of a sync whose contacts the gateway lists.
@@ -104,7 +124,7 @@ pub(crate) async fn insert_plan_job(
     channel: ChannelId,
     max_attempts: u32,
 ) -> Result<JobId, Error> {
-    let step = serde_json::to_value(Step::Contacts { cursor: None }).map_err(Error::unreadable)?;
+    let step = serde_json::to_value(Step::Contacts { cursor: None, listed: None }).map_err(Error::unreadable)?;
     let id = sqlx::query_scalar!(
         "INSERT INTO jobs (sync_id, channel_id, kind, state, step, attempt_limit, created_at)
          VALUES ($1, $2, 'plan', 'queued', $3, $4, $5) RETURNING id",
@@ -184,17 +204,44 @@ struct JobRows {
 
 impl JobRows {
     fn add(&mut self, person: &Person, capabilities: Capabilities) -> Result<(), Error> {
-        for job in jobs_of(person.phone.as_ref(), person.lid.as_ref(), capabilities) {
-            self.contacts.push(person.id);
-            self.kinds.push(job.address_kind.as_str());
-            self.addresses.push(job.address.map(String::from));
+        let (phone, lid) = match &person.addresses {
+            Ok((phone, lid)) => (phone.as_ref(), lid.as_ref()),
+            Err(garbage) => {
+                self.add_unreadable(person.id, garbage);
+                return Ok(());
+            }
+        };
+        for job in jobs_of(phone, lid, capabilities) {
             let (step, reason) = match job.start {
                 Ok(step) => (Some(serde_json::to_value(step).map_err(Error::unreadable)?), None),
                 Err(reason) => (None, Some(reason.as_str())),
             };
-            self.steps.push(step);
-            self.reasons.push(reason);
+            self.push(person.id, job.address_kind, job.address.map(String::from), step, reason);
         }
         Ok(())
+    }
+
+    /// Jobs that fail as unreadable when they are claimed, so that the receipt names whom it is about and retries work once
+    /// the row is mended by hand.
+    fn add_unreadable(&mut self, contact: i64, garbage: &str) {
+        for &kind in AddressKind::ALL {
+            let step = serde_json::json!({"do": "history", "address": garbage, "cursor": null});
+            self.push(contact, kind, Some(garbage.to_owned()), Some(step), None);
+        }
+    }
+
+    fn push(
+        &mut self,
+        contact: i64,
+        kind: AddressKind,
+        address: Option<String>,
+        step: Option<serde_json::Value>,
+        reason: Option<&'static str>,
+    ) {
+        self.contacts.push(contact);
+        self.kinds.push(kind.as_str());
+        self.addresses.push(address);
+        self.steps.push(step);
+        self.reasons.push(reason);
     }
 }

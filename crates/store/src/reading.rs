@@ -1,5 +1,6 @@
 //! What was stored, and the account of it.
 
+use chrono::{DateTime, Utc};
 use sincro_core::{
     address::Address,
     channel::ChannelId,
@@ -12,7 +13,7 @@ use sincro_core::{
 use crate::{Error, Missing, Store};
 
 impl Store {
-    /// Messages in the order in which they were sent, after the one named; of one person under both addresses, or of
+    /// Messages in the order in which they were sent, after the one named ([`Missing::Message`] where there is none); of one person under both addresses, or of
     /// the whole channel.
     pub async fn messages(
         &self,
@@ -26,16 +27,20 @@ impl Store {
             Some(address) => Some(self.contact_of(channel, address).await?),
             None => None,
         };
+        let after_at = match after {
+            Some(after) => Some(self.sent_at(channel, after).await?),
+            None => None,
+        };
         let rows = sqlx::query!(
             "SELECT message_id, contact_id, address, from_me, sent_at, kind, text, status, origin, payload
              FROM messages
              WHERE channel_id = $1 AND ($2::bigint IS NULL OR contact_id = $2)
-               AND ($3::text IS NULL OR (sent_at, message_id) >
-                    (SELECT m.sent_at, m.message_id FROM messages m WHERE m.channel_id = $1 AND m.message_id = $3))
-             ORDER BY sent_at, message_id LIMIT $4",
+               AND ($3::text IS NULL OR (sent_at, message_id) > ($4, $3))
+             ORDER BY sent_at, message_id LIMIT $5",
             channel,
             contact as _,
             after as _,
+            after_at as _,
             limit
         )
         .fetch_all(&self.pool)
@@ -57,6 +62,16 @@ impl Store {
         messages.collect()
     }
 
+    /// When a message of the channel was sent.
+    async fn sent_at(&self, channel: ChannelId, message: &str) -> Result<DateTime<Utc>, Error> {
+        let sent_at = sqlx::query_scalar!(
+            "SELECT sent_at FROM messages WHERE channel_id = $1 AND message_id = $2",
+            channel,
+            message
+        );
+        sent_at.fetch_optional(&self.pool).await?.ok_or(Error::NotFound(Missing::Message))
+    }
+
     async fn contact_of(&self, channel: ChannelId, address: &Address) -> Result<i64, Error> {
         let contact = sqlx::query_scalar!(
             "SELECT id FROM contacts WHERE channel_id = $1 AND (phone_jid = $2 OR lid = $2)",
@@ -69,12 +84,25 @@ impl Store {
     /// The account of a sync: its totals, and a page of its lines.
     pub async fn receipt(&self, sync: SyncId, after: JobId, limit: i64) -> Result<Receipt, Error> {
         let status = self.sync(sync).await?;
-        let contacts = sqlx::query_scalar!(
-            r#"SELECT count(DISTINCT contact_id) AS "n!" FROM contact_receipts WHERE sync_id = $1"#,
-            sync
-        )
-        .fetch_one(&self.pool)
-        .await?;
+        let pruned = sqlx::query!("SELECT pruned_at, contacts_pruned FROM syncs WHERE id = $1", sync);
+        let pruned = pruned.fetch_optional(&self.pool).await?.ok_or(Error::NotFound(Missing::Sync))?;
+        let contacts = match pruned.contacts_pruned {
+            Some(contacts) => contacts,
+            None => self.contacts_asked(sync).await?,
+        };
+        if let Some(at) = pruned.pruned_at {
+            // Some lines may be left for a moment; they would not add up.
+            let (jobs, messages) = (status.jobs, status.messages);
+            return Ok(Receipt {
+                sync_id: sync,
+                contacts,
+                jobs,
+                messages,
+                pruned_at: Some(at),
+                lines: Vec::new(),
+                next: None,
+            });
+        }
         let rows = sqlx::query!(
             r#"SELECT job_id AS "job_id!", contact_id, contact_name, address_kind, address, expected AS "expected!", fetched AS "fetched!",
                       stored AS "stored!", duplicate AS "duplicate!", outcome AS "outcome!", reason, last_error
@@ -103,6 +131,17 @@ impl Store {
             })
         });
         let lines = lines.collect::<Result<_, Error>>()?;
-        Ok(Receipt { sync_id: sync, contacts, jobs: status.jobs, messages: status.messages, lines, next })
+        let (jobs, messages) = (status.jobs, status.messages);
+        Ok(Receipt { sync_id: sync, contacts, jobs, messages, pruned_at: None, lines, next })
+    }
+
+    /// How many persons a sync asks, or asked.
+    async fn contacts_asked(&self, sync: SyncId) -> Result<i64, Error> {
+        let contacts = sqlx::query_scalar!(
+            r#"SELECT count(DISTINCT coalesce(c.merged_into, c.id)) AS "n!"
+               FROM jobs j JOIN contacts c ON c.id = j.contact_id WHERE j.sync_id = $1"#,
+            sync
+        );
+        Ok(contacts.fetch_one(&self.pool).await?)
     }
 }

@@ -1,18 +1,22 @@
-//! What the queue needs when it was emptied: a new epoch, and the open jobs of every lane.
+//! What the queue needs when something of it was lost: a new epoch for a shard, and the open jobs of its lanes.
 //!
-//! One process restores a shard at a time, under an advisory lock that its connection holds. The epoch is
-//! committed before anything is read; a result of the earlier life that is being recorded just then ends a job that is
-//! queued once more, and whoever claims it finds it over.
+//! One process restores a shard at a time, or compares it with the ledger, under an advisory lock that its connection holds.
+//! A lane is read as of one moment and put back later; a result that is being recorded just then ends a job that is queued
+//! once more, and whoever claims it finds it over.
 
+use std::collections::HashMap;
+
+use futures::TryStreamExt as _;
+use serde_json::{Value, value::RawValue};
 use sincro_core::{
-    channel::ChannelId,
     clock,
-    notice::{ChannelRule, Entry, LaneNotice, Notice, add_fresh},
+    notice::{Entry, Notice},
     sync::SyncId,
 };
-use sqlx::{Connection as _, PgConnection};
+use sqlx::{Connection as _, PgConnection, types::Json};
+use uuid::Uuid;
 
-use crate::{Error, Store, channels, limits, notices::lane_state};
+use crate::{Error, Store, notices::NoticeRow};
 
 /// The first half of the advisory lock's name: "sincro restores".
 const RESTORE_LOCK: i32 = 0x51C0;
@@ -23,6 +27,41 @@ pub struct Restoration {
     pub(crate) connection: PgConnection,
     namespace: String,
     shard: i32,
+}
+
+/// The life of a shard that the ledger knows of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Life {
+    /// Its number.
+    pub epoch: i64,
+    /// The layout of the shard's keys.
+    pub layout: i32,
+}
+
+/// An open sync, as the janitors go through them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OpenSync {
+    /// The sync.
+    pub sync: SyncId,
+    /// Its channel.
+    pub channel: Uuid,
+    /// The provider server of that; the queue knows which are a shard's.
+    pub server: String,
+    /// Its open jobs, about.
+    pub jobs: i64,
+}
+
+/// What the queue must hold of an open sync.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LaneCount {
+    /// The number of its last notice.
+    pub seq: i64,
+    /// Jobs that wait or run.
+    pub jobs: i64,
+    /// The first of its notices that the queue has not confirmed.
+    pub undelivered: Option<i64>,
+    /// One of those opens its lane.
+    pub unopened: bool,
 }
 
 impl Store {
@@ -46,51 +85,79 @@ impl Store {
 }
 
 impl Restoration {
-    /// Begins a new life of the shard: results that were claimed before no longer count.
-    pub async fn begin_epoch(&mut self) -> Result<i64, Error> {
+    /// The life of the shard; none when it never had one.
+    pub async fn life(&mut self) -> Result<Option<Life>, Error> {
+        let life = sqlx::query_as!(
+            Life,
+            "SELECT epoch, layout FROM queue_epochs WHERE namespace = $1 AND shard = $2",
+            self.namespace,
+            self.shard
+        );
+        Ok(life.fetch_optional(&mut self.connection).await?)
+    }
+
+    /// Begins a new life of the shard, with keys of that layout: results that were claimed before no longer count.
+    pub async fn begin_epoch(&mut self, layout: i32) -> Result<i64, Error> {
         let epoch = sqlx::query_scalar!(
-            "INSERT INTO queue_epochs (namespace, shard, epoch, started_at) VALUES ($1, $2, nextval('queue_epoch_numbers'), $3)
-             ON CONFLICT (namespace, shard) DO UPDATE SET epoch = excluded.epoch, started_at = excluded.started_at
+            "INSERT INTO queue_epochs (namespace, shard, epoch, layout, started_at)
+             VALUES ($1, $2, nextval('queue_epoch_numbers'), $3, $4)
+             ON CONFLICT (namespace, shard) DO UPDATE
+             SET epoch = excluded.epoch, layout = excluded.layout, started_at = excluded.started_at
              RETURNING epoch",
             self.namespace,
             self.shard,
+            layout,
             clock::now()
         );
         Ok(epoch.fetch_one(&mut self.connection).await?)
     }
 
-    /// The open syncs, each with its provider server: the queue knows which servers are a shard's.
-    pub async fn open_lanes(&mut self) -> Result<Vec<(SyncId, String)>, Error> {
-        let rows = sqlx::query!(
-            "SELECT s.id, c.server FROM syncs s JOIN channels c ON c.id = s.channel_id
-             WHERE s.finished_at IS NULL ORDER BY s.created_at, s.id"
+    /// At most so many open syncs behind `after`, in the order of their age: the urgent ones, or the others.
+    pub async fn open_syncs(&mut self, urgent: bool, after: SyncId, limit: i64) -> Result<Vec<OpenSync>, Error> {
+        let rows = sqlx::query_as!(
+            OpenSync,
+            r#"SELECT s.id AS sync, s.channel_id AS channel, c.server, s.jobs_queued + s.jobs_delayed AS "jobs!"
+               FROM syncs s JOIN channels c ON c.id = s.channel_id
+               WHERE s.finished_at IS NULL AND (s.kind = 'contact') = $1 AND s.id > $2 ORDER BY s.id LIMIT $3"#,
+            urgent,
+            after,
+            limit
         );
-        Ok(rows.fetch_all(&mut self.connection).await?.into_iter().map(|row| (row.id, row.server)).collect())
+        Ok(rows.fetch_all(&mut self.connection).await?)
     }
 
-    /// One lane with all its open jobs, as of one moment; none when it closed meanwhile.
-    pub async fn lane(&mut self, sync: SyncId) -> Result<Option<Notice>, Error> {
+    /// What the queue must hold of those of the syncs that are open now.
+    pub async fn lane_counts(&mut self, syncs: &[SyncId]) -> Result<HashMap<SyncId, LaneCount>, Error> {
+        // A sync whose jobs are not all planned has a plan job beside those that are counted.
+        let rows = sqlx::query!(
+            r#"SELECT s.id, s.lane_seq, s.jobs_queued + s.jobs_delayed + (NOT s.planned)::int AS "jobs!",
+                      (SELECT min(n.seq) FROM notices n WHERE n.sync_id = s.id) AS undelivered,
+                      EXISTS (SELECT FROM notices n WHERE n.sync_id = s.id AND n.opens) AS "unopened!"
+               FROM syncs s WHERE s.id = ANY($1) AND s.finished_at IS NULL"#,
+            syncs
+        );
+        let count = |seq, jobs, undelivered, unopened| LaneCount { seq, jobs, undelivered, unopened };
+        let rows = rows.fetch_all(&mut self.connection).await?.into_iter();
+        Ok(rows.map(|row| (row.id, count(row.lane_seq, row.jobs, row.undelivered, row.unopened))).collect())
+    }
+
+    /// The lanes of those of the syncs that are open now, each with all its open jobs, as of one moment and in that order.
+    pub async fn lanes(&mut self, syncs: &[SyncId]) -> Result<Vec<Notice>, Error> {
         let mut tx = self.connection.begin().await?;
         sqlx::query!("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY").execute(&mut *tx).await?;
-        let row = sqlx::query!(
-            "SELECT channel_id, kind, state, lane_seq FROM syncs WHERE id = $1 AND finished_at IS NULL",
-            sync
-        )
-        .fetch_optional(&mut *tx)
-        .await?;
-        let Some(row) = row else { return Ok(None) };
-        let channel = rule(&mut tx, row.channel_id).await?;
-        let jobs = open_entries(&mut tx, sync).await?;
+        let rows = lane_rows(&mut tx, syncs).await?;
+        let mut jobs = open_entries(&mut tx, syncs).await?;
         tx.commit().await?;
-        let lane = LaneNotice {
-            sync,
-            seq: row.lane_seq,
-            opens: true,
-            urgent: row.kind == "contact",
-            state: lane_state(row.state.parse().map_err(Error::unreadable)?),
-            jobs,
-        };
-        Ok(Some(Notice { id: 0, channel, lane: Some(lane) }))
+        let mut lanes = Vec::with_capacity(rows.len());
+        for row in rows {
+            let sync = row.sync_id;
+            let mut notice = Notice::try_from(row)?;
+            if let (Some(lane), Some(sync)) = (&mut notice.lane, sync) {
+                lane.jobs = jobs.remove(&sync).unwrap_or_default();
+            }
+            lanes.push(notice);
+        }
+        Ok(lanes)
     }
 
     /// Ends the restoration and frees the shard's lock.
@@ -107,38 +174,48 @@ impl Restoration {
     }
 }
 
-/// The rule of a channel as of the transaction's moment.
-async fn rule(connection: &mut PgConnection, id: ChannelId) -> Result<ChannelRule, Error> {
-    let channel = channels::find(connection, id).await?;
-    let server = channel.server();
-    let row = sqlx::query!(
-        r#"SELECT (SELECT coalesce(jsonb_agg(to_jsonb(r)), '[]') FROM limit_rules r WHERE r.matches IN ($1, $2 || '/*', $3)) AS "rules!",
-                  (SELECT coalesce(max(l.id), 0) FROM limit_changes l WHERE l.source = 'rule') AS "version!""#,
-        server,
-        channel.provider.as_str(),
-        id.to_string()
-    )
-    .fetch_one(connection)
-    .await?;
-    let resolved = limits::resolved(row.rules, &server, id)?;
-    Ok(ChannelRule::of(&channel, resolved, row.version))
+/// The lanes without their jobs, as notices that open them would tell.
+async fn lane_rows(connection: &mut PgConnection, syncs: &[SyncId]) -> Result<Vec<NoticeRow>, Error> {
+    let rows = sqlx::query_as!(
+        NoticeRow,
+        r#"SELECT 0::bigint AS "id!", s.channel_id, c.server, c.version, c.rate_per_second, c.burst, c.concurrency, c.paused_by, c.reason,
+                  (SELECT coalesce(jsonb_agg(to_jsonb(r)), '[]') FROM limit_rules r
+                   WHERE r.matches IN (c.server, c.provider || '/*', c.id::text)) AS "rules!",
+                  (SELECT coalesce(max(l.id), 0) FROM limit_changes l WHERE l.source = 'rule') AS "rules_version!",
+                  s.id AS "sync_id?", s.lane_seq AS "seq?", true AS "opens!", '[]'::jsonb AS "jobs!: Json<Box<RawValue>>",
+                  s.kind AS "sync_kind?", s.state AS "sync_state?"
+           FROM syncs s JOIN channels c ON c.id = s.channel_id
+           WHERE s.id = ANY($1) AND s.finished_at IS NULL ORDER BY array_position($1, s.id)"#,
+        syncs
+    );
+    Ok(rows.fetch_all(connection).await?)
 }
 
-/// The open jobs of a sync: never attempted ones in spans, the others with their attempts and times.
-async fn open_entries(connection: &mut PgConnection, sync: SyncId) -> Result<Vec<Entry>, Error> {
-    let rows = sqlx::query!(
-        "SELECT id, attempts, next_at FROM jobs WHERE sync_id = $1 AND state IN ('queued', 'delayed') ORDER BY id",
-        sync
-    );
-    let mut entries: Vec<Entry> = Vec::new();
-    for row in rows.fetch_all(connection).await? {
-        match (row.attempts, row.next_at) {
-            (0, None) => add_fresh(&mut entries, row.id),
-            (attempts, due) => {
-                let due_ms = due.map_or(0, |due| due.timestamp_millis());
-                entries.push(Entry::Tried { job: row.id, attempts, due_ms });
-            }
-        }
+/// The open jobs of each sync: first those that were attempted, with their attempts and times, then spans of the others.
+async fn open_entries(connection: &mut PgConnection, syncs: &[SyncId]) -> Result<HashMap<SyncId, Vec<Entry>>, Error> {
+    let mut entries: HashMap<SyncId, Vec<Entry>> = HashMap::new();
+    let mut tried = sqlx::query!(
+        "SELECT sync_id, id, attempts, next_at FROM jobs
+         WHERE sync_id = ANY($1) AND state IN ('queued', 'delayed') AND (attempts > 0 OR next_at IS NOT NULL) ORDER BY sync_id, id",
+        syncs
+    )
+    .fetch(&mut *connection);
+    while let Some(row) = tried.try_next().await? {
+        let due_ms = row.next_at.map_or(0, |due| due.timestamp_millis());
+        entries.entry(row.sync_id).or_default().push(Entry::Tried { job: row.id, attempts: row.attempts, due_ms });
+    }
+    drop(tried);
+    // Ids that follow each other are as far from their places in the order as each other.
+    let mut fresh = sqlx::query!(
+        r#"SELECT sync_id, min(id) AS "first!", max(id) AS "last!"
+           FROM (SELECT sync_id, id, id - row_number() OVER (PARTITION BY sync_id ORDER BY id) AS island FROM jobs
+                 WHERE sync_id = ANY($1) AND state IN ('queued', 'delayed') AND attempts = 0 AND next_at IS NULL) AS f
+           GROUP BY sync_id, island ORDER BY sync_id, min(id)"#,
+        syncs
+    )
+    .fetch(connection);
+    while let Some(row) = fresh.try_next().await? {
+        entries.entry(row.sync_id).or_default().push(Entry::Span { first: row.first, last: row.last });
     }
     Ok(entries)
 }

@@ -5,12 +5,16 @@
 
 use sincro_core::{
     clock,
+    job::JobId,
     notice::{Entry, Notice},
     sync::{SyncId, SyncKind, SyncState, SyncStatus},
 };
 use sqlx::PgConnection;
 
 use crate::{Conflict, Error, Store, channels, notices, syncs};
+
+/// Failed jobs in one notice.
+const REQUEUED_AT_ONCE: i64 = 1_000;
 
 /// A sync after it was steered, and what the queue must hear, if anything changed.
 pub type Steered = (SyncStatus, Option<Notice>);
@@ -31,7 +35,7 @@ impl Store {
         )
         .execute(&mut *tx)
         .await?;
-        finish(tx, id, false, &[]).await
+        finish(tx, id).await
     }
 
     /// A paused sync goes on.
@@ -50,7 +54,7 @@ impl Store {
         )
         .execute(&mut *tx)
         .await?;
-        finish(tx, id, false, &[]).await
+        finish(tx, id).await
     }
 
     /// Stops a sync for good: open jobs are cancelled, a late result of a running one changes nothing.
@@ -82,7 +86,7 @@ impl Store {
         )
         .execute(&mut *tx)
         .await?;
-        finish(tx, id, false, &[]).await
+        finish(tx, id).await
     }
 
     /// Queues the failed jobs again, each with as many attempts as a new one has. Opens a sync that had ended.
@@ -91,10 +95,13 @@ impl Store {
         let mut tx = self.pool.begin().await?;
         channels::lock(&mut tx, channel).await?;
         let status = syncs::lock(&mut tx, id).await?;
-        if status.state == SyncState::Cancelled {
+        let pruned = sqlx::query_scalar!(r#"SELECT pruned_at IS NOT NULL AS "pruned!" FROM syncs WHERE id = $1"#, id);
+        // What is pruned may have lost the very jobs that would run again.
+        if status.state == SyncState::Cancelled || pruned.fetch_one(&mut *tx).await? {
             return Err(Conflict::SyncOver.into());
         }
-        let entries = requeue_failed(&mut tx, id, max_attempts).await?;
+        // The plan job, if it is one of them, has the lowest id.
+        let mut entries = requeue_failed(&mut tx, id, 0, max_attempts).await?;
         if entries.is_empty() {
             return Ok((status, None));
         }
@@ -106,16 +113,35 @@ impl Store {
             return Err(Conflict::SyncRunning(running).into());
         }
         reopen(&mut tx, id).await?;
-        finish(tx, id, was_over, &entries).await
+        let first = notices::write_lane(&mut tx, id, was_over, &entries).await?;
+        while let Some(Entry::Tried { job: last, .. }) = entries.last() {
+            entries = requeue_failed(&mut tx, id, *last, max_attempts).await?;
+            if !entries.is_empty() {
+                // Left to the sweeper, so that nobody has to hold them all.
+                notices::write_lane(&mut tx, id, false, &entries).await?;
+            }
+        }
+        let status = syncs::find(&mut tx, id).await?;
+        tx.commit().await?;
+        Ok((status, Some(first)))
     }
 }
 
-async fn requeue_failed(connection: &mut PgConnection, id: SyncId, max_attempts: u32) -> Result<Vec<Entry>, Error> {
+/// Queues the next failed jobs behind one of them: as many as fit well into a notice.
+async fn requeue_failed(
+    connection: &mut PgConnection,
+    id: SyncId,
+    behind: JobId,
+    max_attempts: u32,
+) -> Result<Vec<Entry>, Error> {
     let jobs = sqlx::query!(
         "UPDATE jobs SET state = 'queued', attempt_limit = attempts + $2, reason = NULL, settled_at = NULL
-         WHERE sync_id = $1 AND state = 'failed' RETURNING id, attempts",
+         WHERE id IN (SELECT id FROM jobs WHERE sync_id = $1 AND state = 'failed' AND id > $3 ORDER BY id LIMIT $4)
+         RETURNING id, attempts",
         id,
-        max_attempts.cast_signed()
+        max_attempts.cast_signed(),
+        behind,
+        REQUEUED_AT_ONCE
     );
     let mut jobs = jobs.fetch_all(connection).await?;
     jobs.sort_unstable_by_key(|job| job.id);
@@ -137,13 +163,8 @@ async fn reopen(connection: &mut PgConnection, id: SyncId) -> Result<(), Error> 
     Ok(())
 }
 
-async fn finish(
-    mut tx: sqlx::Transaction<'_, sqlx::Postgres>,
-    id: SyncId,
-    opens: bool,
-    jobs: &[Entry],
-) -> Result<Steered, Error> {
-    let notice = notices::write_lane(&mut tx, id, opens, jobs).await?;
+async fn finish(mut tx: sqlx::Transaction<'_, sqlx::Postgres>, id: SyncId) -> Result<Steered, Error> {
+    let notice = notices::write_lane(&mut tx, id, false, &[]).await?;
     let status = syncs::find(&mut tx, id).await?;
     tx.commit().await?;
     Ok((status, Some(notice)))

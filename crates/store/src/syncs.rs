@@ -166,7 +166,8 @@ impl Store {
         let jobs = match &new.contacts {
             None => vec![plan::insert_plan_job(&mut tx, id, new.channel, new.max_attempts).await?],
             Some(list) => {
-                let persons = contacts::upsert(&mut tx, new.channel, list).await?;
+                let ids = contacts::upsert(&mut tx, new.channel, list).await?;
+                let persons = contacts::persons(&mut tx, &ids).await?;
                 plan::insert_jobs(&mut tx, id, new.channel, &persons, new.capabilities, new.max_attempts).await?
             }
         };

@@ -3,24 +3,27 @@
 //! Nothing is said to the queue before the ledger has it. Where the ledger cannot be reached, the job goes back
 //! without losing its attempt, and the call is made again later.
 
+mod plan;
+
 use std::sync::Arc;
 
 use chrono::TimeDelta;
 use sincro_core::{
-    channel::{Channel, Connection, Pause, PausedBy},
+    channel::{Channel, Pause, PausedBy},
     clock,
     drill::{Point, reach},
-    gateway::{Answer, Call, ContactsPage, Refusal},
+    gateway::{Call, Refusal},
     job::{Ending, Failure, Job, JobKind, Outcome},
     notice::Notice,
     retry::RetryPolicy,
     verdict::{Rest, Verdict, after_failure, judge},
 };
-use sincro_providers::{Gateways, capabilities};
+use sincro_providers::{Answered, Gateways};
 use sincro_queue::{Claim, Queue, Ruling};
 use sincro_store::{
     Error, Store,
     settle::{Fence, Recorded, Settlement},
+    unreadable::{UNREADABLE, UnreadableJob},
 };
 
 use crate::{
@@ -66,9 +69,11 @@ impl Executor {
     }
 
     async fn try_execute(&self, claim: &Claim) -> Result<Ruling, Arc<Error>> {
-        let Some(job) = self.ledger.load(claim.job).await? else {
+        let job = match self.ledger.load(claim.job).await? {
             // Cancelled, or settled by somebody whose acknowledgement was lost.
-            return Ok(Ruling::Done);
+            None => return Ok(Ruling::Done),
+            Some(Err(unreadable)) => return self.unreadable(claim, &unreadable).await,
+            Some(Ok(job)) => job,
         };
         if job.sync != claim.sync {
             // The queue belongs to another ledger.
@@ -86,26 +91,29 @@ impl Executor {
             Err(Error::Unreadable(reason)) => return self.pause(&job, Pause::new(PausedBy::Gateway, reason)).await,
             opened => opened?,
         };
+        if job.kind == JobKind::Plan && job.step.is_listed() {
+            return self.plan_kept(claim, job, &connection.channel).await;
+        }
         if !self.punctuality.admits(claim, &self.queue).await {
             return Ok(Ruling::Back);
         }
         let call = Call::for_step(&job.step, job.messages_wanted);
         reach(Point::Calling).await;
         claim.use_permit();
-        let answer = self.gateways.call(&connection, &call).await;
+        let answer = tokio::select! {
+            biased;
+            () = claim.lost() => None,
+            answer = self.gateways.call(&connection, &call) => Some(answer),
+        };
         reach(Point::Called).await;
-        if !claim.holds_lease() {
-            metrics::counter!("sincro_late_results_total").increment(1);
-            tracing::warn!(
-                job = job.id,
-                attempt = claim.attempt,
-                "the result came after the lease had run out; dropped"
-            );
-            return Ok(Ruling::Back);
-        }
+        let Some(answer) = answer.filter(|_| claim.holds_lease()) else { return Ok(late(claim)) };
         match answer {
-            Ok(Answer::Contacts(page)) if job.kind == JobKind::Plan => self.plan(job, fence, &connection, page).await,
-            Ok(answer) => {
+            Ok(Answered::Contacts(list)) if job.kind == JobKind::Plan => {
+                self.keep_list(claim, job, &connection.channel, list).await
+            }
+            Ok(Answered::Contacts(_)) => self.settle(job, fence, Reading::bare(answer_does_not_fit())).await,
+            // What was read keeps its place in memory until it is settled.
+            Ok(Answered::Whole(answer, _held)) => {
                 let reading = Reading::of(&job.step, answer).unwrap_or_else(|| Reading::bare(answer_does_not_fit()));
                 self.settle(job, fence, reading).await
             }
@@ -113,28 +121,24 @@ impl Executor {
         }
     }
 
-    async fn plan(
-        &self,
-        job: Job,
-        fence: Fence,
-        connection: &Connection,
-        page: ContactsPage,
-    ) -> Result<Ruling, Arc<Error>> {
-        if page.left_out > 0 {
-            tracing::info!(sync = %job.sync, left_out = page.left_out, "records of the contact list that are no persons");
+    /// A job that nobody here can read has failed its attempt.
+    async fn unreadable(&self, claim: &Claim, job: &UnreadableJob) -> Result<Ruling, Arc<Error>> {
+        if job.sync != claim.sync {
+            return Ok(Ruling::Done);
         }
-        let Some(capabilities) = capabilities(connection.channel.provider) else {
-            return self.settle(job, fence, Reading::bare(answer_does_not_fit())).await;
-        };
-        match self.store.plan_page(&job, fence, page, capabilities, self.retry.max_attempts).await {
-            Ok(planned) => Ok(self.ruled(planned.recorded, &planned.notices).await),
-            Err(Error::Unreadable(cause)) => {
-                let failure = Failure::new("unstorable", format!("the contact list cannot be stored: {cause}"));
-                let outcome = after_failure(failure, fence.attempt, job.attempt_limit, &self.retry, clock::now());
-                self.settle(job, fence, Reading::bare(outcome)).await
-            }
-            Err(error) => Err(error.into()),
+        if claim.attempt <= job.attempts {
+            return Ok(Ruling::Delay { due: clock::now() });
         }
+        tracing::error!(job = job.id, sync = %job.sync, cause = job.cause, "a job cannot be read");
+        let fence = Fence { job: job.id, attempt: claim.attempt, steps_done: job.steps_done, epoch: claim.epoch };
+        let failure = Failure::new(UNREADABLE, job.cause.as_str());
+        let outcome = after_failure(failure, claim.attempt, job.attempt_limit, &self.retry, clock::now());
+        let due = if let Outcome::Retry { due, .. } = &outcome { Some(*due) } else { None };
+        let (recorded, notices) = self.store.settle_unreadable(job, fence, due).await?;
+        if !matches!(recorded, Recorded::Over | Recorded::Overtaken) {
+            metrics::counter!("sincro_jobs_settled_total", "outcome" => outcome_name(&outcome)).increment(1);
+        }
+        Ok(self.ruled(recorded, &notices).await)
     }
 
     async fn refused(&self, job: Job, fence: Fence, channel: &Channel, refusal: Refusal) -> Result<Ruling, Arc<Error>> {
@@ -184,6 +188,13 @@ impl Executor {
             }
         }
     }
+}
+
+/// The lease ran out here: what came of the claim is dropped before anybody is asked.
+fn late(claim: &Claim) -> Ruling {
+    metrics::counter!("sincro_late_results_total").increment(1);
+    tracing::warn!(job = claim.job, attempt = claim.attempt, "the result came after the lease had run out; dropped");
+    Ruling::Back
 }
 
 /// Every attempt was claimed and none came back: the job kills its workers, or they were killed.

@@ -6,6 +6,7 @@ use sincro_core::job::{Ending, Failure, Job, JobId, Outcome};
 use sincro_store::{
     Error, Store,
     settle::{Recorded, Settled, Settlement},
+    unreadable::UnreadableJob,
 };
 use tokio::time::Instant;
 
@@ -18,9 +19,12 @@ const PAUSE: Duration = Duration::from_millis(20);
 /// What a single settlement came to: what was recorded, and what the queue must hear of it.
 pub(crate) type Settling = Result<(Recorded, Vec<sincro_core::notice::Notice>), Arc<Error>>;
 
+/// An open job as far as it can be read; none when it is over.
+pub(crate) type Loading = Result<Option<Result<Job, UnreadableJob>>, Arc<Error>>;
+
 /// Loads and settles jobs.
 pub(crate) struct Ledger {
-    loads: Batcher<JobId, Result<Option<Job>, Arc<Error>>>,
+    loads: Batcher<JobId, Loading>,
     settlements: Batcher<Settlement, Settling>,
 }
 
@@ -34,8 +38,8 @@ impl Ledger {
         (Self { loads, settlements }, [serve_loads, serve_settlements])
     }
 
-    /// An open job; none when it is over.
-    pub(crate) async fn load(&self, id: JobId) -> Result<Option<Job>, Arc<Error>> {
+    /// Loads a job.
+    pub(crate) async fn load(&self, id: JobId) -> Loading {
         self.loads.ask(id).await.unwrap_or_else(|| Err(Arc::new(stopping())))
     }
 
@@ -49,10 +53,11 @@ fn stopping() -> Error {
     Error::Unreadable("the worker is stopping".to_owned())
 }
 
-async fn load(store: Store, ids: Vec<JobId>) -> Vec<Result<Option<Job>, Arc<Error>>> {
+async fn load(store: Store, ids: Vec<JobId>) -> Vec<Loading> {
     match store.open_jobs(&ids).await {
         Ok(jobs) => {
-            let mut jobs: HashMap<_, _> = jobs.into_iter().map(|job| (job.id, job)).collect();
+            let id = |job: &Result<Job, UnreadableJob>| job.as_ref().map_or_else(|job| job.id, |job| job.id);
+            let mut jobs: HashMap<_, _> = jobs.into_iter().map(|job| (id(&job), job)).collect();
             ids.iter().map(|id| Ok(jobs.remove(id))).collect()
         }
         Err(error) => {

@@ -13,6 +13,8 @@
 //! | `deliver` | notices -> queue |
 //! | `sweep` | what a crash left undelivered |
 //! | `restore` | a queue that was emptied is filled from the ledger |
+//! | `prune` | what is over long enough is deleted |
+//! | `reconcile` | what the queue lost of single lanes is put back |
 //! | `report` | what only the queue knows, written down for the views |
 //! | `trouble` | why a janitor has to try again |
 //!
@@ -26,15 +28,20 @@ mod execute;
 mod ledger;
 mod outcome;
 mod probe;
+mod prune;
 mod punctual;
+mod reconcile;
 mod report;
 mod rest;
 mod restore;
+#[doc(hidden)]
+pub mod steps;
 mod sweep;
 mod trouble;
 
 use std::{sync::Arc, time::Duration};
 
+use chrono::TimeDelta;
 use sincro_core::retry::RetryPolicy;
 use sincro_providers::Gateways;
 use sincro_queue::{Queue, WorkerSettings};
@@ -70,8 +77,10 @@ pub struct Settings {
     pub retry: RetryPolicy,
     /// Most jobs in one ledger transaction.
     pub settle_batch: usize,
-    /// How often undelivered notices are looked for.
+    /// How often undelivered notices and lost lanes are looked for.
     pub sweep_every: Duration,
+    /// How long the jobs of a sync are kept after its end; none: for ever.
+    pub retention: Option<TimeDelta>,
 }
 
 /// Works until `stop`; then finishes or hands back what runs.
@@ -84,7 +93,9 @@ pub async fn run(
 ) -> Result<(), Error> {
     let mut beside = JoinSet::new();
     beside.spawn(sweep::run(store.clone(), queue.clone(), settings.sweep_every));
+    beside.spawn(prune::run(store.clone(), settings.retention));
     beside.spawn(restore::run(store.clone(), queue.clone()));
+    beside.spawn(reconcile::run(store.clone(), queue.clone(), settings.sweep_every));
     beside.spawn(report::run(store.clone(), queue.clone()));
     let (ledger, [loading, settling]) = Ledger::new(&store, settings.settle_batch);
     beside.spawn(loading);
@@ -126,4 +137,5 @@ pub fn describe_metrics() {
     ledger::describe_metrics();
     execute::describe_metrics();
     probe::describe_metrics();
+    reconcile::describe_metrics();
 }

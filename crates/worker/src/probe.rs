@@ -11,7 +11,7 @@ use sincro_core::{
     retry::RetryPolicy,
     verdict::{Rest, Verdict, judge},
 };
-use sincro_providers::Gateways;
+use sincro_providers::{Answered, Gateways};
 use sincro_queue::{Claim, Queue, Ruling};
 use sincro_store::{Error, Missing, Store};
 
@@ -69,13 +69,23 @@ impl Prober {
         if !self.punctuality.admits(claim, &self.queue).await {
             return Ok((Ruling::Back, "late"));
         }
-        let seen = see(self.call(claim, &connection).await);
+        let seen = tokio::select! {
+            biased;
+            () = claim.lost() => return Ok((Ruling::Back, "late")),
+            answer = self.call(claim, &connection) => see(answer),
+        };
         self.rule(&connection.channel, seen).await
     }
 
     async fn call(&self, claim: &Claim, connection: &Connection) -> Result<Answer, Refusal> {
         claim.use_permit();
-        self.gateways.call(connection, &Call::Status).await
+        match self.gateways.call(connection, &Call::Status).await? {
+            Answered::Whole(answer, _) => Ok(answer),
+            Answered::Contacts(_) => {
+                let detail = "the provider's answer is no session status".to_owned();
+                Err(Refusal::Permanent { code: "internal", detail })
+            }
+        }
     }
 
     async fn rule(&self, channel: &Channel, seen: Seen) -> Result<Told, Error> {

@@ -15,12 +15,13 @@ use futures::{StreamExt as _, TryStreamExt as _, stream};
 use sincro_core::{
     channel::ChannelId,
     clock,
-    limit::{KeptCooldown, Level},
+    limit::{Cooldown, KeptCooldown, Level},
     sync::{Live, SyncId, SyncStatus},
 };
-use sincro_queue::{ChannelView, LevelView, Queue};
+use sincro_queue::{ChannelView, LevelView, MinuteCount, Queue};
 use sincro_store::{
     Store,
+    calls::CallCount,
     outlooks::{LevelOutlook, OpenSync, ReportLock, SyncOutlook},
 };
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep, timeout};
@@ -82,6 +83,7 @@ async fn round(store: &Store, queue: &Queue, written: &mut Written) -> Result<()
         open.iter().map(|open| (open.server.clone(), open.status.channel_id)).collect();
     let servers: HashMap<String, String> =
         channels.iter().map(|(server, channel)| (channel.to_string(), server.clone())).collect();
+    note_calls(store, queue, &channels, written).await?;
     let syncs = look_at_syncs(queue, open).await?;
     let levels = look_at_channels(queue, channels).await?;
 
@@ -92,8 +94,10 @@ async fn round(store: &Store, queue: &Queue, written: &mut Written) -> Result<()
         store.write_outlooks(&news.0, &news.1).await?;
     }
     // As long as the queue has made them: it knows how often a rest was asked for in a row.
-    for rest in news.1.iter().filter_map(|level| rest(level, &servers)) {
-        store.note_cooldown(&rest).await?;
+    for (level, cooldown) in news.1.iter().filter_map(|level| Some((level, level.cooldown.as_ref()?))) {
+        if let Some(kept) = rest(queue, level, cooldown, &servers).await? {
+            store.note_cooldown(&kept).await?;
+        }
     }
     written.syncs.remember(syncs);
     written.levels.remember(levels);
@@ -153,15 +157,55 @@ fn level(level: Level, key: String, view: LevelView) -> LevelOutlook {
     }
 }
 
-/// The rest that a level is in, as the ledger keeps it.
-fn rest(level: &LevelOutlook, servers: &HashMap<String, String>) -> Option<KeptCooldown> {
-    let cooldown = level.cooldown.clone()?;
-    Some(match level.level {
-        Level::Server => KeptCooldown { server: level.key.clone(), channel: None, cooldown },
-        Level::Channel => {
-            KeptCooldown { server: servers.get(&level.key)?.clone(), channel: level.key.parse().ok(), cooldown }
-        }
-    })
+/// The rest that a level is in, as the ledger keeps it; none when it is over.
+async fn rest(
+    queue: &Queue,
+    level: &LevelOutlook,
+    cooldown: &Cooldown,
+    servers: &HashMap<String, String>,
+) -> Result<Option<KeptCooldown>, Trouble> {
+    let (server, channel) = match level.level {
+        Level::Server => (level.key.clone(), None),
+        Level::Channel => match servers.get(&level.key) {
+            Some(server) => (server.clone(), level.key.parse().ok()),
+            None => return Ok(None),
+        },
+    };
+    // Its end is by the queue's clock, which need not be ours.
+    let left = (cooldown.until - queue.time(&server).await?).to_std();
+    Ok(left.ok().map(|left| KeptCooldown { server, channel, left, reason: cooldown.reason.clone() }))
+}
+
+/// Writes down how often levels with caps were called. Those whose last sync has ended are counted once more, so that nothing
+/// needs to be assumed of them.
+async fn note_calls(
+    store: &Store,
+    queue: &Queue,
+    channels: &BTreeSet<(String, ChannelId)>,
+    written: &mut Written,
+) -> Result<(), Trouble> {
+    let open: BTreeSet<(String, Option<ChannelId>)> = channels
+        .iter()
+        .flat_map(|(server, channel)| [(server.clone(), None), (server.clone(), Some(*channel))])
+        .collect();
+    let asked: Vec<_> = open.union(&written.counted).cloned().collect();
+    let counts = queue.count_calls(&asked).await?;
+    let rows: Vec<CallCount> = counts.iter().flat_map(call_counts).collect();
+    if !rows.is_empty() {
+        store.note_calls(&rows).await?;
+    }
+    let counted = counts.into_iter().map(|count| (count.server, count.channel));
+    written.counted = counted.filter(|level| open.contains(level)).collect();
+    Ok(())
+}
+
+/// The rows of this minute and of the one before, if that had any calls.
+fn call_counts(count: &MinuteCount) -> impl Iterator<Item = CallCount> + use<> {
+    let key = count.channel.map_or_else(|| count.server.clone(), |id| id.to_string());
+    let (rate, works) = (count.rate, count.works);
+    let minutes = [(count.minute, count.calls), (count.minute - 1, count.calls_before)];
+    let rows = minutes.into_iter().enumerate().filter(|(i, (_, calls))| *i == 0 || *calls > 0);
+    rows.map(move |(_, (minute, calls))| CallCount { key: key.clone(), minute, calls, rate, works })
 }
 
 /// What the views were told last.
@@ -172,6 +216,8 @@ struct Written {
     /// When everything is written again; at once before the first time.
     all_due: Option<Instant>,
     crowded: bool,
+    /// Levels with caps whose calls were counted last.
+    counted: BTreeSet<(String, Option<ChannelId>)>,
 }
 
 impl Written {
@@ -212,7 +258,6 @@ impl<K: Eq + Hash + Ord, V: PartialEq + Clone> Told<K, V> {
 #[cfg(test)]
 mod tests {
     use sincro_core::{
-        limit::Cooldown,
         sync::{JobCounts, MessageCounts, SyncKind, SyncState},
         waiting::WaitsFor,
     };

@@ -5,12 +5,10 @@
 
 use std::time::Duration;
 
-use chrono::{DateTime, Utc};
 use sincro_core::{
     channel::{Channel, ChannelId, Pause, PausedBy},
-    clock,
     drill::{Point, reach},
-    limit::{Cooldown, KeptCooldown, Level},
+    limit::{KeptCooldown, Level},
     verdict::Rest,
 };
 use sincro_queue::Queue;
@@ -45,12 +43,13 @@ pub(crate) async fn pause(
 
 /// Writes a cooldown down, without keeping the caller waiting: the queue has to hear of it at once.
 pub(crate) fn note(store: &Store, channel: &Channel, rest: &Rest) {
-    let Some(kept) = kept(channel, rest, clock::now()) else { return };
-    let KeptCooldown { server, channel, cooldown } = &kept;
+    let Some(kept) = kept(channel, rest) else { return };
+    let KeptCooldown { server, channel, left, reason } = &kept;
+    let seconds = left.as_secs_f64();
     if let Some(channel) = channel {
-        tracing::warn!(%channel, until = %cooldown.until, reason = cooldown.reason, "the channel rests");
+        tracing::warn!(%channel, seconds, reason, "the channel rests");
     } else {
-        tracing::warn!(server, until = %cooldown.until, reason = cooldown.reason, "the server rests");
+        tracing::warn!(server, seconds, reason, "the server rests");
     }
     let store = store.clone();
     tokio::spawn(async move {
@@ -61,22 +60,24 @@ pub(crate) fn note(store: &Store, channel: &Channel, rest: &Rest) {
 }
 
 /// A cooldown as the ledger keeps it; none for a pause.
-fn kept(channel: &Channel, rest: &Rest, now: DateTime<Utc>) -> Option<KeptCooldown> {
+fn kept(channel: &Channel, rest: &Rest) -> Option<KeptCooldown> {
     let Rest::Cooldown { level, wait, reason, detail, .. } = rest else { return None };
     Some(KeptCooldown {
         server: channel.server(),
         channel: (*level == Level::Channel).then_some(channel.id),
-        cooldown: Cooldown { until: now + (*wait).min(LONGEST), reason: format!("{reason}: {detail}") },
+        left: (*wait).min(LONGEST),
+        reason: format!("{reason}: {detail}"),
     })
 }
 
 #[cfg(test)]
 mod tests {
+    use chrono::DateTime;
     use sincro_core::{limit::Limit, provider::Provider};
 
     use super::*;
 
-    fn channel(now: DateTime<Utc>) -> Channel {
+    fn channel() -> Channel {
         Channel {
             id: ChannelId::from_u128(7),
             name: String::new(),
@@ -87,7 +88,7 @@ mod tests {
             paused: None,
             hook_token: String::new(),
             version: 3,
-            created_at: now,
+            created_at: DateTime::UNIX_EPOCH,
         }
     }
 
@@ -98,21 +99,19 @@ mod tests {
 
     #[test]
     fn a_rest_of_the_server_is_kept_for_all_its_channels_and_one_of_a_channel_for_it_alone() {
-        let now = DateTime::from_timestamp(1_800_000_000, 0).unwrap();
-        let channel = channel(now);
+        let channel = channel();
         for (level, expected) in [(Level::Server, None), (Level::Channel, Some(channel.id))] {
-            let kept = kept(&channel, &cooldown(level, Duration::from_secs(7)), now).unwrap();
+            let kept = kept(&channel, &cooldown(level, Duration::from_secs(7))).unwrap();
             assert_eq!((kept.server.as_str(), kept.channel), ("wuzapi/gate:8080", expected));
-            assert_eq!(kept.cooldown.until, now + Duration::from_secs(7));
-            assert_eq!(kept.cooldown.reason, "throttled: GET /chat/history: 429");
+            assert_eq!(kept.left, Duration::from_secs(7));
+            assert_eq!(kept.reason, "throttled: GET /chat/history: 429");
         }
     }
 
     #[test]
     fn no_rest_is_kept_for_longer_than_a_day_and_a_pause_is_none() {
-        let now = DateTime::from_timestamp(1_800_000_000, 0).unwrap();
-        let endless = kept(&channel(now), &cooldown(Level::Channel, Duration::MAX), now).unwrap();
-        assert_eq!(endless.cooldown.until, now + LONGEST);
-        assert_eq!(kept(&channel(now), &Rest::Pause(Pause::new(PausedBy::Session, "no session")), now), None);
+        let endless = kept(&channel(), &cooldown(Level::Channel, Duration::MAX)).unwrap();
+        assert_eq!(endless.left, LONGEST);
+        assert_eq!(kept(&channel(), &Rest::Pause(Pause::new(PausedBy::Session, "no session"))), None);
     }
 }

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use chrono::TimeDelta;
+use chrono::{DateTime, TimeDelta, Utc};
 use sincro_core::clock;
 use sincro_queue::Queue;
 use sincro_store::{Error, Store};
@@ -25,7 +25,7 @@ pub(crate) async fn run(store: Store, queue: Queue, every: Duration) {
     let mut answers_due = Instant::now() + ANSWERS_EVERY;
     loop {
         ticks.tick().await;
-        match sweep(&store, &queue).await {
+        match sweep(&store, &queue, clock::now() - GIVEN_TO_ITS_WRITER).await {
             Ok(0) => {}
             Ok(delivered) => tracing::info!(delivered, "delivered notices that were left behind"),
             Err(error) => tracing::warn!(%error, "the outbox could not be swept; trying again"),
@@ -39,9 +39,8 @@ pub(crate) async fn run(store: Store, queue: Queue, every: Duration) {
     }
 }
 
-/// Goes once through the outbox; returns how many notices were delivered.
-async fn sweep(store: &Store, queue: &Queue) -> Result<usize, Error> {
-    let before = clock::now() - GIVEN_TO_ITS_WRITER;
+/// Goes once through the notices written before then; returns how many notices were delivered.
+pub(crate) async fn sweep(store: &Store, queue: &Queue, before: DateTime<Utc>) -> Result<usize, Error> {
     let mut round = Round::default();
     loop {
         let most = i64::try_from(round.most()).unwrap_or(i64::MAX);

@@ -2,9 +2,11 @@
 
 /// It is tried again.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum Trouble {
+pub enum Trouble {
+    /// The ledger.
     #[error(transparent)]
     Store(#[from] sincro_store::Error),
+    /// The queue.
     #[error(transparent)]
     Queue(#[from] sincro_queue::Error),
 }

@@ -50,3 +50,13 @@ async fn another_spelling_of_an_address_finds_the_same_person_and_another_channe
     assert_eq!(refused.refused(404), "contact_not_found");
     assert!(stage.api.messages(other).await.is_empty());
 }
+
+#[tokio::test]
+async fn a_page_behind_a_message_that_is_not_there_is_refused() {
+    let stage = Stage::of(people(3)).await;
+    stage.sync().await;
+    let path = format!("/v1/channels/{}/messages", stage.channel);
+    let refused = stage.api.get(&format!("{path}?after=nobody")).await;
+    assert_eq!(refused.refused(422), "invalid_value");
+    assert_eq!(refused.json::<serde_json::Value>()["field"], "after");
+}

@@ -12,7 +12,9 @@
 //! | `audit` | what must be true of every sync that ended |
 //! | `footprint` | what a request leaves behind |
 //! | `servers` | a database and a Redis namespace that go with the test |
-//! | `proxy` | a line that can be cut |
+//! | `redis` | Redis servers that a test may kill |
+//! | `private` | a Redis or a Postgres of one test's own |
+//! | `proxy` | a line that can be cut and slowed down |
 //! | `turn` | tests beside each other, or one alone |
 //! | `bounds` | nothing waits for ever |
 //! | `environment` | where the servers are |
@@ -28,8 +30,10 @@ pub(crate) mod fleet;
 pub(crate) mod follow;
 pub(crate) mod footprint;
 pub(crate) mod gateway;
+pub(crate) mod private;
 pub(crate) mod process;
 pub(crate) mod proxy;
+pub(crate) mod redis;
 pub(crate) mod servers;
 pub(crate) mod stage;
 pub(crate) mod turn;

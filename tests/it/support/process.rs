@@ -135,6 +135,13 @@ impl Process {
         assert!(sent.success(), "{} did not take SIG{signal}", self.name);
     }
 
+    /// The most memory it has had at once so far, in megabytes.
+    pub(crate) fn peak_memory_mb(&self) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).expect("it runs");
+        let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).expect("Linux tells the peak");
+        peak.trim().trim_end_matches(" kB").parse::<u64>().expect("a number of kB") / 1_024
+    }
+
     fn end(&mut self) {
         // It may have ended by itself.
         let _ = self.child.kill();

@@ -1,23 +1,31 @@
-//! A line between a process and Redis that can be cut and mended.
+//! A line between a process and Redis that can be cut, mended and slowed down.
 
 use std::{
+    future::pending,
     io,
     net::SocketAddr,
     sync::{Arc, Mutex},
+    time::Duration,
 };
 
 use redis::{ConnectionAddr, IntoConnectionInfo as _};
 use tokio::{
-    io::{AsyncRead, AsyncWrite, copy_bidirectional},
+    io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, split},
     net::{TcpListener, TcpStream, UnixStream},
+    sync::{mpsc, watch},
     task::{AbortHandle, JoinSet},
+    time::{Instant, sleep_until},
 };
 use url::Url;
+
+/// Longer than any test: what is sent does not arrive until the line is quick again.
+const NEVER: Duration = Duration::from_hours(1);
 
 /// Passes connections on to a server.
 pub(crate) struct Proxy {
     address: SocketAddr,
     to: Arc<ConnectionAddr>,
+    delay: watch::Sender<Duration>,
     accepting: Mutex<Option<AbortHandle>>,
 }
 
@@ -27,7 +35,8 @@ impl Proxy {
         let to = url.into_connection_info().unwrap().addr().clone();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
-        let proxy = Self { address, to: Arc::new(to), accepting: Mutex::default() };
+        let proxy =
+            Self { address, to: Arc::new(to), delay: watch::Sender::default(), accepting: Mutex::default() };
         proxy.accept(listener);
         proxy
     }
@@ -56,13 +65,23 @@ impl Proxy {
         self.accept(listener);
     }
 
+    /// From now on everything takes so much longer, each way; zero is as quick as ever. Holds for what is under way, too.
+    pub(crate) fn slow(&self, delay: Duration) {
+        self.delay.send_replace(delay);
+    }
+
+    /// Connections stand, and nothing arrives any more.
+    pub(crate) fn hang(&self) {
+        self.slow(NEVER);
+    }
+
     fn accept(&self, listener: TcpListener) {
-        let to = self.to.clone();
+        let (to, delay) = (self.to.clone(), self.delay.clone());
         let accepting = tokio::spawn(async move {
             // Dropped with this task, and the lines with it.
             let mut lines = JoinSet::new();
             while let Ok((from, _)) = listener.accept().await {
-                lines.spawn(pass_on(from, to.clone()));
+                lines.spawn(pass_on(from, to.clone(), delay.clone()));
             }
         });
         *self.accepting.lock().unwrap() = Some(accepting.abort_handle());
@@ -75,20 +94,67 @@ impl Drop for Proxy {
     }
 }
 
-async fn pass_on(mut from: TcpStream, to: Arc<ConnectionAddr>) -> io::Result<()> {
+async fn pass_on(from: TcpStream, to: Arc<ConnectionAddr>, delay: watch::Sender<Duration>) -> io::Result<()> {
     from.set_nodelay(true)?;
     match &*to {
         ConnectionAddr::Tcp(host, port) => {
             let server = TcpStream::connect((host.as_str(), *port)).await?;
             server.set_nodelay(true)?;
-            both_ways(&mut from, server).await
+            both_ways(from, server, &delay).await
         }
-        ConnectionAddr::Unix(path) => both_ways(&mut from, UnixStream::connect(path).await?).await,
+        ConnectionAddr::Unix(path) => both_ways(from, UnixStream::connect(path).await?, &delay).await,
         _ => Err(io::ErrorKind::Unsupported.into()),
     }
 }
 
-async fn both_ways(from: &mut TcpStream, mut to: impl AsyncRead + AsyncWrite + Unpin) -> io::Result<()> {
-    copy_bidirectional(from, &mut to).await?;
-    Ok(())
+/// Until either side is closed.
+async fn both_ways(
+    from: TcpStream,
+    to: impl AsyncRead + AsyncWrite,
+    delay: &watch::Sender<Duration>,
+) -> io::Result<()> {
+    let ((client_out, client_in), (server_out, server_in)) = (split(from), split(to));
+    tokio::select! {
+        ended = carry(client_out, server_in, delay.subscribe()) => ended,
+        ended = carry(server_out, client_in, delay.subscribe()) => ended,
+    }
+}
+
+/// Hands on what comes, each piece when its time has come.
+async fn carry(
+    mut from: impl AsyncRead + Unpin,
+    mut to: impl AsyncWrite + Unpin,
+    mut delay: watch::Receiver<Duration>,
+) -> io::Result<()> {
+    let (arrived, mut waiting) = mpsc::unbounded_channel::<(Instant, Vec<u8>)>();
+    let reading = async {
+        loop {
+            let mut piece = Vec::with_capacity(16 * 1024);
+            if from.read_buf(&mut piece).await? == 0 || arrived.send((Instant::now(), piece)).is_err() {
+                return Ok(());
+            }
+        }
+    };
+    let writing = async {
+        while let Some((at, piece)) = waiting.recv().await {
+            come(at, &mut delay).await;
+            to.write_all(&piece).await?;
+        }
+        pending().await
+    };
+    tokio::select! {
+        ended = reading => ended,
+        ended = writing => ended,
+    }
+}
+
+/// Until what arrived then may be handed on; the delay may change meanwhile.
+async fn come(arrived: Instant, delay: &mut watch::Receiver<Duration>) {
+    loop {
+        let due = arrived + *delay.borrow_and_update();
+        tokio::select! {
+            () = sleep_until(due) => return,
+            changed = delay.changed() => if changed.is_err() { return },
+        }
+    }
 }

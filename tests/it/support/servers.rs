@@ -23,7 +23,11 @@ pub(crate) struct Database {
 
 impl Database {
     pub(crate) async fn create() -> Self {
-        let server = needed("DATABASE_URL");
+        Self::create_at(needed("DATABASE_URL")).await
+    }
+
+    /// On another server.
+    pub(crate) async fn create_at(server: String) -> Self {
         let name = format!("sincro_it_{}", Uuid::now_v7().simple());
         let mut connection = match PgConnection::connect(&server).await {
             Ok(connection) => connection,
@@ -73,9 +77,14 @@ pub(crate) struct Namespace {
 
 impl Namespace {
     pub(crate) fn new() -> Self {
+        Self::at(needed("REDIS_URL"))
+    }
+
+    /// Of another Redis.
+    pub(crate) fn at(url: String) -> Self {
         // A namespace has at most 32 characters; the first ones of the id are the time, and the same for long.
         let name = format!("it-{}", &Uuid::now_v7().simple().to_string()[3..]);
-        Self { url: needed("REDIS_URL"), name }
+        Self { url, name }
     }
 
     /// What every key of the namespace begins with.

@@ -79,8 +79,23 @@ impl World {
         Self::create(turn::alone().await, settings).await
     }
 
+    /// On servers of the test's own; without one, on those of all tests.
+    pub(crate) async fn on(redis: Option<String>, postgres: Option<String>, settings: &[Setting<'_>]) -> Self {
+        let turn = turn::beside_others().await;
+        let queue = redis.map_or_else(Namespace::new, Namespace::at);
+        let database = match postgres {
+            Some(server) => Database::create_at(server).await,
+            None => Database::create().await,
+        };
+        Self::assemble(turn, queue, database, settings).migrated().await
+    }
+
     async fn create(turn: Turn, settings: &[Setting<'_>]) -> Self {
-        let mut world = Self::unmigrated(turn, settings).await;
+        Self::unmigrated(turn, settings).await.migrated().await
+    }
+
+    async fn migrated(self) -> Self {
+        let mut world = self;
         let migrated = world.sincro(&["migrate"]).await;
         assert!(migrated.status.success(), "{}", String::from_utf8_lossy(&migrated.stderr));
         world.key = world.create_key("admin").await;
@@ -89,7 +104,10 @@ impl World {
 
     /// A world before `sincro migrate`, without a key.
     pub(crate) async fn unmigrated(turn: Turn, settings: &[Setting<'_>]) -> Self {
-        let (queue, database) = (Namespace::new(), Database::create().await);
+        Self::assemble(turn, Namespace::new(), Database::create().await, settings)
+    }
+
+    fn assemble(turn: Turn, queue: Namespace, database: Database, settings: &[Setting<'_>]) -> Self {
         let own = [
             ("DATABASE_URL", database.url.as_str()),
             ("REDIS_URL", queue.url.as_str()),
@@ -167,6 +185,11 @@ impl World {
     /// One number out of the database.
     pub(crate) async fn number(&self, query: &'static str) -> i64 {
         sqlx::query_scalar(query).fetch_one(&self.sql).await.unwrap()
+    }
+
+    /// Runs statements that change what no call changes.
+    pub(crate) async fn run(&self, statements: &str) {
+        sqlx::raw_sql(sqlx::AssertSqlSafe(statements.to_owned())).execute(&self.sql).await.unwrap();
     }
 
     /// The rows of a query, each as JSON.

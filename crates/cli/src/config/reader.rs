@@ -10,6 +10,7 @@ use std::{
 };
 
 use base64::{Engine as _, prelude::BASE64_STANDARD};
+use chrono::TimeDelta;
 use config::{Map, Value, ValueKind};
 use secrecy::SecretString;
 use tracing_subscriber::EnvFilter;
@@ -86,6 +87,11 @@ impl Reader {
         })
     }
 
+    /// None for 0.
+    pub(super) fn days(&mut self, key: &str, bounds: RangeInclusive<i64>) -> Option<TimeDelta> {
+        TimeDelta::try_days(self.whole_number(key, bounds)).filter(|days| !days.is_zero())
+    }
+
     pub(super) fn seconds(&mut self, key: &str, bounds: RangeInclusive<f64>) -> Duration {
         let number = match self.kind(key) {
             #[expect(clippy::cast_precision_loss, reason = "numbers beyond 2^52 are out of every bound")]
@@ -143,6 +149,26 @@ impl Reader {
             );
         }
         right.map(SecretString::from)
+    }
+
+    /// What follows the scheme is up to the queue: lists of servers are no URLs.
+    pub(super) fn redis_url(&mut self, key: &str) -> Option<SecretString> {
+        let text = self.text(key);
+        if text.as_deref() == Some("") {
+            return None;
+        }
+        let url = SecretString::from(text.unwrap_or_default());
+        match sincro_queue::check_redis_url(&url) {
+            Ok(()) => Some(url),
+            Err(error) => {
+                let problem = match error {
+                    sincro_queue::Error::Settings(problem) => problem,
+                    other => other.to_string(),
+                };
+                self.refuse_unseen(key, &problem);
+                None
+            }
+        }
     }
 
     pub(super) fn secret_key(&mut self, key: &str) -> Option<SecretString> {

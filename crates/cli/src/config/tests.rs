@@ -167,6 +167,22 @@ fn secrets_show_up_neither_in_errors_nor_in_debug_output() {
 }
 
 #[test]
+fn a_redis_url_of_several_servers_is_checked_and_not_shown() {
+    for url in [
+        "redis+cluster://:hunter2@one:7001,two:7002",
+        "rediss+cluster://one",
+        "redis+sentinel://:hunter2@one,two:26380/name?db=1&sentinel_password=hunter2",
+    ] {
+        assert_eq!(load("", &[("REDIS_URL", url)]).unwrap().redis_url().unwrap().expose_secret(), url);
+    }
+    for url in ["redis+cluster://:hunter2@one,", "redis+sentinel://:hunter2@one", "redis+gossip://:hunter2@one"] {
+        let problems = problems("", &[("REDIS_URL", url)]);
+        assert!(problems[0].starts_with("redis_url (from REDIS_URL): "), "{problems:?}");
+        assert!(!problems[0].contains("hunter2"), "{problems:?}");
+    }
+}
+
+#[test]
 fn a_file_that_cannot_be_read_or_parsed_is_named() {
     let refused = Config::load(Some(Path::new("/nowhere/sincro.toml")), &Environment::new()).unwrap_err();
     assert!(refused.to_string().starts_with("configuration: /nowhere/sincro.toml cannot be read: "), "{refused}");

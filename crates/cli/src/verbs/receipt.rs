@@ -71,14 +71,18 @@ fn page(receipt: &Receipt) -> String {
 }
 
 fn totals(receipt: &Receipt) -> String {
-    format!(
+    let totals = format!(
         "sync      {}\ncontacts  {}\njobs      {}: {}\nmessages  {}",
         receipt.sync_id,
         receipt.contacts,
         receipt.jobs.total,
         text::jobs(&receipt.jobs),
         text::messages(&receipt.messages)
-    )
+    );
+    match receipt.pruned_at {
+        Some(at) => format!("{totals}\nlines     deleted since {at}, the sync ended so long ago"),
+        None => totals,
+    }
 }
 
 /// How many addresses ended in the same way for the same reason, and what they brought.
@@ -142,6 +146,7 @@ mod tests {
             contacts: 2,
             jobs: JobCounts { total: 4, succeeded: 2, skipped: 1, failed: 1, ..JobCounts::default() },
             messages: MessageCounts { fetched: 30, stored: 30, duplicate: 0 },
+            pruned_at: None,
             lines: vec![
                 line(JobState::Succeeded, AddressKind::Phone, 25, None),
                 line(JobState::Succeeded, AddressKind::Phone, 5, None),

@@ -38,10 +38,19 @@ use self::{
     credentials::Credentials,
     verdict::{Verdict, Wording},
 };
-use crate::{credentials::CredentialsError, http::Http, registry::Gateway};
+use crate::{
+    contacts::ContactList,
+    credentials::CredentialsError,
+    gateways::Answered,
+    http::{Http, Request},
+    registry::Gateway,
+};
 
 /// Instance calls carry the token here (`authalice` in asternic/wuzapi, handlers as of April 2026).
 const TOKEN: HeaderName = HeaderName::from_static("token");
+
+/// How much of a contact list is shown where it cannot be read, at most; far more than is shown in the end.
+const LOOKED_AT: u64 = 8_192;
 
 /// The gateway; it has no state.
 pub(crate) struct Wuzapi;
@@ -56,28 +65,49 @@ impl Gateway for Wuzapi {
         Credentials::read(given).map(|_| ())
     }
 
-    async fn call(&self, http: &Http, connection: &Connection, call: &Call) -> Result<Answer, Refusal> {
+    async fn call(&self, http: &Http, connection: &Connection, call: &Call) -> Result<Answered, Refusal> {
         let request = calls::request(&connection.channel.base_url, call)?;
         let name = request.name().to_owned();
         let unusable = |problem: &str| Refusal::Unauthorized { detail: format!("{name}: not sent, {problem}") };
         let credentials = Credentials::of(connection).map_err(|error| unusable(&error.to_string()))?;
         let token = credentials.token.expose_secret();
         let request = request.with_secret(TOKEN, token).ok_or_else(|| unusable("no header can hold the token"))?;
-        let reply = http.send(request).await?;
         let wording = Wording { call, name: &name, token };
-        let data = match verdict::judge(call, &reply, &wording)? {
-            Verdict::Data(data) => data,
-            Verdict::LidUnknown => return Ok(Answer::Lid(None)),
+        if let Call::Contacts { .. } = call {
+            return list(http, request, &wording).await.map(Answered::Contacts);
+        }
+        let reply = http.send(request).await?;
+        let answer = match verdict::judge(call, &reply, &wording)? {
+            Verdict::Data(data) => read(call, &data).map_err(|cause| wording.unreadable(&cause, &reply.body))?,
+            Verdict::LidUnknown => Answer::Lid(None),
         };
-        read(call, &data).map_err(|cause| wording.unreadable(&cause, &reply.body))
+        Ok(Answered::Whole(answer, reply.held))
     }
+}
+
+/// The contact list, which is looked through before anybody may take it.
+async fn list(http: &Http, request: Request, wording: &Wording<'_>) -> Result<ContactList, Refusal> {
+    let (reply, spool) = http.fetch(request).await?;
+    let Some(mut spool) = spool else {
+        let refusal = verdict::judge(wording.call, &reply, wording).err();
+        return Err(refusal.unwrap_or_else(|| wording.unreadable("no contact list", &reply.body)));
+    };
+    let looking = tokio::task::spawn_blocking(move || {
+        let seen = contacts::look_through(&mut spool);
+        let beginning = spool.beginning(LOOKED_AT).unwrap_or_default();
+        (seen, beginning, spool)
+    });
+    let (seen, beginning, spool) = looking.await.map_err(|error| wording.unreadable(&error.to_string(), ""))?;
+    let seen = verdict::judge_list(wording.call, &reply, seen, &beginning, wording)?;
+    Ok(ContactList::new(spool, contacts::read, seen.left_out))
 }
 
 /// The data of a good answer, or why it is none.
 fn read(call: &Call, data: &str) -> Result<Answer, String> {
     match call {
         Call::Status => session::read(data).map(Answer::Session),
-        Call::Contacts { .. } => contacts::read(data).map(Answer::Contacts),
+        // Too long to be read whole: see `list`.
+        Call::Contacts { .. } => Err("a contact list in one piece".to_owned()),
         Call::LookUpLid { .. } => lid::read(data).map(Answer::Lid),
         Call::History { address, limit, .. } => messages::read(data, address, *limit).map(Answer::History),
     }

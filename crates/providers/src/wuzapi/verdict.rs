@@ -9,7 +9,7 @@ use std::borrow::Cow;
 
 use sincro_core::gateway::{Call, Refusal};
 
-use super::wire::Envelope;
+use super::{contacts::Seen, wire::Envelope};
 use crate::{
     excerpt::{self, excerpt},
     http::Reply,
@@ -51,10 +51,36 @@ pub(super) fn judge<'a>(call: &Call, reply: &'a Reply, wording: &Wording<'_>) ->
     }
     let envelope = envelope.map_err(|flaw| wording.unreadable(&flaw, &reply.body))?;
     if let Some(status) = envelope.disguised_failure() {
-        let author = Author { envelope: true, gateway: true };
-        return refuse(call, reply, status, &envelope.error(), author, wording);
+        return disguised(call, reply, status, &envelope, wording);
     }
     envelope.data().map(Verdict::Data).ok_or_else(|| wording.unreadable("an envelope without data", &reply.body))
+}
+
+/// The verdict on a contact list under a good status, which lies in a file and was looked through. `beginning` is how it begins.
+pub(super) fn judge_list(
+    call: &Call,
+    reply: &Reply,
+    seen: Result<Seen, String>,
+    beginning: &str,
+    wording: &Wording<'_>,
+) -> Result<Seen, Refusal> {
+    let seen = seen.map_err(|flaw| wording.unreadable(&flaw, beginning))?;
+    if let Some(status) = seen.envelope.disguised_failure() {
+        disguised(call, reply, status, &seen.envelope, wording)?;
+    }
+    if seen.data { Ok(seen) } else { Err(wording.unreadable("an envelope without data", beginning)) }
+}
+
+/// A failure under a good status.
+fn disguised<'a>(
+    call: &Call,
+    reply: &Reply,
+    status: u16,
+    envelope: &Envelope<'_>,
+    wording: &Wording<'_>,
+) -> Result<Verdict<'a>, Refusal> {
+    let author = Author { envelope: true, gateway: true };
+    refuse(call, reply, status, &envelope.error(), author, wording)
 }
 
 /// Who wrote an answer, as far as its form tells.
@@ -152,9 +178,11 @@ mod tests {
     use sincro_core::limit::Level;
 
     use super::*;
+    use crate::room::Held;
 
     fn judged(call: &Call, status: u16, body: &str) -> Result<Option<String>, Refusal> {
-        let reply = Reply { status, retry_after: None, names_server: false, body: body.to_owned() };
+        let reply =
+            Reply { status, retry_after: None, names_server: false, held: Held::default(), body: body.to_owned() };
         let wording = Wording { call, name: "GET /path", token: "hush-hush" };
         judge(call, &reply, &wording).map(|verdict| match verdict {
             Verdict::Data(data) => Some(data.into_owned()),
@@ -251,7 +279,7 @@ mod tests {
             (r#"{"message":"busy"}"#.to_owned(), Level::Server, "503 without a reason"),
             (error("not now"), Level::Channel, "503 not now"),
         ] {
-            let reply = Reply { status: 503, retry_after, names_server: false, body };
+            let reply = Reply { status: 503, retry_after, names_server: false, held: Held::default(), body };
             let detail = format!("GET /path: {cause}");
             let refusal = judge(&history(), &reply, &wording).unwrap_err();
             assert_eq!(refusal, Refusal::Throttled { level, retry_after, detail });

@@ -12,7 +12,7 @@ use serde_json::{Value, value::RawValue};
 use crate::json;
 
 /// An answer taken apart, the data still unread.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Default, Deserialize)]
 pub(super) struct Envelope<'a> {
     #[serde(default)]
     code: Value,
@@ -35,6 +35,16 @@ impl<'a> Envelope<'a> {
         match body.trim_start_matches('\u{feff}') {
             blank if blank.trim().is_empty() => Err("an empty body".to_owned()),
             body => serde_json::from_str(body).map_err(|error| json::flaw(&error)),
+        }
+    }
+
+    /// The place of a member by its name; none for the data and for what nobody asks for.
+    pub(super) fn member(&mut self, name: &str) -> Option<&mut Value> {
+        match name {
+            "code" => Some(&mut self.code),
+            "success" => Some(&mut self.success),
+            "error" => Some(&mut self.error),
+            _ => None,
         }
     }
 

@@ -11,11 +11,11 @@ use axum::{Router, extract::Request, response::Response};
 use sincro_core::{
     channel::{Channel, Connection},
     clock,
-    gateway::{Answer, Call, Refusal},
+    gateway::{Answer, Call, ContactsPage, Refusal},
     limit::Limit,
     provider::Provider,
 };
-use sincro_providers::{GatewaySettings, Gateways};
+use sincro_providers::{Answered, GatewaySettings, Gateways};
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::TcpListener,
@@ -129,13 +129,39 @@ pub(crate) fn lid() -> Call {
 }
 
 /// One call with these settings. No refusal may ever show the token.
-pub(crate) async fn call_with(settings: &GatewaySettings, base_url: &str, call: &Call) -> Result<Answer, Refusal> {
+pub(crate) async fn ask_with(settings: &GatewaySettings, base_url: &str, call: &Call) -> Result<Answered, Refusal> {
     let gateways = Gateways::new(settings).expect("the client can be built");
     let outcome = gateways.call(&connection(base_url), call).await;
     assert!(!format!("{outcome:?}").contains(TOKEN), "{outcome:?}");
     outcome
 }
 
+/// The same for a call whose answer is read whole.
+pub(crate) async fn call_with(settings: &GatewaySettings, base_url: &str, call: &Call) -> Result<Answer, Refusal> {
+    match ask_with(settings, base_url, call).await? {
+        Answered::Whole(answer, _) => Ok(answer),
+        Answered::Contacts(list) => panic!("{list:?}"),
+    }
+}
+
 pub(crate) async fn call(base_url: &str, call: &Call) -> Result<Answer, Refusal> {
     call_with(&settings(), base_url, call).await
+}
+
+/// A contact list: its pieces, and how many records were left out.
+pub(crate) async fn contacts(
+    settings: &GatewaySettings,
+    base_url: &str,
+) -> Result<(Vec<ContactsPage>, usize), Refusal> {
+    let list = match ask_with(settings, base_url, &Call::Contacts { cursor: None }).await? {
+        Answered::Contacts(list) => list,
+        Answered::Whole(answer, _) => panic!("{answer:?}"),
+    };
+    assert_eq!(list.next, None);
+    let left_out = list.left_out;
+    let (mut pages, mut pieces) = (list.pages(), Vec::new());
+    while let Some(piece) = pages.next().await? {
+        pieces.push(piece);
+    }
+    Ok((pieces, left_out))
 }

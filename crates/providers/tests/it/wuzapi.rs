@@ -14,7 +14,7 @@ use sincro_core::{
 };
 use sincro_providers::Gateways;
 
-use crate::gate::{Gate, PHONE, TOKEN, call, connection, history, lid, settings};
+use crate::gate::{Gate, PHONE, TOKEN, ask_with, call, connection, contacts, history, lid, settings};
 
 fn ok(data: &Value) -> Response {
     json!({"code": 200, "success": true, "data": data}).to_string().into_response()
@@ -42,7 +42,7 @@ async fn every_call_goes_to_its_path_behind_the_prefix_with_the_token_in_its_hea
             "/wuzapi/chat/history?chat_jid=190000000000001%40lid&limit=1".to_owned(),
         ),
     ] {
-        drop(call(&format!("{}/wuzapi/", gate.url()), &asked).await);
+        drop(ask_with(&settings(), &format!("{}/wuzapi/", gate.url()), &asked).await);
         let arrival = gate.arrivals().pop().unwrap();
         assert_eq!(arrival.target, target);
         assert_eq!(arrival.token.as_deref(), Some(TOKEN));
@@ -61,10 +61,8 @@ async fn the_four_good_answers_are_read() {
     assert_eq!(session, Session { connected: true, logged_in: false, keeps_history: Some(false) });
 
     let gate = Gate::answering(|| ok(&json!({PHONE: {"FullName": "Ana P"}, "1203@g.us": {}}))).await;
-    let Ok(Answer::Contacts(page)) = call(&gate.url(), &Call::Contacts { cursor: None }).await else {
-        panic!("no page")
-    };
-    assert_eq!((page.contacts.len(), page.left_out, page.next), (1, 1, None));
+    let (pieces, left_out) = contacts(&settings(), &gate.url()).await.unwrap();
+    assert_eq!((pieces.len(), pieces[0].contacts.len(), left_out), (1, 1, 1));
 
     let gate = Gate::answering(|| ok(&json!({"jid": PHONE, "lid": "190000000000001:4@lid"}))).await;
     let Ok(Answer::Lid(Some(found))) = call(&gate.url(), &lid()).await else { panic!("no LID") };

@@ -1,4 +1,4 @@
--- Shared by every script: the time, and numbers as Redis stores them.
+-- Shared by every script: the time, numbers as Redis stores them, and the life of the shard.
 -- Needs the key names that src/keys.rs puts in front. ARGV[1] is the time in µs since the Unix epoch; 0, as in
 -- production, means the clock of Redis, so that the clocks of workers do not matter. Tests pass a virtual time.
 
@@ -11,4 +11,30 @@ end
 -- Lua on its own would write a time as 1.8e+15.
 local function int(n)
   return string.format('%.0f', n)
+end
+
+-- Of the Redis server that this runs on: another one after every restart and failover. '' where INFO is not permitted.
+local function this_run()
+  local info = redis.pcall('INFO', 'server')
+  return type(info) == 'string' and string.match(info, 'run_id:(%x+)') or ''
+end
+
+-- The epoch of the shard; or nil, and why: emptied | newer (the keys have a layout that only a newer version knows).
+-- A server that was started again, or took over from another one, may hold an older state with its epoch: that life is over.
+local function life()
+  local epoch, home = unpack(redis.call('MGET', EPOCH, HOME))
+  local run, layout = string.match(home or '', '^(%x*)|(%d+)$')
+  if layout and tonumber(layout) > LAYOUT then return nil, 'newer' end
+  if not epoch or not layout then return nil, 'emptied' end
+  local this = run ~= '' and this_run() or ''
+  if this ~= '' and this ~= run then return nil, 'emptied' end
+  return epoch
+end
+
+local opened
+
+-- When the shard was opened after a loss; 0 in its first life.
+local function opened_at()
+  opened = opened or tonumber(redis.call('GET', OPENED) or 0)
+  return opened
 end

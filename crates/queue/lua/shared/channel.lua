@@ -71,6 +71,7 @@ local function go_on(ch)
 end
 
 local function enter_round(ch, class)
+  if not ch.known then return end -- its hash was lost; whoever puts it back places it
   local tag = math.max(ch.tag[class], server(ch.server).v[class])
   redis.call('ZADD', ROUND .. class .. ':' .. ch.server, int(tag), ch.id)
 end
@@ -154,9 +155,11 @@ end
 
 local function place_all()
   for _, ch in pairs(channels) do
-    place(ch)
-    save_channel(ch)
-    server(ch.server)
+    if ch.server ~= '' then
+      place(ch)
+      save_channel(ch)
+      server(ch.server)
+    end
   end
   for _, sv in pairs(servers) do
     file_server(sv)

@@ -5,10 +5,10 @@
 
 local PROBE = 'probe'
 
-local function hold(job)
-  local value = redis.call('HGET', HELD, job)
-  if not value then return nil end
-  local sync, attempt, channel_id, ticket, permit = string.match(value, '^([^|]*)|(%d+)|([^|]*)|(%d+)|?(%d*)$')
+-- What a value of HELD says, or nil when nobody can read it: then the job counts as lost.
+local function read_hold(value)
+  local sync, attempt, channel_id, ticket, permit = string.match(value or '', '^([^|]*)|(%d+)|([^|]*)|(%d+)|?(%d*)$')
+  if not sync then return nil end
   return {
     sync = sync,
     attempt = tonumber(attempt),
@@ -17,6 +17,10 @@ local function hold(job)
     permit = permit ~= '' and permit or ticket, -- the time of its permits
     probe = sync == PROBE,
   }
+end
+
+local function hold(job)
+  return read_hold(redis.call('HGET', HELD, job))
 end
 
 local function hold_value(sync, attempt, channel_id, ticket, permit)

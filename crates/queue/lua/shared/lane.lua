@@ -12,7 +12,7 @@ local depth = { queued = 0, delayed = 0 }
 local function lane(sync)
   local l = lanes[sync]
   if l then return l end
-  local f = redis.call('HMGET', SYNC .. sync, 'channel', 'state', 'urgent', 'opened', 'seq', 'life', 'partial')
+  local f = redis.call('HMGET', SYNC .. sync, 'channel', 'state', 'urgent', 'opened', 'seq', 'life', 'partial', 'filling')
   l = {
     sync = sync,
     channel = f[1],
@@ -23,11 +23,19 @@ local function lane(sync)
     seq = tonumber(f[5] or nil),
     life = tonumber(f[6] or nil),
     partial = tonumber(f[7] or 0),
+    filling = f[8], -- the token of whoever is putting it back in chunks
     -- what this call adds to the lane's numbers
     queued = 0, running = 0, delayed = 0, calls = 0,
   }
   lanes[sync] = l
   return l
+end
+
+-- Reads an entry of a lane: its (first) job, the mark behind it, and the last job or the attempts; nil when nobody can.
+local function read_entry(entry)
+  local job, mark, rest = string.match(entry or '', '^(%d+)([-:+])(%d+)$')
+  if mark == '-' and tonumber(job) > tonumber(rest) then return nil end
+  return job, mark, rest
 end
 
 local function count(l, state, n)

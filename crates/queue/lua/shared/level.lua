@@ -1,6 +1,7 @@
 -- Shared: the limiter of one level, a channel or a provider server. Both are hashes with the same fields; a server may be
 -- without a rule, and then admits whatever its channels do.
--- A level is read once per script call; save_level() writes back what the call changed.
+-- A level is read once per script call; save_level() writes back what the call changed. `known_since`: its earlier calls were
+-- lost (only a channel or a server whose hash was gone has it; for a whole shard see opened_at()).
 
 -- Calls that come late do not slow their level down: inside the windows, so much (µs) of the schedule is caught up with.
 local CATCH_UP_US = 200000
@@ -14,7 +15,7 @@ local TICK_US = 5000000 -- the observed rate is an average over this
 
 local LIMITER = {
   'tat', 'wanted_at', 'rough_us', 'pace', 'paced_at', 'cooldown_until', 'strikes', 'trial', 'urgent_run', 'tick', 'ticks',
-  'ticks_before',
+  'ticks_before', 'known_since',
 }
 
 local function read_level(key, id)
@@ -63,6 +64,9 @@ local function slot_of(level)
   if level.running >= (level.trial and 1 or level.concurrency) then return nil, 'concurrency' end
   local slot, why = 0, 'rate'
   if level.limited then slot = level.tat - stretched(level, level.interval_us) * (level.burst - 1) end
+  -- What was called before a loss is not known. When the rate's window has passed since, it no longer matters.
+  local since = math.max(level.known_since, opened_at())
+  if since > 0 and level.windows[1] then slot = math.max(slot, since + level.windows[1].micros) end
   for i, window in ipairs(level.windows) do
     local before = permit(level, window.calls)
     local free = before and before + (i == 1 and stretched(level, window.micros) + level.rough_us or window.micros)

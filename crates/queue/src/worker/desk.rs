@@ -19,6 +19,8 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(2);
 /// One shard's side of the driver.
 pub(super) struct Desk {
     pub(super) shard: u16,
+    /// Its life, as the last claim told it.
+    pub(super) epoch: Option<i64>,
     /// Rulings that Redis has not confirmed.
     pub(super) pending: Vec<Settlement>,
     /// When a claim may succeed.
@@ -39,6 +41,7 @@ impl Desk {
         let now = Instant::now();
         Self {
             shard,
+            epoch: None,
             pending: Vec::new(),
             look_at: now,
             number: 1,

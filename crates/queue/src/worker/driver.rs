@@ -218,6 +218,7 @@ impl Driver {
         if let Some(free) = asked {
             match next().and_then(claim::read)? {
                 Claimed::Emptied => self.note_emptied(i),
+                Claimed::Newer => self.note_newer(i),
                 Claimed::Batch(batch) => self.note_batch(i, &batch, free),
             }
         }
@@ -240,7 +241,16 @@ impl Driver {
         let desk = &mut self.desks[i];
         desk.note_answered();
         desk.look_at = Instant::now() + self.safety_look;
+        self.leases.lose_others(desk.shard, None);
         self.queue.report_emptied(desk.shard);
+    }
+
+    fn note_newer(&mut self, i: usize) {
+        metrics::counter!(telemetry::CLAIMS, "result" => "newer").increment(1);
+        let desk = &mut self.desks[i];
+        desk.note_answered();
+        desk.look_at = Instant::now() + self.safety_look;
+        self.queue.report_newer(desk.shard);
     }
 
     fn note_batch(&mut self, i: usize, batch: &Batch, asked_for: usize) {
@@ -248,6 +258,9 @@ impl Driver {
         metrics::counter!(telemetry::CLAIMS, "result" => result).increment(1);
         let desk = &mut self.desks[i];
         self.queue.report_open(desk.shard);
+        if desk.epoch.replace(batch.epoch) != Some(batch.epoch) {
+            self.leases.lose_others(desk.shard, Some(batch.epoch));
+        }
         let asked = desk.note_answered();
         desk.note_batch(batch, asked, asked_for, self.safety_look);
         if batch.jobs.is_empty() {

@@ -13,8 +13,10 @@ use std::{
     time::Duration,
 };
 
+use futures::future::join_all;
 use sincro_core::{channel::ChannelId, job::JobId, sync::SyncId};
 use tokio::time::{Instant, MissedTickBehavior};
+use tokio_util::sync::CancellationToken;
 
 use crate::{
     Queue,
@@ -63,6 +65,12 @@ impl Claim {
     pub fn holds_lease(&self) -> bool {
         self.lease.holds()
     }
+
+    /// Until the job is lost for good: a renewal says so, or its shard has another life. What is under way for it then
+    /// cannot count any more.
+    pub async fn lost(&self) {
+        self.lease.lost.cancelled().await;
+    }
 }
 
 /// Tells apart what is held, even two claims of the same job.
@@ -77,6 +85,9 @@ pub(crate) struct HoldKey {
 struct Lease {
     /// None once it is lost.
     until: Mutex<Option<Instant>>,
+    lost: CancellationToken,
+    /// The life of the shard that it is of.
+    epoch: i64,
     /// Whether a call was made under it.
     used: AtomicBool,
     /// Whether its result is on its way to Redis.
@@ -97,6 +108,7 @@ impl Lease {
 
     /// Whether it was not lost before.
     fn lose(&self) -> bool {
+        self.lost.cancel();
         lock(&self.until).take().is_some()
     }
 }
@@ -115,6 +127,8 @@ impl Leases {
             let key = HoldKey { shard, job: *job, ticket: batch.ticket };
             let lease = Arc::new(Lease {
                 until: Mutex::new(Some(asked + lease)),
+                lost: CancellationToken::new(),
+                epoch: batch.epoch,
                 used: AtomicBool::new(false),
                 settling: AtomicBool::new(false),
                 urgent: *urgent,
@@ -136,6 +150,15 @@ impl Leases {
             }
         });
         claims.collect()
+    }
+
+    /// What is held of any other life of a shard is lost: the shard has this one now, or none.
+    pub(crate) fn lose_others(&self, shard: u16, epoch: Option<i64>) {
+        let held = lock(&self.held);
+        let others = held.iter().filter(|(key, lease)| key.shard == shard && Some(lease.epoch) != epoch);
+        let gone: Vec<JobId> = others.filter(|(_, lease)| lease.lose()).map(|(key, _)| key.job).collect();
+        drop(held);
+        note_lost(shard, &gone);
     }
 
     /// These are being settled: whether they are still held shows in the answer to that, and a renewal that comes too
@@ -190,26 +213,36 @@ impl Leases {
     }
 
     /// Whether every shard answered.
-    async fn renew_all(&self, queue: &Queue, lease: Duration) -> bool {
+    pub(crate) async fn renew_all(&self, queue: &Queue, lease: Duration) -> bool {
         let keys = self.keys();
-        let mut all_answered = true;
-        for shard in queue.shards() {
-            let of_shard: Vec<_> =
-                keys.iter().filter(|key| key.shard == shard).map(|key| (key.job, key.ticket)).collect();
-            if of_shard.is_empty() {
-                continue;
-            }
+        let of_shards = queue.shards().map(|shard| {
+            let of_shard = keys.iter().filter(|key| key.shard == shard).map(|key| (key.job, key.ticket));
+            (shard, of_shard.collect::<Vec<_>>())
+        });
+        // All at once: a shard whose server is silent must not cost the others their leases.
+        let renewals = of_shards.filter(|(_, of_shard)| !of_shard.is_empty()).map(async |(shard, of_shard)| {
             let asked = Instant::now();
             match renew(queue, shard, lease, &of_shard).await {
-                Ok(lost) => self.note_renewal(shard, &of_shard, &lost, asked + lease),
+                Ok(lost) => {
+                    self.note_renewal(shard, &of_shard, &lost, asked + lease);
+                    true
+                }
                 Err(error) => {
                     metrics::counter!(telemetry::REDIS_ERRORS).increment(1);
                     tracing::debug!(shard, %error, "leases were not renewed");
-                    all_answered = false;
+                    false
                 }
             }
+        });
+        join_all(renewals).await.into_iter().all(|answered| answered)
+    }
+
+    /// For tests that bring their own time: every lease is so much nearer to its end.
+    pub(crate) fn grow_older(&self, by: Duration) {
+        for lease in lock(&self.held).values() {
+            let mut until = lock(&lease.until);
+            *until = until.map(|until| until.checked_sub(by).unwrap_or(until));
         }
-        all_answered
     }
 
     fn note_renewal(&self, shard: u16, asked_for: &[(JobId, Ticket)], lost: &[JobId], until: Instant) {
@@ -226,10 +259,14 @@ impl Leases {
             }
         }
         drop(held);
-        if !gone.is_empty() {
-            metrics::counter!(telemetry::LEASES_LOST).increment(gone.len() as u64);
-            tracing::warn!(shard, jobs = ?gone, "leases were lost; what their jobs come to will not count");
-        }
+        note_lost(shard, &gone);
+    }
+}
+
+fn note_lost(shard: u16, gone: &[JobId]) {
+    if !gone.is_empty() {
+        metrics::counter!(telemetry::LEASES_LOST).increment(gone.len() as u64);
+        tracing::warn!(shard, jobs = ?gone, "leases were lost; what their jobs come to will not count");
     }
 }
 

@@ -47,8 +47,19 @@ impl Bench {
 
     pub(crate) async fn at(place: Place) -> Self {
         let bench = Self::emptied(place).await;
-        bench.queue.begin_restore(0).await.unwrap().unwrap().open_epoch(1).await.unwrap();
+        open_first(&bench.queue, 0).await;
         bench
+    }
+
+    /// Restores the shard under that epoch, without lanes.
+    pub(crate) async fn reopen(&self, epoch: i64) {
+        let restoration = self.clock().begin_restore(0).await.unwrap().unwrap();
+        restoration.open_epoch(epoch, false).await.unwrap();
+    }
+
+    /// Whether the lane was put back.
+    pub(crate) async fn put_back(&self, epoch: i64, lane: &Notice) -> bool {
+        self.clock().put_back(0, epoch, lane).await.unwrap()
     }
 
     /// Without an epoch.
@@ -79,7 +90,7 @@ impl Bench {
         let ask = Ask { shard: 0, max, max_bulk, lease: LEASE, asker: "test", number: self.number, again: false };
         match steps::claim(&self.clock(), &ask).await.unwrap() {
             Claimed::Batch(batch) => batch,
-            Claimed::Emptied => panic!("emptied"),
+            other => panic!("{other:?}"),
         }
     }
 
@@ -117,6 +128,12 @@ impl Bench {
     pub(crate) fn due_in(&self, time: Duration) -> chrono::DateTime<chrono::Utc> {
         chrono::DateTime::from_timestamp_micros(self.now).unwrap() + time
     }
+}
+
+/// Begins the first life of a shard.
+pub(crate) async fn open_first(queue: &Queue, shard: u16) {
+    queue.begin_restore(shard).await.unwrap().unwrap().open_epoch(1, true).await.unwrap();
+    queue.finish_restore(shard, 1).await.unwrap();
 }
 
 pub(crate) async fn connect(place: &Place, shards: u16) -> Queue {

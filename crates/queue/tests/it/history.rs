@@ -110,7 +110,7 @@ async fn tell(seed: u64, queue: &Queue, mut glass: Glass, loud: bool) -> Result<
     let told = async {
         glass.forget().await?;
         if let Some(restoration) = queue.begin_restore(0).await.map_err(refused)? {
-            restoration.open_epoch(1).await.map_err(refused)?;
+            restoration.open_epoch(1, true).await.map_err(refused)?;
         }
         let mut world = World::new(seed, queue.clone(), glass);
         world.loud = loud;

@@ -12,6 +12,7 @@ mod channels;
 mod claiming;
 mod history;
 mod levels;
+mod losing;
 mod memory;
 mod restoring;
 mod server;

@@ -142,7 +142,7 @@ async fn the_depth_is_that_of_all_shards() {
     let bench = Bench::new().await;
     let queue = connect(&bench.place, 4).await;
     for shard in 1..4 {
-        queue.begin_restore(shard).await.unwrap().unwrap().open_epoch(1).await.unwrap();
+        crate::bench::open_first(&queue, shard).await;
     }
     let mut shards = std::collections::BTreeSet::new();
     for i in 0..12 {

@@ -386,8 +386,8 @@ async fn a_worker_outlives_a_redis_that_comes_back_empty() {
     let mut restored = notice.clone();
     lane(&mut restored).jobs = vec![Entry::Span { first: 200_001, last: 200_010 }];
     let restoration = bench.queue.begin_restore(0).await.unwrap().unwrap();
-    restoration.restore(&[restored]).await.unwrap();
-    restoration.open_epoch(2).await.unwrap();
+    restoration.open_epoch(2, false).await.unwrap();
+    assert!(bench.queue.put_back(0, 2, &restored).await.unwrap());
     let mut after = HashSet::new();
     while after.len() < 10 {
         let claim = worker.next().await;
@@ -399,6 +399,26 @@ async fn a_worker_outlives_a_redis_that_comes_back_empty() {
     worker.end().await.unwrap();
     assert_eq!(after, (200_001..=200_010).collect());
     assert!(bench.queue.held_jobs(SERVER, sync_of(&notice)).await.unwrap().is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_held_of_a_life_that_is_over_is_lost_at_once_and_its_slots_come_free() {
+    let bench = Bench::at(Place::own()).await;
+    let mut worker = Worker::start(&bench.queue, settings(), |claim: Claim| async move {
+        if claim.epoch == 1 {
+            claim.lost().await;
+        }
+        Ruling::Done
+    });
+    let notice = opens(&rule(WIDE), 1, 100_000);
+    bench.queue.apply(std::slice::from_ref(&notice)).await.unwrap();
+    let first = worker.next().await;
+    let _: () = redis::cmd("FLUSHALL").query(&mut bench.place.raw()).unwrap();
+    bench.queue.begin_restore(0).await.unwrap().unwrap().open_epoch(2, true).await.unwrap();
+    assert!(bench.queue.put_back(0, 2, &notice).await.unwrap());
+    while worker.next().await.epoch == 1 {}
+    assert!(!first.holds_lease());
+    worker.end().await.unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -419,7 +439,7 @@ async fn one_worker_serves_all_shards() {
     let place = Place::new();
     let queue = connect(&place, 5).await;
     for shard in queue.shards() {
-        queue.begin_restore(shard).await.unwrap().unwrap().open_epoch(1).await.unwrap();
+        crate::bench::open_first(&queue, shard).await;
     }
     let mut worker = Worker::start(&queue, settings(), done);
     let mut shards = HashSet::new();

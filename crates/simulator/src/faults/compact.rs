@@ -9,7 +9,7 @@ use std::{fmt, str::FromStr};
 use super::{Fault, Faults, Rule, When};
 
 /// Name, what may follow a colon, and what it does.
-const NAMES: [(&str, &str, &str); 15] = [
+const NAMES: [(&str, &str, &str); 18] = [
     ("429", ":seconds", "too many requests, with Retry-After if seconds are given"),
     ("503", ":seconds", "unavailable behind a proxy, with Retry-After if seconds are given"),
     ("500", "", "server error"),
@@ -23,6 +23,9 @@ const NAMES: [(&str, &str, &str); 15] = [
     ("cut", "", "connection broken inside the body"),
     ("truncated", "", "JSON that ends in the middle"),
     ("huge", ":megabytes", "a very long body, endless without megabytes"),
+    ("announced", ":megabytes", "a long body whose length is told beforehand"),
+    ("bomb", ":megabytes", "a long body that is short while it is packed"),
+    ("trickle", "", "a body without end, a byte at a time"),
     ("garbage", "", "an HTML page"),
     ("shape", "", "a string for data"),
 ];
@@ -57,6 +60,9 @@ impl Fault {
             Self::CutConnection => "cut",
             Self::TruncatedJson => "truncated",
             Self::HugeBody { .. } => "huge",
+            Self::AnnouncedBody { .. } => "announced",
+            Self::Bomb { .. } => "bomb",
+            Self::Trickle => "trickle",
             Self::Garbage => "garbage",
             Self::WrongShape => "shape",
         }
@@ -70,6 +76,12 @@ impl Fault {
             ("banned", None) => Self::Banned,
             ("302", location) => Self::Redirect { location: location.map(str::to_owned) },
             ("huge", megabytes) => Self::HugeBody { megabytes: megabytes.map(number).transpose()? },
+            ("announced", Some(megabytes)) => Self::AnnouncedBody { megabytes: number(megabytes)? },
+            ("bomb", Some(megabytes)) => Self::Bomb { megabytes: number(megabytes)? },
+            ("announced" | "bomb", None) => {
+                return Err(NotFaults(format!("{name} needs its megabytes after a colon, like {name}:64")));
+            }
+            ("trickle", None) => Self::Trickle,
             ("500", None) => Self::ServerError,
             ("401", None) => Self::Unauthorized,
             ("501", None) => Self::HistoryDisabled,

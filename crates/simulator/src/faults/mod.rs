@@ -57,6 +57,18 @@ pub enum Fault {
         #[serde(default)]
         megabytes: Option<u32>,
     },
+    /// 200 and a long JSON array whose length is told beforehand.
+    AnnouncedBody {
+        /// How long.
+        megabytes: u32,
+    },
+    /// 200 and a JSON array that is short while it is packed.
+    Bomb {
+        /// How long it is unpacked.
+        megabytes: u32,
+    },
+    /// 200 and an answer that goes on for ever, a byte at a time.
+    Trickle,
     /// 200 and an HTML page.
     Garbage,
     /// 200 and the envelope with a string for `data`.

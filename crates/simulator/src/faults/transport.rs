@@ -2,17 +2,26 @@
 //!
 //! They work on a finished answer or make one up; a provider's own error texts are not here.
 
-use std::{convert::Infallible, io};
+use std::{
+    convert::Infallible,
+    io::{self, Write as _},
+    time::Duration,
+};
 
 use axum::{
     body::{self, Body, Bytes},
     http::{HeaderValue, StatusCode, header},
     response::{IntoResponse, Response},
 };
+use flate2::{Compression, write::GzEncoder};
 use futures::stream;
 use tokio_util::sync::CancellationToken;
 
 const CHUNK: usize = 64 * 1_024;
+/// What is before and behind the filler of a long body.
+const HEAD: &[u8] = br#"{"code":200,"data":["#;
+const TAIL: &[u8] = b"0],\"success\":true}\n";
+const TRICKLE: Duration = Duration::from_millis(20);
 /// A host name reserved to resolve nowhere (RFC 2606).
 const NOWHERE: &str = "http://elsewhere.invalid/";
 
@@ -52,14 +61,53 @@ pub(crate) fn huge(megabytes: Option<u32>, stopping: CancellationToken) -> Respo
                 return None;
             }
             let next = match step {
-                Step::Head => (Bytes::from_static(br#"{"code":200,"data":["#), Step::Filler(0)),
-                Step::Filler(sent) if Some(sent) == chunks => {
-                    (Bytes::from_static(b"0],\"success\":true}\n"), Step::End)
-                }
+                Step::Head => (Bytes::from_static(HEAD), Step::Filler(0)),
+                Step::Filler(sent) if Some(sent) == chunks => (Bytes::from_static(TAIL), Step::End),
                 Step::Filler(sent) => (filler, Step::Filler(sent + 1)),
                 Step::End => return None,
             };
             Some((Ok::<_, Infallible>(next.0), next.1))
+        }
+    });
+    ([(header::CONTENT_TYPE, "application/json")], Body::from_stream(steps)).into_response()
+}
+
+/// The same, with its length in the head.
+pub(crate) fn announced(megabytes: u32, stopping: CancellationToken) -> Response {
+    let length = HEAD.len() as u64 + u64::from(megabytes) * 1_048_576 + TAIL.len() as u64;
+    let mut response = huge(Some(megabytes), stopping);
+    response.headers_mut().insert(header::CONTENT_LENGTH, HeaderValue::from(length));
+    response
+}
+
+/// The same, packed: about a thousandth of it goes over the line.
+pub(crate) async fn bomb(megabytes: u32) -> Response {
+    let packing = tokio::task::spawn_blocking(move || {
+        let mut packed = GzEncoder::new(Vec::new(), Compression::fast());
+        let filler = "0,".repeat(CHUNK / 2);
+        packed.write_all(HEAD)?;
+        for _ in 0..u64::from(megabytes) * 1_048_576 / CHUNK as u64 {
+            packed.write_all(filler.as_bytes())?;
+        }
+        packed.write_all(TAIL)?;
+        packed.finish()
+    });
+    let packed = packing.await.map_err(io::Error::other).flatten().unwrap_or_default();
+    ([(header::CONTENT_TYPE, "application/json"), (header::CONTENT_ENCODING, "gzip")], packed).into_response()
+}
+
+/// The head of an envelope, then a blank from time to time, for ever.
+pub(crate) fn trickle(stopping: CancellationToken) -> Response {
+    let steps = stream::unfold(true, move |first| {
+        let stopping = stopping.clone();
+        async move {
+            if first {
+                return Some((Ok::<_, Infallible>(Bytes::from_static(HEAD)), false));
+            }
+            tokio::select! {
+                () = stopping.cancelled() => None,
+                () = tokio::time::sleep(TRICKLE) => Some((Ok(Bytes::from_static(b" ")), false)),
+            }
         }
     });
     ([(header::CONTENT_TYPE, "application/json")], Body::from_stream(steps)).into_response()

@@ -106,6 +106,33 @@ async fn an_endless_body_lasts_until_the_caller_leaves() -> Result<()> {
 }
 
 #[tokio::test]
+async fn a_long_body_can_be_announced_or_packed() -> Result<()> {
+    let (_, announced) = struck_by("announced:1=all").await?;
+    assert!(announced.complete && announced.data()?.is_array());
+    assert!(
+        announced
+            .header("content-length")
+            .is_some_and(|length| length.parse().is_ok_and(|bytes: u32| bytes > 1_048_576))
+    );
+
+    let (_, packed) = struck_by("bomb:1=all").await?;
+    assert_eq!((packed.status, packed.header("content-encoding")), (200, Some("gzip")));
+    assert!(packed.complete && packed.body.len() < 100_000);
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_trickle_does_not_end_and_never_pauses_for_long() -> Result<()> {
+    let simulator = simulator(few(1)).await?;
+    simulator.set_faults("trickle=all".parse::<Faults>()?)?;
+    let mut connection = client::open(&simulator, "GET", "/user/contacts", Some(simulator.token()), "").await?;
+    let mut bytes = vec![0; 300];
+    tokio::time::timeout(Duration::from_secs(10), connection.read_exact(&mut bytes)).await??;
+    drop(connection);
+    simulator.shutdown().await
+}
+
+#[tokio::test]
 async fn foreign_answers_are_pages_strings_or_other_places() -> Result<()> {
     let (_, page) = struck_by("garbage=all").await?;
     assert_eq!((page.status, page.header("content-type")), (200, Some("text/html; charset=utf-8")));
@@ -229,6 +256,7 @@ fn the_short_form_says_what_is_wrong() -> Result<()> {
     assert!(wrong("500=2")?.contains("between 0 and 1"));
     assert!(wrong("500=often")?.contains("x<calls>"));
     assert!(wrong("hang:5=0.1")?.contains("takes nothing after a colon"));
+    assert!(wrong("bomb=all")?.contains("bomb:64"));
     assert!(wrong("429:soon=0.1")?.contains("whole number"));
     Ok(())
 }

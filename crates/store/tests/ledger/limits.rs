@@ -105,7 +105,7 @@ async fn rules_about_a_channel_and_its_server_reach_the_queue_with_one_notice_an
     let paused = world.store.pause_sync(sync, None).await.unwrap().1.unwrap();
     assert_eq!(paused.channel, notices[0].channel);
     let mut restoration = world.store.lock_restoration("test", 0).await.unwrap().unwrap();
-    assert_eq!(restoration.lane(sync).await.unwrap().unwrap().channel, notices[0].channel);
+    assert_eq!(restoration.lanes(&[sync]).await.unwrap()[0].channel, notices[0].channel);
     restoration.end().await.unwrap();
 }
 

@@ -8,6 +8,8 @@ mod limits;
 mod outlooks;
 mod pauses;
 mod planning;
+mod pruning;
+mod restoring;
 mod settling;
 mod steering;
 mod upgrading;

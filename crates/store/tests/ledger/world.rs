@@ -10,7 +10,7 @@ use sincro_core::{
     clock,
     contact::Contact,
     gateway::ContactsPage,
-    job::{Ending, Job, JobId, Outcome},
+    job::{Ending, Job, JobId, Outcome, Step},
     limit::Limit,
     message::{Message, MessageKind},
     notice::{Entry, Notice},
@@ -48,7 +48,7 @@ impl World {
         store.migrate().await.unwrap();
         let channel = create_channel(&store, Provider::Wuzapi, "http://127.0.0.1:1").await;
         let mut restoration = store.lock_restoration("test", 0).await.unwrap().unwrap();
-        let epoch = restoration.begin_epoch().await.unwrap();
+        let epoch = restoration.begin_epoch(2).await.unwrap();
         restoration.end().await.unwrap();
         let sql = PgPool::connect(&database.url).await.unwrap();
         Self { store, channel, epoch, sql, _database: database }
@@ -86,14 +86,42 @@ impl World {
     }
 
     pub(crate) async fn plan(&self, job: &Job, contacts: Vec<Contact>, next: Option<&str>) -> (Recorded, Vec<JobId>) {
-        let page = ContactsPage { contacts, next: next.map(str::to_owned), ..ContactsPage::default() };
+        let page = ContactsPage { contacts, pairings: Vec::new() };
+        match self.list(job, vec![page], next).await {
+            Ok(listed) => self.plan_listed(&listed).await,
+            Err(refused) => (refused, Vec::new()),
+        }
+    }
+
+    /// Keeps a page of the gateway in these pieces; gives the plan job as it is then.
+    pub(crate) async fn list(&self, job: &Job, pieces: Vec<ContactsPage>, next: Option<&str>) -> Result<Job, Recorded> {
         let fence = self.fence(job, job.attempts + 1);
-        let planned = self.store.plan_page(job, fence, page, WUZAPI, ATTEMPTS).await.unwrap();
-        (planned.recorded, planned.notices.iter().flat_map(ids_of).collect())
+        self.store.begin_listing(job, fence).await.unwrap()?;
+        for (place, piece) in (0..).zip(pieces) {
+            self.store.list_page(job, fence, place, piece).await.unwrap()?;
+        }
+        let step = self.store.end_listing(job, fence, next.map(str::to_owned)).await.unwrap()?;
+        Ok(Job { step, steps_done: job.steps_done + 1, ..job.clone() })
+    }
+
+    /// Plans what is kept, to its last piece.
+    pub(crate) async fn plan_listed(&self, job: &Job) -> (Recorded, Vec<JobId>) {
+        let (mut job, mut ids) = (job.clone(), Vec::new());
+        loop {
+            let fence = self.fence(&job, job.attempts + 1);
+            let planned = self.store.plan_page(&job, fence, WUZAPI, ATTEMPTS).await.unwrap();
+            ids.extend(planned.notices.iter().flat_map(ids_of));
+            match planned.step {
+                Some(step @ Step::Contacts { listed: Some(_), .. }) => {
+                    job = Job { step, steps_done: job.steps_done + 1, ..job };
+                }
+                _ => return (planned.recorded, ids),
+            }
+        }
     }
 
     pub(crate) async fn jobs(&self, ids: &[JobId]) -> Vec<Job> {
-        let mut jobs = self.store.open_jobs(ids).await.unwrap();
+        let mut jobs: Vec<Job> = self.store.open_jobs(ids).await.unwrap().into_iter().map(Result::unwrap).collect();
         jobs.sort_by_key(|job| job.id);
         jobs
     }
@@ -104,7 +132,7 @@ impl World {
 
     pub(crate) fn settlement(&self, job: &Job, outcome: Outcome, messages: Vec<Message>) -> Settlement {
         let address = match &job.step {
-            sincro_core::job::Step::History { address, .. } => Some(address.clone()),
+            Step::History { address, .. } => Some(address.clone()),
             _ => None,
         };
         Settlement {

@@ -1,0 +1,83 @@
+//! A contact list, handed out piece by piece.
+//!
+//! The answer lies whole in a file and was read once to its end, so what is handed out belongs to an answer that is complete
+//! and a contact list. A second reader goes no further ahead of whoever takes the pieces than one piece.
+
+use sincro_core::{
+    contact::Contact,
+    gateway::{ContactsPage, Refusal},
+};
+use tokio::{sync::mpsc, task::JoinHandle};
+
+use crate::spool::Spool;
+
+/// Contacts in one piece: what one transaction of the ledger takes well.
+const PIECE: usize = 2_000;
+
+/// Reads an answer of one kind of gateway from its beginning, until `take` wants no more.
+pub(crate) type Reader = fn(&mut Spool, &mut dyn FnMut(Contact) -> bool) -> Result<(), String>;
+
+/// A contact list that has not been taken yet.
+#[derive(Debug)]
+pub struct ContactList {
+    /// Records that are no persons (groups, broadcasts) or could not be read.
+    pub left_out: usize,
+    /// Where the list goes on behind this answer; none when it is all.
+    pub next: Option<String>,
+    spool: Spool,
+    reader: Reader,
+}
+
+/// The pieces of a contact list, in its order.
+#[derive(Debug)]
+pub struct ContactPages {
+    pieces: mpsc::Receiver<ContactsPage>,
+    reading: JoinHandle<Result<(), String>>,
+}
+
+impl ContactList {
+    pub(crate) fn new(spool: Spool, reader: Reader, left_out: usize) -> Self {
+        Self { left_out, next: None, spool, reader }
+    }
+
+    /// Begins to hand it out.
+    #[must_use]
+    pub fn pages(self) -> ContactPages {
+        let Self { mut spool, reader, .. } = self;
+        let (ready, pieces) = mpsc::channel(1);
+        let reading = tokio::task::spawn_blocking(move || {
+            let mut piece = Vec::with_capacity(PIECE);
+            reader(&mut spool, &mut |contact| {
+                piece.push(contact);
+                piece.len() < PIECE || ready.blocking_send(page(&mut piece)).is_ok()
+            })?;
+            if !piece.is_empty() {
+                // Nobody takes it: then nobody misses it.
+                let _ = ready.blocking_send(page(&mut piece));
+            }
+            Ok(())
+        });
+        ContactPages { pieces, reading }
+    }
+}
+
+fn page(piece: &mut Vec<Contact>) -> ContactsPage {
+    ContactsPage { contacts: std::mem::replace(piece, Vec::with_capacity(PIECE)), pairings: Vec::new() }
+}
+
+impl ContactPages {
+    /// The next piece; none behind the last one. The file can be at fault, never the gateway.
+    pub async fn next(&mut self) -> Result<Option<ContactsPage>, Refusal> {
+        if let Some(piece) = self.pieces.recv().await {
+            return Ok(Some(piece));
+        }
+        let ended = (&mut self.reading).await;
+        match ended.map_err(|error| error.to_string()).flatten() {
+            Ok(()) => Ok(None),
+            Err(cause) => {
+                let detail = format!("the contact list could not be read a second time: {cause}");
+                Err(Refusal::Transient { code: "spool", detail })
+            }
+        }
+    }
+}

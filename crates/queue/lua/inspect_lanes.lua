@@ -1,0 +1,69 @@
+-- What is wrong with lanes that the ledger knows to be open, as far as that shows without the ledger, and how much they hold. On
+-- the way their channels get the places in line that are theirs, and slots that nobody holds come free.
+--
+-- KEYS[1]  the shard's prefix
+-- ARGV[1]  time (µs, 0 = clock of Redis)
+--     [2+] at most 200 groups of (sync, channel, server)
+-- Returns  { word or '', seq or '', jobs (waiting and held), ... }, a group for each
+--          '' nothing | unknown (the queue does not have the lane) | filling (it is being put back, or was when somebody died)
+--          | rule (what is known of its channel or server is lost) | jobs, delayed, running (they are not what its numbers say)
+--          | order (it is in no order of its channel, or not among those with delayed jobs)
+
+local GROUP, MOST = 3, 200
+local COUNTED = 1000 -- entries; a longer lane is taken at its word
+local left = 5000 -- of them in this call
+
+if (#ARGV - 1) % GROUP ~= 0 or #ARGV > 1 + GROUP * MOST then
+  return redis.error_reply('ERR inspect_lanes: not 0 to 200 groups of three')
+end
+
+-- Whether the lane's list can be what its number says.
+local function adds_up(sync, queued)
+  local entries = redis.call('LLEN', LANE .. sync)
+  if entries > COUNTED or entries > left then return queued >= entries end
+  left = left - entries
+  for _, entry in ipairs(redis.call('LRANGE', LANE .. sync, 0, -1)) do
+    local job, mark, rest = read_entry(entry)
+    if not job then return false end
+    queued = queued - (mark == '-' and rest - job + 1 or 1)
+  end
+  return queued == 0
+end
+
+local function drop_slots_of_nobody(ch)
+  local jobs = redis.call('SMEMBERS', RUNNING .. ch.id)
+  for _, job in ipairs(jobs) do
+    if redis.call('HEXISTS', HELD, job) == 0 then ch.running = ch.running - redis.call('SREM', RUNNING .. ch.id, job) end
+  end
+  ch.counted = true
+end
+
+local function loss(l, id, server_id, numbers)
+  if not l.alive or l.channel ~= id then return 'unknown' end
+  if l.filling then return 'filling' end
+  local ch = channel(id)
+  if not ch.known or ch.server ~= server_id then return 'rule' end
+  if redis.call('HEXISTS', SERVER .. server_id, 'version') == 0 or redis.call('SISMEMBER', SERVERS, server_id) == 0 then
+    return 'rule'
+  end
+  if not ch.counted then drop_slots_of_nobody(ch) end
+  if numbers.running < 0 or numbers.running > ch.running then return 'running' end
+  if not adds_up(l.sync, numbers.queued) then return 'jobs' end
+  if numbers.delayed ~= redis.call('ZCARD', LATER .. l.sync) then return 'delayed' end
+  if numbers.delayed > 0 and not redis.call('ZSCORE', DELAYED, l.sync) then return 'order' end
+  if l.state == 'open' and numbers.queued > 0 and not redis.call('ZSCORE', LANES .. id, l.sync) then return 'order' end
+  return ''
+end
+
+local answer = {}
+for i = 2, #ARGV, GROUP do
+  local sync, id, server_id = unpack(ARGV, i, i + GROUP - 1)
+  local l, f = lane(sync), redis.call('HMGET', SYNC .. sync, 'queued', 'running', 'delayed')
+  local numbers = { queued = tonumber(f[1] or 0), running = tonumber(f[2] or 0), delayed = tonumber(f[3] or 0) }
+  answer[#answer + 1] = loss(l, id, server_id, numbers)
+  answer[#answer + 1] = l.seq and int(l.seq) or ''
+  answer[#answer + 1] = int(numbers.queued + numbers.running + numbers.delayed)
+end
+place_all()
+wake()
+return answer

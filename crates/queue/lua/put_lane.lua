@@ -1,0 +1,144 @@
+-- Puts the lane of one sync back as the ledger has it, or one chunk of a big one, while everything else goes on: what waits in
+-- the lane is replaced; a job that somebody holds stays with its holder and is left out. A lane that has heard more than the
+-- ledger's snapshot tells stays as it is.
+-- Until the last chunk is in, the lane is `filling`: its jobs can be claimed, its notices wait. `spared`: what was held at the
+-- first chunk. Any of it may be back in the lane at the next one, and must not come in twice.
+--
+-- KEYS[1]  the shard's prefix
+-- ARGV[1]  time (µs, 0 = clock of Redis)
+--   [2-19] the rules of the channel and its server, see shared/rule.lua
+--    [20]  sync  [21] seq  [22] unused  [23] urgent (0, 1)  [24] state  [25] entries before this chunk  [26] last chunk (0, 1)
+--    [27]  epoch of the shard  [28] token of this putting back
+--    [29+] at most 1,000 entries: first-last | job:attempts | job:attempts@wait_us; spans ascending
+-- Returns  put | kept (it has heard more) | taken (somebody else is putting the lane back) | over (the shard has another life)
+
+local FIRST_ENTRY = 29
+local COUNTED = 10000 -- entries of a lane whose numbers are lost
+
+local id, server_id = ARGV[2], ARGV[4]
+local sync, seq, _, urgent, state, before, last, epoch, token = unpack(ARGV, 20, 28)
+seq, before = tonumber(seq), tonumber(before)
+
+if #ARGV >= FIRST_ENTRY + 1000 then return redis.error_reply('ERR put_lane: more than 1000 entries') end
+for i = FIRST_ENTRY, #ARGV do
+  if not (string.match(ARGV[i], '^%d+[-:]%d+$') or string.match(ARGV[i], '^%d+:%d+@%d+$')) then
+    return redis.error_reply('ERR put_lane: unreadable entry ' .. ARGV[i])
+  end
+end
+
+if life() ~= epoch then return 'over' end
+
+-- Whoever has lost all that was known of a level cannot know what was called for it lately. While the whole shard is being
+-- restored, its opening says the same for all.
+local function note_loss(key)
+  if redis.call('EXISTS', RESTORING) == 1 or redis.call('EXISTS', key) == 1 then return end
+  redis.call('HSET', key, 'known_since', int(now))
+end
+
+local function finish(answer)
+  save_numbers()
+  place_all()
+  wake()
+  return answer
+end
+
+-- Without the hash, what the shard's depth counts of the lane can only be counted once more.
+local function count_lost(l)
+  local queued, at = 0, 0
+  while at < COUNTED do
+    local entries = redis.call('LRANGE', LANE .. sync, at, at + 999)
+    for _, entry in ipairs(entries) do
+      local job, mark, rest = read_entry(entry)
+      if job then queued = queued + (mark == '-' and rest - job + 1 or 1) end
+    end
+    at = #entries == 1000 and at + 1000 or COUNTED
+  end
+  count(l, 'queued', -queued)
+  count(l, 'delayed', -redis.call('ZCARD', LATER .. sync))
+end
+
+local function held_jobs()
+  local jobs = {}
+  for _, job in ipairs(redis.call('SMEMBERS', RUNNING .. id)) do
+    local held = hold(job)
+    if held and held.sync == sync then
+      jobs[#jobs + 1] = job
+      redis.call('SADD', RUNNING .. server_id, job)
+    end
+  end
+  return jobs
+end
+
+-- Begins the lane anew. Its place by age stays, if that is known.
+local function begin(l)
+  if not l.channel then count_lost(l) end
+  l.channel = l.channel or id
+  drop_waiting(l)
+  local kept, spared = redis.call('HMGET', SYNC .. sync, 'opened', 'calls'), held_jobs()
+  redis.call('DEL', SYNC .. sync)
+  redis.call('HSET', SYNC .. sync, 'channel', id, 'state', state, 'urgent', urgent, 'opened', kept[1] or int(now),
+    'seq', int(seq), 'life', int(seq), 'calls', kept[2] or 0, 'running', #spared,
+    'filling', token, 'spared', table.concat(spared, ' '))
+  lanes[sync] = nil
+  return lane(sync)
+end
+
+local function spared_jobs()
+  local spared, is = {}, {}
+  for job in string.gmatch(redis.call('HGET', SYNC .. sync, 'spared') or '', '%-?%d+') do
+    spared[#spared + 1] = tonumber(job)
+    is[job] = true
+  end
+  table.sort(spared)
+  return spared, is
+end
+
+local spared, is_spared
+local at = 1
+
+-- Adds what is left of a span without the jobs that are spared; spans and spared jobs both ascend.
+local function add_span(l, fresh, first, last_id)
+  local function add(from, to)
+    if from > to then return end
+    fresh[#fresh + 1] = int(from) .. '-' .. int(to)
+    count(l, 'queued', to - from + 1)
+  end
+  while spared[at] and spared[at] < first do at = at + 1 end
+  while spared[at] and spared[at] <= last_id do
+    add(first, spared[at] - 1)
+    first, at = spared[at] + 1, at + 1
+  end
+  add(first, last_id)
+end
+
+local function add_jobs(l)
+  local fresh = {}
+  for i = FIRST_ENTRY, #ARGV do
+    local first, last_id = string.match(ARGV[i], '^(%d+)-(%d+)$')
+    local job, attempts, wait_us = string.match(ARGV[i], '^(%d+):(%d+)@?(%d*)$')
+    if first then
+      add_span(l, fresh, tonumber(first), tonumber(last_id))
+    elseif not is_spared[job] and wait_us ~= '' then
+      delay(l, job, attempts, now + wait_us)
+    elseif not is_spared[job] then
+      fresh[#fresh + 1] = ARGV[i]
+      count(l, 'queued', 1)
+    end
+  end
+  if #fresh > 0 then redis.call('RPUSH', LANE .. sync, unpack(fresh)) end
+  if last == '1' then redis.call('HDEL', SYNC .. sync, 'filling', 'spared') end
+end
+
+local l = lane(sync)
+if before == 0 and l.seq and l.seq > seq then return 'kept' end
+if before > 0 and l.filling ~= token then return 'taken' end
+note_loss(CHANNEL .. id)
+note_loss(SERVER .. server_id)
+apply_rule()
+server(server_id)
+channel(id)
+if before == 0 then l = begin(l) end
+spared, is_spared = spared_jobs()
+add_jobs(l)
+file(l)
+return finish('put')

@@ -1,0 +1,298 @@
+//! Single keys that get lost, and lanes that are put back while work goes on.
+
+use std::time::Duration;
+
+use sincro_core::{
+    limit::Limit,
+    notice::{ChannelRule, Entry, LaneState, Notice},
+};
+use sincro_queue::{Depth, Inspection, LaneView, OpenLane, Ruling};
+
+use crate::bench::{Bench, SERVER, WIDE, follows, ids, lane, opens, rule, sync_of};
+
+const SECOND: Duration = Duration::from_secs(1);
+
+fn open_lane(notice: &Notice) -> OpenLane {
+    OpenLane { sync: sync_of(notice), channel: notice.channel.id, server: notice.channel.server.clone() }
+}
+
+async fn view(bench: &Bench, notice: &Notice) -> LaneView {
+    bench.clock().inspect_lanes(0, &[open_lane(notice)]).await.unwrap().remove(0)
+}
+
+async fn loss(bench: &Bench, notice: &Notice) -> String {
+    view(bench, notice).await.loss.unwrap_or_default()
+}
+
+async fn is_whole(bench: &Bench) -> bool {
+    match bench.clock().inspect(0, Duration::ZERO).await.unwrap() {
+        Inspection::Open { whole, .. } => whole,
+        other => panic!("{other:?}"),
+    }
+}
+
+fn run<T: redis::FromRedisValue>(bench: &Bench, command: &str, key: &str, arguments: &[&str]) -> T {
+    let mut raw = bench.place.raw();
+    redis::cmd(command).arg(bench.place.key(key)).arg(arguments).query(&mut raw).unwrap()
+}
+
+fn delete(bench: &Bench, key: &str) {
+    assert_eq!(run::<i64>(bench, "DEL", key, &[]), 1, "{key} was not there");
+}
+
+/// What the ledger would say: these are open.
+fn snapshot(notice: &Notice, spans: &[(i64, i64)]) -> Notice {
+    let mut notice = notice.clone();
+    lane(&mut notice).jobs = spans.iter().map(|&(first, last)| Entry::Span { first, last }).collect();
+    notice
+}
+
+/// A lane of a hundred jobs, of which three are held (4 to 6) and one is delayed (3); two are done.
+async fn busy() -> (Bench, ChannelRule, Notice) {
+    let mut bench = Bench::new().await;
+    let channel = rule(WIDE);
+    let notice = opens(&channel, 1, 100);
+    bench.apply(std::slice::from_ref(&notice)).await;
+    let jobs = bench.claim(6).await;
+    bench.settle(&jobs[..2], &Ruling::Done).await;
+    bench.settle(&jobs[2..3], &Ruling::Delay { due: bench.due_in(Duration::from_mins(1)) }).await;
+    (bench, channel, notice)
+}
+
+#[tokio::test]
+async fn a_lane_that_has_all_it_should_is_found_whole() {
+    let (bench, _, notice) = busy().await;
+    assert_eq!(view(&bench, &notice).await, LaneView { loss: None, seq: Some(1), jobs: 98 });
+    assert!(is_whole(&bench).await);
+}
+
+#[tokio::test]
+async fn whatever_key_of_a_channel_is_deleted_its_lane_is_found_and_put_back_beside_what_is_held() {
+    let keys = ["channel:C", "running:C", "lanes:C", "lane:S", "sync:S", "later:S"];
+    let words = ["rule", "running", "order", "jobs", "unknown", "delayed"];
+    for (key, word) in keys.iter().zip(words) {
+        let (mut bench, channel, notice) = busy().await;
+        let key = key.replace('C', &channel.id.to_string()).replace('S', &sync_of(&notice).to_string());
+        delete(&bench, &key);
+        assert_eq!(loss(&bench, &notice).await, word, "{key}");
+        bench.queue.mend_slots(0).await.unwrap();
+        // The ledger knows nothing of who holds what.
+        assert!(bench.put_back(1, &snapshot(&notice, &[(3, 100)])).await);
+        assert_eq!(view(&bench, &notice).await, LaneView { loss: None, seq: Some(1), jobs: 98 }, "{key}");
+        assert_eq!(bench.depth().await, Depth { queued: 95, running: 3, delayed: 0 }, "{key}");
+        assert!(is_whole(&bench).await, "{key}");
+        bench.pass(2 * SECOND);
+        let mut jobs = ids(&bench.claim(1_000).await);
+        jobs.sort_unstable();
+        assert_eq!(
+            jobs,
+            std::iter::once(3).chain(7..=100).collect::<Vec<_>>(),
+            "{key}: nothing twice, nothing missing"
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_lane_is_found_that_is_missing_among_those_with_delayed_jobs() {
+    let (bench, _, notice) = busy().await;
+    delete(&bench, "delayed");
+    assert_eq!(loss(&bench, &notice).await, "order");
+}
+
+#[tokio::test]
+async fn what_is_known_of_a_server_is_missed() {
+    for key in [format!("server:{SERVER}"), "servers".to_owned()] {
+        let (bench, _, notice) = busy().await;
+        delete(&bench, &key);
+        assert_eq!(loss(&bench, &notice).await, "rule", "{key}");
+        bench.put_back(1, &snapshot(&notice, &[(3, 100)])).await;
+        assert_eq!(loss(&bench, &notice).await, "", "{key}");
+        assert!(is_whole(&bench).await);
+    }
+}
+
+#[tokio::test]
+async fn lines_that_are_lost_are_drawn_anew_by_a_look() {
+    let (mut bench, channel, notice) = busy().await;
+    bench.pass(SECOND);
+    let lines = ["ready:b", &format!("round:b:{SERVER}"), &format!("working:{SERVER}")];
+    for key in lines {
+        delete(&bench, key);
+    }
+    assert!(bench.ask(1).await.jobs.is_empty());
+    assert_eq!(loss(&bench, &notice).await, "");
+    assert_eq!(bench.claim_one().await.channel, channel.id);
+    for key in lines {
+        assert_eq!(run::<i64>(&bench, "EXISTS", key, &[]), 1, "{key}");
+    }
+}
+
+#[tokio::test]
+async fn a_shard_whose_claims_leases_and_slots_do_not_agree_is_not_whole() {
+    for key in ["held".to_owned(), "leases".to_owned(), format!("running:{SERVER}")] {
+        let (bench, ..) = busy().await;
+        delete(&bench, &key);
+        assert!(!is_whole(&bench).await, "{key}");
+    }
+    let (mut bench, ..) = busy().await;
+    delete(&bench, "depth");
+    bench.claim(1).await;
+    assert!(!is_whole(&bench).await);
+}
+
+#[tokio::test]
+async fn a_channel_of_which_all_is_forgotten_waits_as_if_it_had_just_been_called() {
+    let mut bench = Bench::new().await;
+    let notice = opens(&rule(Limit { rate_per_second: 10.0, burst: 5, concurrency: 100 }), 1, 100);
+    bench.apply(std::slice::from_ref(&notice)).await;
+    assert_eq!(bench.claim(10).await.len(), 5);
+    for key in ["channel", "calls", "running", "lanes"] {
+        delete(&bench, &format!("{key}:{}", notice.channel.id));
+    }
+    bench.queue.mend_slots(0).await.unwrap();
+    assert!(bench.put_back(1, &snapshot(&notice, &[(1, 100)])).await);
+    let batch = bench.ask(10).await;
+    assert_eq!((batch.jobs.len(), batch.wait), (0, Some(Duration::from_micros(1_014_000))));
+    bench.pass(Duration::from_micros(1_014_000));
+    let jobs = ids(&bench.claim(100).await);
+    assert!(jobs[0] == 6 && (5..=14).contains(&jobs.len()), "no more than any second may have: {jobs:?}");
+}
+
+#[tokio::test]
+async fn a_lane_that_has_heard_more_than_the_ledgers_snapshot_stays_as_it_is() {
+    let (bench, _, notice) = busy().await;
+    let mut more = follows(&notice, LaneState::Open);
+    lane(&mut more).jobs = vec![Entry::Span { first: 201, last: 210 }];
+    bench.apply(&[more]).await;
+    assert!(!bench.put_back(1, &snapshot(&notice, &[(1, 100)])).await);
+    assert_eq!(view(&bench, &notice).await, LaneView { loss: None, seq: Some(2), jobs: 108 });
+}
+
+#[tokio::test]
+async fn a_notice_that_an_older_snapshot_does_not_know_follows_it() {
+    let (bench, _, notice) = busy().await;
+    assert!(bench.put_back(1, &snapshot(&notice, &[(3, 100)])).await);
+    assert!(bench.put_back(1, &snapshot(&notice, &[(3, 100)])).await, "twice, to no effect");
+    let mut more = follows(&notice, LaneState::Open);
+    lane(&mut more).jobs = vec![Entry::Span { first: 201, last: 210 }];
+    assert_eq!(bench.apply(&[notice.clone(), more]).await.len(), 2);
+    assert_eq!(view(&bench, &notice).await, LaneView { loss: None, seq: Some(2), jobs: 108 });
+    assert_eq!(bench.depth().await, Depth { queued: 105, running: 3, delayed: 0 });
+}
+
+#[tokio::test]
+async fn a_big_lane_comes_in_chunks_with_claims_in_between_and_notices_behind_it() {
+    let mut bench = Bench::new().await;
+    let notice = opens(&rule(WIDE), 1, 3_000);
+    bench.apply(std::slice::from_ref(&notice)).await;
+    let early = bench.claim(10).await;
+    let mut snapshot = notice.clone();
+    // Every job by itself, so that it takes three chunks.
+    lane(&mut snapshot).jobs = (1..=3_000).map(|job| Entry::Tried { job, attempts: 0, due_ms: 0 }).collect();
+    let next = follows(&notice, LaneState::Open);
+    let mut between = Vec::new();
+    for chunk in 0..3 {
+        let call = bench.clock().put_chunk(0, 1, &snapshot, "token", chunk).await.unwrap();
+        assert_eq!(call, "put");
+        if chunk == 2 {
+            continue;
+        }
+        assert_eq!(loss(&bench, &notice).await, "filling");
+        assert!(bench.apply(std::slice::from_ref(&next)).await.is_empty(), "it waits for the rest of the lane");
+        // What was held at the first chunk comes back meanwhile, and is not to come in once more.
+        bench.settle(&early[chunk * 5..chunk * 5 + 5], &Ruling::Back).await;
+        between.extend(bench.claim(7).await);
+    }
+    assert_eq!(bench.apply(std::slice::from_ref(&next)).await.len(), 1);
+    assert_eq!(loss(&bench, &notice).await, "");
+    let mut jobs = ids(&between);
+    while let held @ [_, ..] = &bench.claim(500).await[..] {
+        jobs.extend(ids(held));
+        bench.settle(held, &Ruling::Done).await;
+        bench.pass(Duration::from_millis(200));
+    }
+    jobs.sort_unstable();
+    assert_eq!(jobs, (1..=3_000).collect::<Vec<_>>());
+}
+
+#[tokio::test]
+async fn a_putting_back_that_broke_off_is_begun_anew_by_another_and_cannot_go_on() {
+    let bench = Bench::new().await;
+    let mut notice = opens(&rule(WIDE), 1, 1);
+    lane(&mut notice).jobs = (1..=2_500).map(|job| Entry::Tried { job, attempts: 1, due_ms: 0 }).collect();
+    assert_eq!(bench.clock().put_chunk(0, 1, &notice, "first", 0).await.unwrap(), "put");
+    assert_eq!(bench.clock().put_chunk(0, 1, &notice, "second", 0).await.unwrap(), "put");
+    assert_eq!(bench.clock().put_chunk(0, 1, &notice, "first", 1).await.unwrap(), "taken");
+    for chunk in [1, 2] {
+        assert_eq!(bench.clock().put_chunk(0, 1, &notice, "second", chunk).await.unwrap(), "put");
+    }
+    assert_eq!(view(&bench, &notice).await, LaneView { loss: None, seq: Some(1), jobs: 2_500 });
+    assert_eq!(bench.depth().await.queued, 2_500);
+    assert_eq!(bench.clock().put_chunk(0, 7, &notice, "third", 0).await.unwrap(), "over");
+}
+
+#[tokio::test]
+async fn an_entry_that_nobody_can_read_does_not_stop_the_lane_and_is_missed() {
+    let mut bench = Bench::new().await;
+    let (notice, other) = (opens(&rule(WIDE), 1, 5), opens(&rule(WIDE), 11, 15));
+    bench.apply(&[notice.clone(), other]).await;
+    let lane_key = format!("lane:{}", sync_of(&notice));
+    for entry in ["rubbish", "", "9-7", "1:2:3"] {
+        let _: i64 = run(&bench, "LPUSH", &lane_key, &[entry]);
+    }
+    let later = format!("later:{}", sync_of(&notice));
+    let _: i64 = run(&bench, "ZADD", &later, &["1", "rubbish"]);
+    let _: i64 = run(&bench, "ZADD", "delayed", &["1", &sync_of(&notice).to_string()]);
+    bench.pass(SECOND);
+    assert_eq!(loss(&bench, &notice).await, "jobs");
+    let mut jobs = ids(&bench.claim(3).await);
+    jobs.extend(ids(&bench.claim(100).await));
+    jobs.sort_unstable();
+    assert_eq!(jobs, [1, 2, 3, 4, 5, 11, 12, 13, 14, 15]);
+}
+
+#[tokio::test]
+async fn a_claim_that_nobody_can_read_counts_as_lost() {
+    let (mut bench, channel, notice) = busy().await;
+    let _: i64 = run(&bench, "HSET", "held", &["4", "rubbish"]);
+    bench.pass(Duration::from_mins(1));
+    assert!(!ids(&bench.claim(10).await).contains(&4), "its lease has run out, and nobody knows whose it was");
+    let fields: Option<String> = run(&bench, "HGET", "held", &["4"]);
+    assert_eq!(fields, None);
+    assert!(!is_whole(&bench).await, "its slots are still taken: the shard starts over");
+
+    let (bench, _, _) = (busy().await.0, channel, notice);
+    let _: i64 = run(&bench, "HSET", "held", &["4", "rubbish"]);
+    bench.queue.mend_slots(0).await.unwrap();
+    assert!(is_whole(&bench).await);
+}
+
+#[tokio::test]
+async fn a_slot_that_nobody_holds_comes_free() {
+    let mut bench = Bench::new().await;
+    let notice = opens(&rule(Limit { concurrency: 1, ..WIDE }), 1, 5);
+    bench.apply(std::slice::from_ref(&notice)).await;
+    let _: i64 = run(&bench, "SADD", &format!("running:{}", notice.channel.id), &["77"]);
+    bench.pass(SECOND);
+    assert!(bench.ask(1).await.jobs.is_empty());
+    assert_eq!(loss(&bench, &notice).await, "");
+    assert_eq!(bench.claim_one().await.job, 1);
+}
+
+#[tokio::test]
+async fn a_thousand_lanes_are_looked_at_in_a_moment() {
+    let bench = Bench::new().await;
+    let notices: Vec<Notice> = (0..1_000).map(|i| opens(&rule(WIDE), i * 10 + 1, i * 10 + 10)).collect();
+    bench.apply(&notices).await;
+    let lanes: Vec<OpenLane> = notices.iter().map(open_lane).collect();
+    let spent = || -> f64 {
+        let info: String = redis::cmd("INFO").arg("commandstats").query(&mut bench.place.raw()).unwrap();
+        let line = info.lines().find(|line| line.starts_with("cmdstat_evalsha:")).unwrap();
+        line.split("usec=").nth(1).unwrap().split(',').next().unwrap().parse().unwrap()
+    };
+    bench.clock().inspect_lanes(0, &lanes[..1]).await.unwrap();
+    let before = spent();
+    let views = bench.clock().inspect_lanes(0, &lanes).await.unwrap();
+    println!("1,000 lanes: {:.1} ms of Redis", (spent() - before) / 1_000.0);
+    assert!(views.iter().all(|view| view.loss.is_none() && view.jobs == 10));
+}

@@ -1,0 +1,40 @@
+//! The janitor of what is over: jobs of old syncs, and pieces of contact lists that nobody will plan.
+
+use std::time::Duration;
+
+use chrono::TimeDelta;
+use sincro_core::clock;
+use sincro_store::{Error, Store, prune::Pruned};
+use tokio::time::{MissedTickBehavior, interval};
+
+const EVERY: Duration = Duration::from_mins(10);
+/// Jobs in one transaction: a fraction of a second of the database's time.
+const AT_ONCE: i64 = 5_000;
+/// Between two of them, so that whoever waits for the database is not kept waiting by this.
+const PAUSE: Duration = Duration::from_millis(100);
+
+/// Prunes until the future is dropped: at once, then every ten minutes. Without a retention jobs are kept for ever.
+pub(crate) async fn run(store: Store, retention: Option<TimeDelta>) {
+    let mut ticks = interval(EVERY);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        ticks.tick().await;
+        match prune(&store, retention).await {
+            Ok(0) => {}
+            Ok(jobs) => tracing::info!(jobs, "jobs of old syncs are deleted"),
+            Err(error) => tracing::warn!(%error, "what is over could not be deleted; trying again"),
+        }
+    }
+}
+
+/// How many jobs went.
+async fn prune(store: &Store, retention: Option<TimeDelta>) -> Result<u64, Error> {
+    store.forget_listings().await?;
+    let Some(before) = retention.and_then(|kept| clock::now().checked_sub_signed(kept)) else { return Ok(0) };
+    let mut jobs = 0;
+    while let Pruned::Jobs(deleted) = store.prune(before, AT_ONCE).await? {
+        jobs += deleted;
+        tokio::time::sleep(PAUSE).await;
+    }
+    Ok(jobs)
+}
