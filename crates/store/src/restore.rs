@@ -7,7 +7,7 @@
 use std::collections::HashMap;
 
 use futures::TryStreamExt as _;
-use serde_json::{Value, value::RawValue};
+use serde_json::value::RawValue;
 use sincro_core::{
     clock,
     notice::{Entry, Notice},
