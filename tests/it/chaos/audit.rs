@@ -74,9 +74,8 @@ pub(super) async fn until_quiet(site: &mut Site) {
             sleep(POLL).await;
         }
     };
-    if tokio::time::timeout(Duration::from_secs(30), quiet).await.is_err() {
-        panic!("the queue still holds work of syncs that are over: {left:?}");
-    }
+    let is_quiet = tokio::time::timeout(Duration::from_secs(30), quiet).await.is_ok();
+    assert!(is_quiet, "the queue still holds work of syncs that are over: {left:?}");
 }
 
 /// Whatever the queue holds of jobs.
