@@ -24,7 +24,12 @@ use sincro_store::{
 };
 
 use crate::{
-    connections::Connections, deliver::deliver, ledger::Ledger, outcome::Reading, probe::Prober, punctual::Punctuality,
+    connections::Connections,
+    deliver::deliver,
+    ledger::Ledger,
+    outcome::Reading,
+    probe::Prober,
+    punctual::Punctuality,
     rest,
     suspects::{self, Suspects, Turn},
 };

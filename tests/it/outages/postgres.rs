@@ -103,8 +103,10 @@ async fn deadlocks_and_serialization_failures_are_nobodys_concern() {
     let stage = stage(World::with(&MORTAL).await, &[], 150).await;
     let other = another_channel(&stage).await;
     // Of the next 150 statements every third fails, in turn with one of the two codes.
-    stage.world.run(
-        "CREATE SEQUENCE troubles;
+    stage
+        .world
+        .run(
+            "CREATE SEQUENCE troubles;
          CREATE FUNCTION trouble() RETURNS trigger LANGUAGE plpgsql AS $$
          DECLARE n bigint := nextval('troubles');
          BEGIN
@@ -113,8 +115,8 @@ async fn deadlocks_and_serialization_failures_are_nobodys_concern() {
              END IF;
              RETURN NULL;
          END $$;",
-    )
-    .await;
+        )
+        .await;
     troubled(&stage, &["syncs", "jobs", "messages", "notices"]).await;
     let sync = ask_until_accepted(&stage.api, stage.channel).await;
     let accepted = ask_until_accepted(&stage.api, other).await;
