@@ -13,7 +13,7 @@ use tokio::{
     io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, split},
     net::{TcpListener, TcpStream, UnixStream},
     sync::{mpsc, watch},
-    task::{AbortHandle, JoinSet},
+    task::{JoinHandle, JoinSet},
     time::{Instant, sleep_until},
 };
 use url::Url;
@@ -26,7 +26,7 @@ pub(crate) struct Proxy {
     address: SocketAddr,
     to: Arc<ConnectionAddr>,
     delay: watch::Sender<Duration>,
-    accepting: Mutex<Option<AbortHandle>>,
+    accepting: Mutex<Option<JoinHandle<()>>>,
 }
 
 impl Proxy {
@@ -35,8 +35,7 @@ impl Proxy {
         let to = url.into_connection_info().unwrap().addr().clone();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
-        let proxy =
-            Self { address, to: Arc::new(to), delay: watch::Sender::default(), accepting: Mutex::default() };
+        let proxy = Self { address, to: Arc::new(to), delay: watch::Sender::default(), accepting: Mutex::default() };
         proxy.accept(listener);
         proxy
     }
@@ -54,13 +53,18 @@ impl Proxy {
 
     /// Breaks every connection; new ones are refused.
     pub(crate) fn cut(&self) {
-        if let Some(accepting) = self.accepting.lock().unwrap().take() {
+        if let Some(accepting) = self.accepting.lock().unwrap().as_ref() {
             accepting.abort();
         }
     }
 
     /// Takes connections again.
     pub(crate) async fn mend(&self) {
+        let before = self.accepting.lock().unwrap().take();
+        if let Some(before) = before {
+            // Until the address is free.
+            assert!(before.await.is_err_and(|end| end.is_cancelled()), "mended before it was cut");
+        }
         let listener = TcpListener::bind(self.address).await.unwrap();
         self.accept(listener);
     }
@@ -84,7 +88,7 @@ impl Proxy {
                 lines.spawn(pass_on(from, to.clone(), delay.clone()));
             }
         });
-        *self.accepting.lock().unwrap() = Some(accepting.abort_handle());
+        *self.accepting.lock().unwrap() = Some(accepting);
     }
 }
 
