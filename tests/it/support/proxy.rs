@@ -131,7 +131,7 @@ async fn carry(
     mut delay: watch::Receiver<Duration>,
 ) -> io::Result<()> {
     let (arrived, mut waiting) = mpsc::unbounded_channel::<(Instant, Vec<u8>)>();
-    let reading = async {
+    let hearing = async {
         loop {
             let mut piece = Vec::with_capacity(16 * 1024);
             if from.read_buf(&mut piece).await? == 0 || arrived.send((Instant::now(), piece)).is_err() {
@@ -139,7 +139,7 @@ async fn carry(
             }
         }
     };
-    let writing = async {
+    let telling = async {
         while let Some((at, piece)) = waiting.recv().await {
             come(at, &mut delay).await;
             to.write_all(&piece).await?;
@@ -147,8 +147,8 @@ async fn carry(
         pending().await
     };
     tokio::select! {
-        ended = reading => ended,
-        ended = writing => ended,
+        ended = hearing => ended,
+        ended = telling => ended,
     }
 }
 
