@@ -146,7 +146,7 @@ async fn check_promises(site: &Site, promises: &[Promise], wrong: &mut Vec<Strin
         wrong.push("two requests were given the same sync".to_owned());
     }
     wrong.extend(accepted.difference(&ledger).map(|sync| format!("{sync} was accepted and is not in the ledger")));
-    wrong.extend(ledger.difference(&promised).map(|sync| format!("{sync} is in the ledger, and nobody was told")));
+    wrong.extend(ledger.difference(&accepted).map(|sync| format!("{sync} is in the ledger, and nobody was told")));
 }
 
 /// A completed sync has read every chat it was about, each once.
