@@ -12,8 +12,8 @@ use uuid::Uuid;
 use crate::support::{
     Api, Gateway, Stage, World, audit,
     gateway::people,
+    nodes::{Cluster, Watched},
     process::Process,
-    redis::{Cluster, Watched},
     within,
 };
 
