@@ -89,6 +89,22 @@ async fn a_redis_that_comes_back_without_its_last_seconds_is_noticed_and_no_limi
 }
 
 #[tokio::test]
+async fn a_queue_whose_keys_only_a_newer_version_knows_is_left_to_that() {
+    let stage = Stage::with(people(20), FAST, &WATCHFUL).await;
+    let raised = sqlx::query("UPDATE queue_epochs SET layout = layout + 1").execute(&stage.world.sql).await.unwrap();
+    assert_eq!(raised.rows_affected(), 1);
+    stage.world.queue.flush();
+    stage.worker.said("a newer version of sincro runs this queue; this one waits until it does no longer").await;
+    let sync = stage.start().await;
+    assert!(stage.world.queue.keys().is_empty(), "nobody has touched it");
+
+    sqlx::query("UPDATE queue_epochs SET layout = layout - 1").execute(&stage.world.sql).await.unwrap();
+    let end = stage.api.end_of(sync).await;
+    assert_eq!(end.state, SyncState::Completed);
+    audit::nothing_is_lost_or_doubled(&stage, &end, 25).await;
+}
+
+#[tokio::test]
 async fn a_flush_in_the_middle_of_a_rest_does_not_end_it() {
     let stage = Stage::with(people(60), Limit { rate_per_second: 100.0, burst: 1, concurrency: 8 }, &WATCHFUL).await;
     let sync = stage.start().await;
