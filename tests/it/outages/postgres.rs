@@ -103,8 +103,10 @@ async fn deadlocks_and_serialization_failures_are_nobodys_concern() {
     let stage = stage(World::with(&MORTAL).await, &[], 150).await;
     let other = another_channel(&stage).await;
     // Of the next 150 statements every third fails, in turn with one of the two codes.
-    stage.world.run(
-        "CREATE SEQUENCE troubles;
+    stage
+        .world
+        .run(
+            "CREATE SEQUENCE troubles;
          CREATE FUNCTION trouble() RETURNS trigger LANGUAGE plpgsql AS $$
          DECLARE n bigint := nextval('troubles');
          BEGIN
@@ -113,8 +115,8 @@ async fn deadlocks_and_serialization_failures_are_nobodys_concern() {
              END IF;
              RETURN NULL;
          END $$;",
-    )
-    .await;
+        )
+        .await;
     troubled(&stage, &["syncs", "jobs", "messages", "notices"]).await;
     let sync = ask_until_accepted(&stage.api, stage.channel).await;
     let accepted = ask_until_accepted(&stage.api, other).await;
@@ -127,13 +129,15 @@ async fn deadlocks_and_serialization_failures_are_nobodys_concern() {
 async fn a_postgres_whose_disk_is_full_refuses_for_a_while_and_nothing_is_lost() {
     let stage = stage(World::with(&MORTAL).await, &[], 150).await;
     let other = another_channel(&stage).await;
-    stage.world.run(
-        "CREATE FUNCTION trouble() RETURNS trigger LANGUAGE plpgsql AS $$
+    stage
+        .world
+        .run(
+            "CREATE FUNCTION trouble() RETURNS trigger LANGUAGE plpgsql AS $$
          BEGIN
              RAISE EXCEPTION 'could not extend file: No space left on device' USING ERRCODE = '53100';
          END $$;",
-    )
-    .await;
+        )
+        .await;
     let sync = stage.start().await;
     stage.api.follow(sync).await.until_settled(50).await;
     troubled(&stage, &["syncs", "jobs", "messages", "notices"]).await;

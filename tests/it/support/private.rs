@@ -136,7 +136,8 @@ impl Server {
     async fn start(mut command: Command, port: u16, ready: &'static str) -> Option<Self> {
         let (reader, writer) = std::io::pipe().unwrap();
         let child = command.stdin(Stdio::null()).stdout(writer.try_clone().unwrap()).stderr(writer).spawn();
-        let child = child.unwrap_or_else(|error| panic!("{} cannot be started: {error}", command.get_program().display()));
+        let child =
+            child.unwrap_or_else(|error| panic!("{} cannot be started: {error}", command.get_program().display()));
         // The command holds the writing end; the reader would never see its end.
         drop(command);
         let (said, mut start) = watch::channel(Start::Unknown);

@@ -35,8 +35,7 @@ impl Proxy {
         let to = url.into_connection_info().unwrap().addr().clone();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
-        let proxy =
-            Self { address, to: Arc::new(to), delay: watch::Sender::default(), accepting: Mutex::default() };
+        let proxy = Self { address, to: Arc::new(to), delay: watch::Sender::default(), accepting: Mutex::default() };
         proxy.accept(listener);
         proxy
     }
