@@ -2,7 +2,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use sincro_core::{job::JobState, sync::SyncState};
+use sincro_core::{
+    job::JobState,
+    sync::{SyncId, SyncState},
+};
 use sqlx::Row as _;
 
 use crate::{
@@ -94,7 +97,9 @@ impl World<'_> {
             return Ok(false);
         }
         let depth = self.queue.depth().await.map_err(refused)?;
-        Ok(depth.queued + depth.running + depth.delayed == 0)
+        // The numbers of a lane whose keys were lost stay in the sum of all until the shard is restored.
+        let waiting = if self.book.has_lost_lanes() { 0 } else { depth.queued + depth.delayed };
+        Ok(waiting + depth.running == 0)
     }
 
     pub(crate) async fn what_is_left(&self) -> String {
@@ -108,8 +113,13 @@ impl World<'_> {
                 Err(error) => left.push(error.to_string()),
             }
         }
-        let notices = self.place.number("SELECT count(*) FROM notices").await;
-        format!("{}; {notices} notices; the queue holds {:?}", left.join("; "), self.queue.depth().await)
+        let query = "SELECT sync_id, seq, opens FROM notices ORDER BY id";
+        for row in sqlx::query(query).fetch_all(&self.place.sql).await.unwrap_or_default() {
+            let sync = row.get::<Option<SyncId>, _>(0).map(|sync| self.sync_name(sync));
+            let (seq, opens): (Option<i64>, bool) = (row.get(1), row.get(2));
+            left.push(format!("notice {seq:?} of sync {sync:?}{}", if opens { ", which opens" } else { "" }));
+        }
+        format!("{}; the queue holds {:?}", left.join("; "), self.queue.depth().await)
     }
 
     /// The sums, whatever became of the jobs.
@@ -171,7 +181,7 @@ impl World<'_> {
         Ok(())
     }
 
-    async fn rows(&self, sync: sincro_core::sync::SyncId) -> Vec<Row> {
+    async fn rows(&self, sync: SyncId) -> Vec<Row> {
         let query = "SELECT id, address, state, fetched FROM jobs WHERE sync_id = $1 AND kind = 'history' ORDER BY id";
         let rows = sqlx::query(query).bind(sync).fetch_all(&self.place.sql).await.unwrap();
         let row = |row: &sqlx::postgres::PgRow| Row {

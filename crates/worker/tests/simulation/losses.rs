@@ -4,15 +4,11 @@ use rand::Rng as _;
 
 use crate::{broken::Kept, world::World};
 
-/// Whether the queue finds and mends what it lost of a shard that still has its epoch.
-const MENDS: bool = false;
-
 impl World<'_> {
     pub(crate) async fn lose_something(&mut self) -> Kept {
         match self.dice.random_range(0..10) {
             0..3 => self.lose("everything", "").await,
             3..5 => self.lose("its epoch", "epoch").await,
-            _ if !MENDS => Ok(()),
             5 | 6 => self.lose_channel().await,
             7 => self.remember().await,
             _ => self.roll_back().await,

@@ -43,7 +43,12 @@ use std::{
     time::Duration,
 };
 
-use self::{broken::Broken, draw::Kinds, place::Place, world::World};
+use self::{
+    broken::Broken,
+    draw::Kinds,
+    place::Place,
+    world::{PEACE, World},
+};
 
 /// In every test run.
 const HISTORIES: u64 = 300;
@@ -145,10 +150,14 @@ async fn report(seed: u64, place: &Place, Broken { promise, seen }: &Broken, ste
             (kinds, fewest) = (fewer, steps);
         }
     }
-    let tail = fewest[fewest.len().saturating_sub(60)..].join("\n  ");
+    let peace = fewest.iter().position(|step| step.ends_with(PEACE)).unwrap_or(fewest.len());
+    let (before, after) = fewest.split_at(peace);
+    let mut last = before[before.len().saturating_sub(60)..].to_vec();
+    last.extend(after.iter().take(30).cloned());
+    let tail = last.join("\n  ");
     format!(
         "{promise} is broken by seed {seed}: {seen}\n\
-         with these alone it breaks as well: {kinds}; the last of {} steps:\n  {tail}\n\
+         with these alone it breaks as well: {kinds}; of its {} steps the last before peace, and the first after:\n  {tail}\n\
          again: ./just simulate --seed {seed}    \
          (SINCRO_SEED={seed} cargo test -p sincro-worker --test simulation -- --nocapture)",
         fewest.len()

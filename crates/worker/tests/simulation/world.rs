@@ -32,8 +32,8 @@ const BEGINNING: i64 = 1_800_000_000_000_000;
 pub(crate) const TICK: Duration = Duration::from_millis(250);
 /// Moves while things go wrong.
 const MOVES: usize = 90;
-/// Rounds without anything going wrong, until everything has ended.
-const ROUNDS: usize = 400;
+/// Rounds without anything going wrong in which nobody gets a job, until everything has ended.
+const IDLE_ROUNDS: usize = 60;
 
 /// A channel of the gateway.
 pub(crate) struct ChannelRow {
@@ -70,6 +70,9 @@ pub(crate) struct Task {
     pub(crate) at: Option<Point>,
     pub(crate) abort: AbortHandle,
 }
+
+/// What is told when it begins.
+pub(crate) const PEACE: &str = "nothing goes wrong any more";
 
 pub(crate) struct World<'p> {
     pub(crate) dice: StdRng,
@@ -146,9 +149,9 @@ impl<'p> World<'p> {
 
     /// Everybody works until nothing is left.
     async fn finish(&mut self) -> Kept {
-        self.tell("nothing goes wrong any more");
+        self.tell(PEACE);
         let mut idle = 0;
-        for _ in 0..ROUNDS {
+        while idle < IDLE_ROUNDS {
             idle = if self.let_everybody_work().await? > 0 { 0 } else { idle + 1 };
             if idle > 0 {
                 self.look_after_everything().await?;
