@@ -130,7 +130,7 @@ async fn carry(
     mut to: impl AsyncWrite + Unpin,
     mut delay: watch::Receiver<Duration>,
 ) -> io::Result<()> {
-    let (arrived, mut waiting) = mpsc::unbounded_channel::<(Instant, Vec<u8>)>();
+    let (arrived, mut queued) = mpsc::unbounded_channel::<(Instant, Vec<u8>)>();
     let reading = async {
         loop {
             let mut piece = Vec::with_capacity(16 * 1024);
@@ -140,7 +140,7 @@ async fn carry(
         }
     };
     let writing = async {
-        while let Some((at, piece)) = waiting.recv().await {
+        while let Some((at, piece)) = queued.recv().await {
             come(at, &mut delay).await;
             to.write_all(&piece).await?;
         }
