@@ -130,8 +130,8 @@ async fn carry(
     mut to: impl AsyncWrite + Unpin,
     mut delay: watch::Receiver<Duration>,
 ) -> io::Result<()> {
-    let (arrived, mut waiting) = mpsc::unbounded_channel::<(Instant, Vec<u8>)>();
-    let hearing = async {
+    let (arrived, mut queued) = mpsc::unbounded_channel::<(Instant, Vec<u8>)>();
+    let reading = async {
         loop {
             let mut piece = Vec::with_capacity(16 * 1024);
             if from.read_buf(&mut piece).await? == 0 || arrived.send((Instant::now(), piece)).is_err() {
@@ -139,16 +139,16 @@ async fn carry(
             }
         }
     };
-    let telling = async {
-        while let Some((at, piece)) = waiting.recv().await {
+    let writing = async {
+        while let Some((at, piece)) = queued.recv().await {
             come(at, &mut delay).await;
             to.write_all(&piece).await?;
         }
         pending().await
     };
     tokio::select! {
-        ended = hearing => ended,
-        ended = telling => ended,
+        ended = reading => ended,
+        ended = writing => ended,
     }
 }
 
