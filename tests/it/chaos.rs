@@ -2,6 +2,7 @@
 //!
 //! | module | its one task |
 //! |---|---|
+//! | `fault` | what can go wrong |
 //! | `plan` | what goes wrong, what is asked for, and when: drawn from the seed |
 //! | `site` | everything that runs, and what the plan does to it |
 //! | `servers`, `member`, `line`, `folder` | Redis and Postgres, processes, lines between them, files and logs |
@@ -17,6 +18,7 @@
 mod audit;
 mod backend;
 mod calls;
+mod fault;
 mod folder;
 mod line;
 mod member;

@@ -9,7 +9,10 @@ use std::{collections::BTreeMap, fmt, time::Duration};
 use rand::{Rng as _, SeedableRng as _, rngs::StdRng, seq::IndexedRandom as _};
 use sincro_core::drill::Point;
 
-use super::servers::End;
+use super::{
+    fault::{Fault, Place},
+    servers::End,
+};
 
 /// How many there are of each.
 pub(super) const CHANNELS: usize = 4;
@@ -24,76 +27,6 @@ const COMPLAINT: Duration = Duration::from_secs(2);
 const CLEARED: Duration = Duration::from_millis(13_500);
 const FAULT_GAPS_MS: std::ops::Range<u64> = 150..1_100;
 const DEED_GAPS_MS: std::ops::Range<u64> = 300..1_800;
-
-/// Something that goes wrong.
-#[derive(Debug, Clone, PartialEq)]
-pub(super) enum Fault {
-    /// SIGKILL of a member, which is away for so long.
-    Kill {
-        member: usize,
-    },
-    /// A worker is killed, and starts with the order to die at a point of its code.
-    Drill {
-        member: usize,
-        point: Point,
-        passage: u32,
-    },
-    /// SIGTERM of a member, then a new one in its place.
-    Terminate {
-        member: usize,
-    },
-    /// SIGSTOP, and SIGCONT at the end.
-    Freeze {
-        member: usize,
-    },
-    /// `FLUSHALL`.
-    Flush,
-    /// Redis stops and comes back with what it had.
-    RestartRedis {
-        end: End,
-    },
-    /// Redis is killed and comes back empty.
-    EmptyRedis,
-    /// Redis is killed and comes back as it was when the fault began.
-    RewindRedis,
-    /// Postgres stops and comes back.
-    RestartPostgres {
-        end: End,
-    },
-    /// A member's line is cut.
-    CutRedis {
-        member: usize,
-    },
-    CutPostgres {
-        member: usize,
-    },
-    /// A member's line takes so much longer.
-    SlowRedis {
-        member: usize,
-        by: Duration,
-    },
-    SlowPostgres {
-        member: usize,
-        by: Duration,
-    },
-    /// The gateway answers so many calls of a channel 429.
-    Throttle {
-        channel: usize,
-        calls: u64,
-        retry_after_s: u64,
-    },
-    /// The gateway answers so many calls 503, which is meant for all of them.
-    Overload {
-        calls: u64,
-        retry_after_s: u64,
-    },
-    /// A channel's session is lost, and found at the end.
-    LoseSession {
-        channel: usize,
-    },
-    /// A part of the gateway's answers is broken.
-    BreakAnswers,
-}
 
 /// Something a backend asks for. Numbers that point to a sync or a person are counted round and round.
 #[derive(Debug, Clone, PartialEq)]
@@ -137,18 +70,6 @@ pub(super) struct Plan {
     pub(super) events: Vec<(Duration, Event)>,
     /// By how many seconds the clock of each member is wrong.
     pub(super) skews: [i64; WORKERS + 1],
-}
-
-/// What a fault occupies, so that no two faults of one thing overlap.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-enum Place {
-    Member(usize),
-    ToRedis(usize),
-    ToPostgres(usize),
-    Redis,
-    Postgres,
-    Channel(usize),
-    Gateway,
 }
 
 impl Plan {
@@ -204,7 +125,7 @@ fn draw_fault(dice: &mut StdRng) -> Fault {
         0..14 => Fault::Kill { member },
         14..26 => {
             let point = *Point::ALL.choose(dice).expect("there are points");
-            Fault::Drill { member: worker, point, passage: dice.random_range(1..12) }
+            Fault::Drill { member: worker, point, passage: dice.random_range(1..5) }
         }
         26..31 => Fault::Terminate { member },
         31..43 => Fault::Freeze { member },
@@ -266,70 +187,6 @@ fn draw_deed(dice: &mut StdRng) -> Deed {
 
 fn ms(dice: &mut StdRng, range: std::ops::Range<u64>) -> Duration {
     Duration::from_millis(dice.random_range(range))
-}
-
-impl Fault {
-    /// How it is counted in the last line.
-    pub(super) fn kind(&self) -> &'static str {
-        match self {
-            Self::Kill { .. } => "SIGKILL",
-            Self::Drill { .. } => "crash point",
-            Self::Terminate { .. } => "SIGTERM",
-            Self::Freeze { .. } => "SIGSTOP",
-            Self::Flush => "FLUSHALL",
-            Self::RestartRedis { .. } => "Redis restarted",
-            Self::EmptyRedis => "Redis emptied",
-            Self::RewindRedis => "Redis rewound",
-            Self::RestartPostgres { .. } => "Postgres restarted",
-            Self::CutRedis { .. } | Self::CutPostgres { .. } => "line cut",
-            Self::SlowRedis { .. } | Self::SlowPostgres { .. } => "line slow",
-            Self::Throttle { .. } => "429",
-            Self::Overload { .. } => "503",
-            Self::LoseSession { .. } => "session lost",
-            Self::BreakAnswers => "answers broken",
-        }
-    }
-
-    /// Whether it keeps what the gateway says, or leave to call it, from being heard in time.
-    pub(super) fn is_weather(&self) -> bool {
-        let gateway = matches!(self.place(), Place::Channel(_) | Place::Gateway);
-        !gateway
-    }
-
-    fn place(&self) -> Place {
-        match self {
-            Self::Kill { member }
-            | Self::Drill { member, .. }
-            | Self::Terminate { member }
-            | Self::Freeze { member } => Place::Member(*member),
-            Self::CutRedis { member } | Self::SlowRedis { member, .. } => Place::ToRedis(*member),
-            Self::CutPostgres { member } | Self::SlowPostgres { member, .. } => Place::ToPostgres(*member),
-            Self::Flush | Self::RestartRedis { .. } | Self::EmptyRedis | Self::RewindRedis => Place::Redis,
-            Self::RestartPostgres { .. } => Place::Postgres,
-            Self::Throttle { channel, .. } | Self::LoseSession { channel } => Place::Channel(*channel),
-            Self::Overload { .. } | Self::BreakAnswers => Place::Gateway,
-        }
-    }
-
-    fn lengths_ms(&self) -> std::ops::Range<u64> {
-        match self {
-            Self::Flush | Self::Terminate { .. } | Self::Throttle { .. } | Self::Overload { .. } => 1..2,
-            Self::Kill { .. } => 10..2_500,
-            // Until it has passed its point, or is killed at the end.
-            Self::Drill { .. } => 3_000..6_000,
-            // The lease is two seconds.
-            Self::Freeze { .. } => 300..6_000,
-            Self::RestartRedis { .. } | Self::EmptyRedis | Self::RewindRedis => 50..2_500,
-            Self::RestartPostgres { .. } => 50..2_000,
-            Self::CutRedis { .. } | Self::CutPostgres { .. } => 20..4_000,
-            Self::SlowRedis { .. } | Self::SlowPostgres { .. } => 1_000..4_000,
-            Self::LoseSession { .. } | Self::BreakAnswers => 1_000..5_000,
-        }
-    }
-
-    pub(super) fn has_end(&self) -> bool {
-        !matches!(self, Self::Flush | Self::Terminate { .. } | Self::Throttle { .. } | Self::Overload { .. })
-    }
 }
 
 impl fmt::Display for Event {

@@ -4,9 +4,10 @@ use sincro_simulator::{Fault as Answer, Faults, Latency, Population, Rule, Setti
 use sqlx::PgPool;
 
 use super::{
+    fault::Fault,
     folder::Folder,
     member::{Found, Member},
-    plan::{API, CHANNELS, Fault, Plan, WORKERS},
+    plan::{API, CHANNELS, Plan, WORKERS},
     servers::{End, Server, free_port},
 };
 use crate::support::{Gateway, process, within};
