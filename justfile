@@ -62,6 +62,10 @@ try-api *ARGS: install-services
     cargo build --locked -p sincro-cli
     @deploy/local/try-api "$@"
 
+# Lets everything go wrong at random while syncs run, then checks that nothing is lost or doubled: --seed N --minutes M.
+chaos *ARGS: install-services
+    @deploy/local/chaos "$@"
+
 # Does what the continuous integration does.
 ci:
     @.ci/run

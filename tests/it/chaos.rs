@@ -5,6 +5,7 @@
 //! | `plan` | what goes wrong, what is asked for, and when: drawn from the seed |
 //! | `site` | everything that runs, and what the plan does to it |
 //! | `servers`, `member`, `line`, `folder` | Redis and Postgres, processes, lines between them, files and logs |
+//! | `warden` | ends what is left of a run that was killed |
 //! | `backend` | asks for what the plan says until it is answered, and remembers what it was promised |
 //! | `weather` | when a call could arrive in time |
 //! | `audit` | ledger, messages and queue after the end |
@@ -22,6 +23,7 @@ mod member;
 mod plan;
 mod servers;
 mod site;
+mod warden;
 mod weather;
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
@@ -54,7 +56,7 @@ async fn what_goes_wrong_at_random_costs_time_and_nothing_else() {
     let minutes = setting("SINCRO_CHAOS_MINUTES", MINUTES);
     let _turn = turn::alone().await;
     let guard = Repeat { seed, minutes };
-    Run::begin(seed, Duration::from_secs_f64(minutes * 60.0)).await.to_its_end().await;
+    Run::begin(seed, Duration::from_secs_f64(minutes * 60.0)).await.play_out().await;
     drop(guard);
 }
 
@@ -81,7 +83,7 @@ impl Run {
         Self { seed, plan, site, backend, deeds, weather, faults, began: Instant::now() }
     }
 
-    async fn to_its_end(mut self) {
+    async fn play_out(mut self) {
         for (at, event) in std::mem::take(&mut self.plan.events) {
             self.wait_until(self.began + at).await;
             announce(&format!("{:7.2} s  {event}", self.began.elapsed().as_secs_f64()));
@@ -172,6 +174,10 @@ impl Run {
             findings.fullest,
             findings.rests,
         ));
+        if !wrong.is_empty() {
+            let calls = serde_json::to_string(&self.site.gateway.calls().all()).unwrap();
+            std::fs::write(self.site.folder.path().join("calls.json"), calls).unwrap();
+        }
         assert!(wrong.is_empty(), "{} things are wrong:\n{}", wrong.len(), wrong.join("\n"));
         let faults: Vec<String> = self.faults.iter().map(|(kind, count)| format!("{count} {kind}")).collect();
         let ends: Vec<String> = ends.iter().map(|(state, count)| format!("{count} {state}")).collect();
@@ -180,7 +186,7 @@ impl Run {
              calls",
             self.seed,
             length.as_secs_f64(),
-            (self.began.elapsed() - length).as_secs_f64(),
+            self.began.elapsed().saturating_sub(length).as_secs_f64(),
             faults.join(", "),
             self.backend.promises().len(),
             ends.join(", "),

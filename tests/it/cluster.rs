@@ -12,8 +12,8 @@ use uuid::Uuid;
 use crate::support::{
     Api, Gateway, Stage, World, audit,
     gateway::people,
+    nodes::{Cluster, Watched},
     process::Process,
-    redis::{Cluster, Watched},
     within,
 };
 
@@ -100,11 +100,13 @@ async fn channels_are_spread_over_the_nodes_of_a_cluster_and_a_shard_moves_with_
     let moving = spread.sites.last().unwrap();
     spread.cluster.move_slot(&format!("{}:", moving.shard), moving.home, (moving.home + 1) % 3).await;
     spread.ends_well().await;
+    let (moved, stayed): (Vec<_>, Vec<_>) = spread.sites.iter().partition(|site| site.shard == moving.shard);
     let attempts = spread.world.number("SELECT count(*) FROM jobs WHERE attempts > 1").await;
-    assert!(attempts <= 8, "{attempts} jobs were tried again: only what was at work in the moving shard may be");
+    let at_work = audit::count(8 * moved.len());
+    assert!(attempts <= at_work, "{attempts} jobs were tried again: only what was at work in the moving shard may be");
     assert_eq!(spread.api.get("/readyz").await.status, 200);
     let most = |site: &Site| site.gateway.calls().max_in_flight(|_| true);
-    assert!(spread.sites.iter().all(|site| most(site) <= 8 || site.sync == moving.sync), "at most 8 calls at once");
+    assert!(stayed.into_iter().all(|site| most(site) <= 8), "at most 8 calls at once");
 
     let doctor = spread.world.sincro(&["doctor"]).await;
     let said = String::from_utf8_lossy(&doctor.stdout).into_owned();

@@ -1,5 +1,7 @@
 //! Who may use what, and whether what is written about it is so.
 
+mod migrations;
+
 use std::{
     collections::{BTreeMap, BTreeSet},
     fs,

@@ -8,6 +8,8 @@
 //! | `crash_points` | a sync that goes through every crash point of the code |
 //! | `cluster` | several Redis servers: nodes that freeze and die, shards that move, a master that is replaced |
 //! | `outages` | servers that are away, slow, full or refusing; clocks that are wrong; jobs that kill |
+//! | `losses` | a queue that loses keys, its last seconds or everything |
+//! | `chaos` | everything at once, at random, and what is left of it |
 //! | `steering` | pause, resume, cancel, retry, another limit |
 //! | `limits` | the rate and the concurrency of a channel, as the gateway sees them |
 //! | `fleet` | many channels behind one server: limits, fairness, rests, sessions, what they say of it |
@@ -34,6 +36,7 @@ mod fleet;
 mod house;
 mod http;
 mod limits;
+mod losses;
 mod memory;
 mod outages;
 mod steering;

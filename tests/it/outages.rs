@@ -4,6 +4,7 @@
 mod clocks;
 mod postgres;
 mod redis;
+mod upgrade;
 mod workers;
 
 use std::time::{Duration, Instant};
@@ -16,9 +17,7 @@ use sincro_core::{
 use sincro_simulator::{Latency, Settings};
 use uuid::Uuid;
 
-use crate::support::{
-    Client, Gateway, Stage, World, audit, people, process::Process, stage::FAST, within, world::Setting,
-};
+use crate::support::{Client, Gateway, Stage, World, audit, people, stage::FAST, within, world::Setting};
 
 /// A worker that holds a job for nothing is missed soon, and no job runs out of attempts.
 const MORTAL: [Setting<'_>; 2] = [("SINCRO_LEASE_SECONDS", "1"), ("SINCRO_MAX_ATTEMPTS", "100")];

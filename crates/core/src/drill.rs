@@ -1,8 +1,8 @@
 //! Named points at which a test build can be ended or held: the moments at which a crash would hurt most.
 //!
 //! The code says [`reach`] where it passes such a point. A release build does nothing there. A build with debug assertions can
-//! be told to abort the whole process at the n-th passage ([`abort_at`]), or to ask a gate of the thread before it goes on
-//! ([`hold`]), which is how a test decides in which order several workers move.
+//! be told to abort the whole process at the n-th passage ([`abort_at`]), or whenever a certain thing passes ([`abort_with`]), or
+//! to ask a gate of the thread before it goes on ([`hold`]), which is how a test decides in which order several workers move.
 
 use crate::word::words;
 
@@ -48,8 +48,17 @@ pub async fn reach(point: Point) {
     let _ = point;
 }
 
+/// The code passes a point with something in hand: the call it is about to make, say.
+pub async fn reach_with(point: Point, what: &(impl std::fmt::Debug + Sync)) {
+    #[cfg(debug_assertions)]
+    armed::carry(point, what);
+    #[cfg(not(debug_assertions))]
+    let _ = what;
+    reach(point).await;
+}
+
 #[cfg(debug_assertions)]
-pub use armed::{Gate, abort_at, hold};
+pub use armed::{Gate, abort_at, abort_with, hold};
 
 #[cfg(debug_assertions)]
 mod armed {
@@ -69,6 +78,8 @@ mod armed {
 
     static ABORT: OnceLock<(Point, AtomicU32)> = OnceLock::new();
 
+    static ABORT_WITH: OnceLock<(Point, String)> = OnceLock::new();
+
     thread_local! {
         static GATE: RefCell<Option<Gate>> = const { RefCell::new(None) };
     }
@@ -78,9 +89,24 @@ mod armed {
         let _ = ABORT.set((point, AtomicU32::new(n)));
     }
 
+    /// Ends the process whenever a point is passed with something whose description contains this text. Only the first call
+    /// counts.
+    pub fn abort_with(point: Point, text: String) {
+        let _ = ABORT_WITH.set((point, text));
+    }
+
     /// Puts a gate before all points of this thread, or takes it away.
     pub fn hold(gate: Option<Gate>) {
         GATE.with_borrow_mut(|held| *held = gate);
+    }
+
+    pub(super) fn carry(point: Point, what: &impl std::fmt::Debug) {
+        if let Some((at, text)) = ABORT_WITH.get()
+            && *at == point
+            && format!("{what:?}").contains(text)
+        {
+            std::process::abort();
+        }
     }
 
     pub(super) async fn pass(point: Point) {

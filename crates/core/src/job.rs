@@ -240,6 +240,7 @@ mod tests {
         assert_eq!(serde_json::from_str::<Step>(&json).unwrap(), step);
     }
 
+    /// The step as versions before [`Listed`] know it.
     #[derive(Debug, PartialEq, Deserialize)]
     #[serde(tag = "do", rename_all = "snake_case")]
     enum Older {

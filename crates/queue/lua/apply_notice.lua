@@ -4,7 +4,7 @@
 --
 -- KEYS[1]  the shard's prefix
 -- ARGV[1]  time (µs, 0 = clock of Redis)
---   [2-19] the rules of the channel and its server, see shared/rule.lua
+--     [2]  channel, [4] its server, and the rest of their rules to [19]: see shared/rule.lua
 --    [20]  sync, or '' when the notice is about the channel alone
 --    [21]  seq  [22] opens (0, 1)  [23] urgent (0, 1)  [24] state  [25] entries before this chunk  [26] last chunk (0, 1)
 --    [27+] at most 1,000 entries: first-last | job:attempts | job:attempts@wait_us

@@ -154,7 +154,9 @@ impl Queue {
 
     pub(crate) fn report_emptied(&self, shard: u16) {
         let news = self.inner.emptied.send_if_modified(|shards| shards.insert(shard));
-        if news {
+        // What only a newer version may restore is looked at again and again; that was said.
+        let told = self.inner.newer.lock().unwrap_or_else(PoisonError::into_inner).contains(&shard);
+        if news && !told {
             tracing::info!(shard, "the queue is new or was emptied; nothing of this shard runs until it is restored");
         }
     }

@@ -56,7 +56,9 @@ use sqlx::{PgPool, postgres::PgPoolOptions};
 pub use error::{Conflict, Error, Missing};
 pub use secret::{BadSecretKey, SecretKey};
 
-static MIGRATIONS: sqlx::migrate::Migrator = sqlx::migrate!("../../migrations");
+/// During an upgrade the schema may be newer than this binary; what it does not know is none of its concern.
+static MIGRATIONS: sqlx::migrate::Migrator =
+    sqlx::migrate::Migrator { ignore_missing: true, ..sqlx::migrate!("../../migrations") };
 
 /// How long a caller waits for a free connection before it is told that the database is unavailable.
 const CONNECTION_WAIT: Duration = Duration::from_secs(10);

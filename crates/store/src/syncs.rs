@@ -7,6 +7,7 @@ use sincro_core::{
     channel::{ChannelId, Feature},
     clock,
     contact::Contact,
+    job::JobId,
     notice::{Notice, spans},
     provider::Capabilities,
     sync::{JobCounts, MessageCounts, SyncId, SyncKind, SyncState, SyncStatus},
@@ -21,6 +22,9 @@ use crate::{
     outlooks::OpenSync,
     plan,
 };
+
+/// Contacts that are written at once.
+const PIECE: usize = 2_000;
 
 /// A sync to be created.
 #[derive(Debug)]
@@ -165,11 +169,7 @@ impl Store {
         insert(&mut tx, id, &new).await?;
         let jobs = match &new.contacts {
             None => vec![plan::insert_plan_job(&mut tx, id, new.channel, new.max_attempts).await?],
-            Some(list) => {
-                let ids = contacts::upsert(&mut tx, new.channel, list).await?;
-                let persons = contacts::persons(&mut tx, &ids).await?;
-                plan::insert_jobs(&mut tx, id, new.channel, &persons, new.capabilities, new.max_attempts).await?
-            }
+            Some(list) => plan_at_once(&mut tx, id, &new, list).await?,
         };
         let notice = notices::write_lane(&mut tx, id, true, &spans(&jobs)).await?;
         let answer = serde_json::to_value(find(&mut tx, id).await?).map_err(Error::unreadable)?;
@@ -214,6 +214,26 @@ impl Store {
         );
         rows.fetch_all(&self.pool).await?.into_iter().map(SyncStatus::try_from).collect()
     }
+}
+
+/// Writes the jobs of a list, a piece at a time so that not all of it is in a statement at once, persons before jobs.
+async fn plan_at_once(
+    connection: &mut PgConnection,
+    id: SyncId,
+    new: &NewSync,
+    list: &[Contact],
+) -> Result<Vec<JobId>, Error> {
+    let (mut ids, mut jobs) = (Vec::with_capacity(list.len()), Vec::new());
+    for piece in list.chunks(PIECE) {
+        ids.extend(contacts::upsert(connection, new.channel, piece).await?);
+    }
+    for piece in ids.chunks(PIECE) {
+        let persons = contacts::persons(connection, piece).await?;
+        jobs.extend(
+            plan::insert_jobs(connection, id, new.channel, &persons, new.capabilities, new.max_attempts).await?,
+        );
+    }
+    Ok(jobs)
 }
 
 async fn insert(connection: &mut PgConnection, id: SyncId, new: &NewSync) -> Result<(), Error> {

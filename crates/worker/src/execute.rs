@@ -11,7 +11,7 @@ use chrono::TimeDelta;
 use sincro_core::{
     channel::{Channel, Pause, PausedBy},
     clock,
-    drill::{Point, reach},
+    drill::{Point, reach, reach_with},
     gateway::{Call, Refusal},
     job::{Ending, Failure, Job, JobKind, Outcome},
     notice::Notice,
@@ -27,8 +27,14 @@ use sincro_store::{
 };
 
 use crate::{
-    connections::Connections, deliver::deliver, ledger::Ledger, outcome::Reading, probe::Prober, punctual::Punctuality,
+    connections::Connections,
+    deliver::deliver,
+    ledger::Ledger,
+    outcome::Reading,
+    probe::Prober,
+    punctual::Punctuality,
     rest,
+    suspects::{self, Suspects, Turn},
 };
 
 /// How long a job rests when the ledger could not be reached.
@@ -46,6 +52,7 @@ pub(crate) struct Executor {
     connections: Connections,
     prober: Prober,
     punctuality: Punctuality,
+    suspects: Suspects,
     retry: RetryPolicy,
 }
 
@@ -53,7 +60,8 @@ impl Executor {
     pub(crate) fn new(store: Store, queue: Queue, gateways: Gateways, ledger: Ledger, retry: RetryPolicy) -> Self {
         let connections = Connections::new(store.clone());
         let prober = Prober::new(store.clone(), queue.clone(), gateways.clone());
-        Self { store, queue, gateways, ledger, connections, prober, punctuality: Punctuality::default(), retry }
+        let (punctuality, suspects) = (Punctuality::default(), Suspects::default());
+        Self { store, queue, gateways, ledger, connections, prober, punctuality, suspects, retry }
     }
 
     /// From claim to ruling.
@@ -87,6 +95,10 @@ impl Executor {
         if claim.attempt > job.attempt_limit {
             return self.settle(job, fence, Reading::bare(no_attempt_returned())).await;
         }
+        let turn = self.suspects.turn(&job, claim.attempt);
+        if matches!(turn, Turn::Later) {
+            return Ok(Ruling::Snooze { due: clock::now() + suspects::ASKS_AGAIN });
+        }
         let connection = match self.connections.of(&job).await {
             Err(Error::Unreadable(reason)) => return self.pause(&job, Pause::new(PausedBy::Gateway, reason)).await,
             opened => opened?,
@@ -98,7 +110,7 @@ impl Executor {
             return Ok(Ruling::Back);
         }
         let call = Call::for_step(&job.step, job.messages_wanted);
-        reach(Point::Calling).await;
+        reach_with(Point::Calling, &call).await;
         claim.use_permit();
         let answer = tokio::select! {
             biased;
@@ -183,6 +195,7 @@ impl Executor {
             Recorded::Delayed { due } => Ruling::Delay { due },
             Recorded::Overtaken => {
                 metrics::counter!("sincro_late_results_total").increment(1);
+                tracing::warn!("the result came after the job had gone on without it; it changed nothing");
                 // Ours no longer, as a rule; if it is (the queue is older than the ledger), not at once again.
                 Ruling::Snooze { due: clock::now() + OVERTAKEN }
             }

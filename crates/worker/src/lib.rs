@@ -8,6 +8,7 @@
 //! | `batch` | many callers, one call |
 //! | `connections` | the channels' credentials, opened once per version |
 //! | `punctual` | a call that comes late has its permit moved |
+//! | `suspects` | jobs that may be what kills their workers |
 //! | `probe` | a look at a lost session |
 //! | `rest` | pauses and cooldowns, written down |
 //! | `deliver` | notices -> queue |
@@ -36,6 +37,7 @@ mod rest;
 mod restore;
 #[doc(hidden)]
 pub mod steps;
+mod suspects;
 mod sweep;
 mod trouble;
 

@@ -85,7 +85,13 @@ pub(crate) async fn go_on(ledger: &mut Restoration, queue: &Queue, shard: u16) -
     };
     let known = ledger.life().await?.map(|life| life.epoch);
     if !whole || known != Some(epoch) {
-        tracing::error!(shard, epoch, known, whole, "the queue is not in itself; it is restored from the ledger");
+        tracing::error!(
+            shard,
+            epoch,
+            known_epoch = known,
+            whole,
+            "what the queue holds does not agree with itself; it is restored from the ledger"
+        );
         return start_over(ledger, queue, shard, epoch).await;
     }
     let Some(put_back) = put_lost_back(ledger, queue, shard, epoch).await? else {

@@ -74,9 +74,8 @@ pub(super) async fn until_quiet(site: &mut Site) {
             sleep(POLL).await;
         }
     };
-    if tokio::time::timeout(Duration::from_secs(30), quiet).await.is_err() {
-        panic!("the queue still holds work of syncs that are over: {left:?}");
-    }
+    let is_quiet = tokio::time::timeout(Duration::from_secs(30), quiet).await.is_ok();
+    assert!(is_quiet, "the queue still holds work of syncs that are over: {left:?}");
 }
 
 /// Whatever the queue holds of jobs.
@@ -142,12 +141,12 @@ pub(super) async fn look_through(site: &Site, backend: &Backend) -> (Ends, Vec<S
 async fn check_promises(site: &Site, promises: &[Promise], wrong: &mut Vec<String>) {
     let ledger: Vec<Uuid> = sqlx::query_scalar("SELECT id FROM syncs").fetch_all(&site.sql).await.unwrap();
     let ledger: BTreeSet<Uuid> = ledger.into_iter().collect();
-    let promised: BTreeSet<Uuid> = promises.iter().map(|promise| promise.sync).collect();
-    if promised.len() < promises.len() {
+    let accepted: BTreeSet<Uuid> = promises.iter().map(|promise| promise.sync).collect();
+    if accepted.len() < promises.len() {
         wrong.push("two requests were given the same sync".to_owned());
     }
-    wrong.extend(promised.difference(&ledger).map(|sync| format!("{sync} was accepted and is not in the ledger")));
-    wrong.extend(ledger.difference(&promised).map(|sync| format!("{sync} is in the ledger, and nobody was told")));
+    wrong.extend(accepted.difference(&ledger).map(|sync| format!("{sync} was accepted and is not in the ledger")));
+    wrong.extend(ledger.difference(&accepted).map(|sync| format!("{sync} is in the ledger, and nobody was told")));
 }
 
 /// A completed sync has read every chat it was about, each once.

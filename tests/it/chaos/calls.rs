@@ -12,6 +12,9 @@ pub(super) const SERVER_RATE: u32 = 60;
 pub(super) const CONCURRENCY: u32 = 8;
 
 const SECOND_US: u64 = 1_000_000;
+/// In fair weather a window is shorter by what a call may be late, beyond the limiter's own margin of 14 ms, on a machine that
+/// runs all of this on a few cores. The tests of `limits` and `fleet`, which run little and alone, count whole seconds.
+const LATE_US: u64 = 40_000;
 /// What a refusal does not reach any more: calls on their way, and the way of the refusal to Redis.
 const GRACE: Duration = Duration::from_millis(250);
 /// So long after a refusal the weather must be fair for the refusal to be heard.
@@ -48,12 +51,12 @@ pub(super) fn look_through(site: &Site, weather: &Weather) -> Findings {
 /// Every second that ends with a call. In foul weather, what all slots at once could have held back may come on top.
 fn check_rate(whose: &str, calls: &[Call], rate: u32, weather: &Weather, findings: &mut Findings) {
     let (rate, slots) = (rate as usize, CONCURRENCY as usize * if whose == "the server" { CHANNELS } else { 1 });
-    let mut first = 0;
+    let within = |last: usize, window_us: u64| {
+        let call = &calls[last];
+        calls[..=last].iter().rev().take_while(|earlier| call.at_us - earlier.at_us < window_us).count()
+    };
     for (last, call) in calls.iter().enumerate() {
-        while call.at_us - calls[first].at_us >= SECOND_US {
-            first += 1;
-        }
-        let count = last + 1 - first;
+        let count = within(last, SECOND_US);
         let second = call.at_us.saturating_sub(SECOND_US)..call.at_us + 1;
         let fair = weather.was_fair(&second);
         let part = fraction(count, rate);
@@ -62,7 +65,8 @@ fn check_rate(whose: &str, calls: &[Call], rate: u32, weather: &Weather, finding
             findings.fullest_fair = findings.fullest_fair.max(part);
             findings.fair += usize::from(whose == "the server");
         }
-        if count > if fair { rate } else { rate + slots } {
+        let too_many = if fair { within(last, SECOND_US - LATE_US) > rate } else { count > rate + slots };
+        if too_many {
             let weather = if fair { "fair" } else { "foul" };
             findings.wrong.push(format!(
                 "{count} calls of {whose} in a second of {weather} weather that ends at {}, the limit is {rate}",

@@ -11,29 +11,33 @@ use std::{
 
 use tempfile::TempDir;
 
+use super::warden::Warden;
+
 /// A folder that goes with the run if the run went well.
 pub(super) struct Folder {
-    folder: TempDir,
+    /// First to go: what it would end lives in here.
+    pub(super) warden: Warden,
+    place: TempDir,
     /// User and group of the servers, where that is not who runs the test.
     account: Option<(u32, u32)>,
 }
 
 impl Folder {
     pub(super) fn new() -> Self {
-        let mut folder = tempfile::Builder::new().prefix("sincro-chaos-").tempdir().unwrap();
-        folder.disable_cleanup(true);
+        let mut place = tempfile::Builder::new().prefix("sincro-chaos-").tempdir().unwrap();
+        place.disable_cleanup(true);
         let account = (id(&["-u"]) == Some(0)).then(|| {
             let of = |name: &str| Some((id(&["-u", name])?, id(&["-g", name])?));
             of("postgres").or_else(|| of("nobody")).expect("as root, Postgres needs a user `postgres` or `nobody`")
         });
         if account.is_some() {
-            fs::set_permissions(folder.path(), Permissions::from_mode(0o711)).unwrap();
+            fs::set_permissions(place.path(), Permissions::from_mode(0o711)).unwrap();
         }
-        Self { folder, account }
+        Self { warden: Warden::watch(place.path()), place, account }
     }
 
     pub(super) fn path(&self) -> &Path {
-        self.folder.path()
+        self.place.path()
     }
 
     /// A folder in it for a server's files.
@@ -68,7 +72,7 @@ impl Folder {
 
     /// Everything went well: nobody needs the logs.
     pub(super) fn remove(&mut self) {
-        self.folder.disable_cleanup(false);
+        self.place.disable_cleanup(false);
     }
 }
 

@@ -91,6 +91,7 @@ impl Member {
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(folder.log(&self.name));
         let log_before = self.log(folder).len();
         let child = command.spawn().unwrap();
+        folder.warden.note(&self.name, &child);
         self.life = Some(Life { child, log_before, drilled: drill.is_some(), ends: false });
         self.down_until = None;
         self.lives += 1;

@@ -19,9 +19,9 @@ pub(super) const API: usize = WORKERS;
 
 const ROUND: Duration = Duration::from_secs(14);
 const FAIR: Duration = Duration::from_millis(3_500);
-const COMPLAINT: Duration = Duration::from_millis(2_000);
-/// So long before the end of a round everything is well again.
-const CLEARING: Duration = Duration::from_millis(500);
+const COMPLAINT: Duration = Duration::from_secs(2);
+/// When everything is well again; the rest of a round is fair already.
+const CLEARED: Duration = Duration::from_millis(13_500);
 const FAULT_GAPS_MS: std::ops::Range<u64> = 150..1_100;
 const DEED_GAPS_MS: std::ops::Range<u64> = 300..1_800;
 
@@ -169,7 +169,7 @@ impl Plan {
 }
 
 fn draw_round(start: Duration, dice: &mut StdRng, events: &mut Vec<(Duration, Event)>) {
-    let over = start + ROUND - CLEARING;
+    let over = start + CLEARED;
     if dice.random_bool(0.8) {
         let complaint = if dice.random_bool(0.7) { throttle(dice) } else { overload(dice) };
         events.push((start + COMPLAINT, Event::Begin(complaint)));

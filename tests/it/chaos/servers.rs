@@ -87,6 +87,7 @@ impl Server {
             command.args(POSTGRES_SETTINGS.iter().flat_map(|setting| ["-c", setting]));
         }
         let mut child = command.spawn().unwrap();
+        folder.warden.note(self.name, &child);
         within(&format!("a ready {}", self.name), async {
             while !self.answers().await {
                 let ended = child.try_wait().unwrap();

@@ -132,18 +132,23 @@ async fn a_postgres_whose_disk_is_full_refuses_for_a_while_and_nothing_is_lost()
     stage
         .world
         .run(
-            "CREATE FUNCTION trouble() RETURNS trigger LANGUAGE plpgsql AS $$
-         BEGIN
-             RAISE EXCEPTION 'could not extend file: No space left on device' USING ERRCODE = '53100';
-         END $$;",
+            "CREATE TABLE disk AS SELECT false AS is_full;
+             CREATE FUNCTION trouble() RETURNS trigger LANGUAGE plpgsql AS $$
+             BEGIN
+                 IF (SELECT is_full FROM disk) THEN
+                     RAISE EXCEPTION 'could not extend file: No space left on device' USING ERRCODE = '53100';
+                 END IF;
+                 RETURN NULL;
+             END $$;",
         )
         .await;
+    troubled(&stage, &["syncs", "jobs", "messages", "notices"]).await;
     let sync = stage.start().await;
     stage.api.follow(sync).await.until_settled(50).await;
-    troubled(&stage, &["syncs", "jobs", "messages", "notices"]).await;
+    stage.world.run("UPDATE disk SET is_full = true").await;
     assert_eq!(ask(&stage.api, other).await, None, "nothing can be accepted now");
     stage.worker.said("the ledger is away; the job goes back unharmed").await;
-    stage.world.run("DROP FUNCTION trouble CASCADE").await;
+    stage.world.run("UPDATE disk SET is_full = false").await;
 
     let accepted = ask_until_accepted(&stage.api, other).await;
     ends_complete(&stage, stage.channel, sync).await;

@@ -12,8 +12,9 @@
 //! | `audit` | what must be true of every sync that ended |
 //! | `footprint` | what a request leaves behind |
 //! | `servers` | a database and a Redis namespace that go with the test |
-//! | `redis` | Redis servers that a test may kill |
+//! | `nodes` | Redis servers as a cluster or behind a Sentinel, to be killed and frozen |
 //! | `private` | a Redis or a Postgres of one test's own |
+//! | `own_redis` | a Redis that comes back with what it saved |
 //! | `proxy` | a line that can be cut and slowed down |
 //! | `turn` | tests beside each other, or one alone |
 //! | `bounds` | nothing waits for ever |
@@ -30,10 +31,11 @@ pub(crate) mod fleet;
 pub(crate) mod follow;
 pub(crate) mod footprint;
 pub(crate) mod gateway;
+pub(crate) mod nodes;
+pub(crate) mod own_redis;
 pub(crate) mod private;
 pub(crate) mod process;
 pub(crate) mod proxy;
-pub(crate) mod redis;
 pub(crate) mod servers;
 pub(crate) mod stage;
 pub(crate) mod turn;

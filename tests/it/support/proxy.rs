@@ -13,7 +13,7 @@ use tokio::{
     io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, split},
     net::{TcpListener, TcpStream, UnixStream},
     sync::{mpsc, watch},
-    task::{AbortHandle, JoinSet},
+    task::{JoinHandle, JoinSet},
     time::{Instant, sleep_until},
 };
 use url::Url;
@@ -26,7 +26,7 @@ pub(crate) struct Proxy {
     address: SocketAddr,
     to: Arc<ConnectionAddr>,
     delay: watch::Sender<Duration>,
-    accepting: Mutex<Option<AbortHandle>>,
+    accepting: Mutex<Option<JoinHandle<()>>>,
 }
 
 impl Proxy {
@@ -53,13 +53,18 @@ impl Proxy {
 
     /// Breaks every connection; new ones are refused.
     pub(crate) fn cut(&self) {
-        if let Some(accepting) = self.accepting.lock().unwrap().take() {
+        if let Some(accepting) = self.accepting.lock().unwrap().as_ref() {
             accepting.abort();
         }
     }
 
     /// Takes connections again.
     pub(crate) async fn mend(&self) {
+        let before = self.accepting.lock().unwrap().take();
+        if let Some(before) = before {
+            // Until the address is free.
+            assert!(before.await.is_err_and(|end| end.is_cancelled()), "mended before it was cut");
+        }
         let listener = TcpListener::bind(self.address).await.unwrap();
         self.accept(listener);
     }
@@ -83,7 +88,7 @@ impl Proxy {
                 lines.spawn(pass_on(from, to.clone(), delay.clone()));
             }
         });
-        *self.accepting.lock().unwrap() = Some(accepting.abort_handle());
+        *self.accepting.lock().unwrap() = Some(accepting);
     }
 }
 
@@ -126,7 +131,7 @@ async fn carry(
     mut delay: watch::Receiver<Duration>,
 ) -> io::Result<()> {
     let (arrived, mut waiting) = mpsc::unbounded_channel::<(Instant, Vec<u8>)>();
-    let reading = async {
+    let hearing = async {
         loop {
             let mut piece = Vec::with_capacity(16 * 1024);
             if from.read_buf(&mut piece).await? == 0 || arrived.send((Instant::now(), piece)).is_err() {
@@ -134,7 +139,7 @@ async fn carry(
             }
         }
     };
-    let writing = async {
+    let telling = async {
         while let Some((at, piece)) = waiting.recv().await {
             come(at, &mut delay).await;
             to.write_all(&piece).await?;
@@ -142,8 +147,8 @@ async fn carry(
         pending().await
     };
     tokio::select! {
-        ended = reading => ended,
-        ended = writing => ended,
+        ended = hearing => ended,
+        ended = telling => ended,
     }
 }
 

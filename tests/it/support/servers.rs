@@ -106,6 +106,23 @@ impl Namespace {
         keys.len()
     }
 
+    /// Removes the keys whose names, behind the shard's prefix, begin like that; returns how many there were.
+    pub(crate) fn lose(&self, beginning: &str) -> usize {
+        let named = |key: &String| key.split_once("}:").is_some_and(|(_, rest)| rest.starts_with(beginning));
+        let keys: Vec<String> = self.keys().into_iter().filter(named).collect();
+        if !keys.is_empty() {
+            let _: usize = self.connect().unlink(&keys).unwrap();
+        }
+        keys.len()
+    }
+
+    /// Jobs that wait for their turn or their time in the first shard.
+    pub(crate) fn waiting(&self) -> i64 {
+        let key = format!("sincro:{{{}/0}}:depth", self.name);
+        let (queued, delayed): (Option<i64>, Option<i64>) = self.connect().hmget(key, &["queued", "delayed"]).unwrap();
+        queued.unwrap_or(0) + delayed.unwrap_or(0)
+    }
+
     fn connect(&self) -> redis::Connection {
         let client = redis::Client::open(self.url.as_str()).unwrap();
         match client.get_connection() {

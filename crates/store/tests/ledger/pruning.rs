@@ -2,7 +2,7 @@
 
 use chrono::TimeDelta;
 use sincro_core::{clock, job::JobState, sync::SyncState};
-use sincro_store::{Conflict, Error, prune::Pruned};
+use sincro_store::{Conflict, Error, jobs::JobFilter, prune::Pruned};
 
 use crate::world::{World, by_phone, message};
 
@@ -56,7 +56,7 @@ async fn what_is_pruned_cannot_be_retried() {
     assert_eq!(world.count("SELECT count(*) FROM jobs").await, 1, "one of the failed jobs is gone");
     let refused = world.store.retry_sync(sync, 3).await;
     assert!(matches!(refused, Err(Error::Conflict(Conflict::SyncOver))), "{refused:?}");
-    let lines = world.store.job_lines(sync, &Default::default(), 10).await.unwrap();
+    let lines = world.store.job_lines(sync, &JobFilter::default(), 10).await.unwrap();
     assert!(lines.iter().all(|line| line.state == JobState::Failed));
 }
 
