@@ -16,11 +16,14 @@
 //! | `retry_after` | the wait that a gateway asks for |
 //! | `signs` | who has to slow down, and whether the number is banned |
 //! | `json`, `moment`, `excerpt` | reading what other people wrote: JSON, times, bodies for people |
+//! | [`fuzz`] | what fuzzers give to the readers of `wuzapi` |
 //! | `wuzapi` | asternic/wuzapi |
 
 mod contacts;
 mod credentials;
 mod excerpt;
+#[doc(hidden)]
+pub mod fuzz;
 mod gateways;
 mod http;
 mod json;

@@ -20,7 +20,7 @@ use sincro_core::{address::Address, contact::Contact};
 use super::wire::Envelope;
 use crate::{
     json,
-    spool::{Left, Spool},
+    spool::{Left, Spool, Text},
 };
 
 const BYTE_ORDER_MARK: [u8; 3] = [0xef, 0xbb, 0xbf];
@@ -63,6 +63,17 @@ pub(super) fn read(spool: &mut Spool, take: &mut dyn FnMut(Contact) -> bool) -> 
         !stopped
     });
     if stopped { Ok(()) } else { walked.map(drop) }
+}
+
+/// How many persons an answer of these bytes names, as a walk without a file would find.
+pub(crate) fn persons_in(answer: &[u8]) -> Result<usize, String> {
+    let (left, mut persons) = (Left::new(), 0);
+    let text = Text::new(answer, &left);
+    walk(text, &left, &mut |_| {
+        persons += 1;
+        true
+    })
+    .map(|_| persons)
 }
 
 fn walk(mut text: impl Read, left: &Left, take: &mut dyn FnMut(Contact) -> bool) -> Result<Seen, String> {

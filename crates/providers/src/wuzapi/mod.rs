@@ -42,7 +42,7 @@ use crate::{
     contacts::ContactList,
     credentials::CredentialsError,
     gateways::Answered,
-    http::{Http, Request},
+    http::{Http, Reply, Request},
     registry::Gateway,
 };
 
@@ -77,11 +77,16 @@ impl Gateway for Wuzapi {
             return list(http, request, &wording).await.map(Answered::Contacts);
         }
         let reply = http.send(request).await?;
-        let answer = match verdict::judge(call, &reply, &wording)? {
-            Verdict::Data(data) => read(call, &data).map_err(|cause| wording.unreadable(&cause, &reply.body))?,
-            Verdict::LidUnknown => Answer::Lid(None),
-        };
+        let answer = understand(call, &reply, &wording)?;
         Ok(Answered::Whole(answer, reply.held))
+    }
+}
+
+/// What a complete answer means.
+fn understand(call: &Call, reply: &Reply, wording: &Wording<'_>) -> Result<Answer, Refusal> {
+    match verdict::judge(call, reply, wording)? {
+        Verdict::Data(data) => read(call, &data).map_err(|cause| wording.unreadable(&cause, &reply.body)),
+        Verdict::LidUnknown => Ok(Answer::Lid(None)),
     }
 }
 
@@ -110,5 +115,17 @@ fn read(call: &Call, data: &str) -> Result<Answer, String> {
         Call::Contacts { .. } => Err("a contact list in one piece".to_owned()),
         Call::LookUpLid { .. } => lid::read(data).map(Answer::Lid),
         Call::History { address, limit, .. } => messages::read(data, address, *limit).map(Answer::History),
+    }
+}
+
+/// What the fuzzers of `crate::fuzz` reach.
+pub(crate) mod doors {
+    pub(crate) use super::contacts::persons_in;
+
+    use super::{Answer, Call, Refusal, Wording, understand};
+    use crate::http::Reply;
+
+    pub(crate) fn answer(call: &Call, reply: &Reply) -> Result<Answer, Refusal> {
+        understand(call, reply, &Wording { call, name: "GET /path", token: "hush-hush" })
     }
 }
