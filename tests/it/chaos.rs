@@ -181,6 +181,7 @@ impl Run {
             std::fs::write(self.site.folder.path().join("calls.json"), calls).unwrap();
         }
         assert!(wrong.is_empty(), "{} things are wrong:\n{}", wrong.len(), wrong.join("\n"));
+        audit::compare(&self.site, &self.backend).await;
         let faults: Vec<String> = self.faults.iter().map(|(kind, count)| format!("{count} {kind}")).collect();
         let ends: Vec<String> = ends.iter().map(|(state, count)| format!("{count} {state}")).collect();
         announce(&format!(

@@ -91,7 +91,7 @@ seq, before = tonumber(seq), tonumber(before)
 if l.seq and seq <= l.seq then return finish('applied') end
 local follows = l.seq and seq == l.seq + 1
 local starts = opens == '1' and not l.alive
-local ends = state == 'closed' and not l.seq
+local ends = state == 'closed' -- whatever came before has nothing to say any more
 if l.filling or not (follows or starts or ends) then return finish('early') end
 if state == 'closed' then
   close(l)

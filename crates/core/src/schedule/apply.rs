@@ -124,7 +124,7 @@ impl Schedule {
         let closes = news.state == LaneState::Closed;
         let follows = lane.seq.is_some_and(|seq| news.seq == seq + 1);
         let starts = news.opens && !lane.is_alive();
-        if !(follows || starts || closes && lane.seq.is_none()) {
+        if !(follows || starts || closes) {
             return false;
         }
         if closes {

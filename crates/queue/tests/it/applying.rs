@@ -207,6 +207,23 @@ async fn the_end_of_a_lane_nobody_knows_is_applied() {
 }
 
 #[tokio::test]
+async fn the_end_of_a_sync_needs_none_of_the_notices_before_it() {
+    let bench = Bench::new().await;
+    let first = opens(&rule(WIDE), 1, 3);
+    let second = follows(&first, LaneState::Paused);
+    let third = follows(&second, LaneState::Closed);
+    assert_eq!(bench.apply(&[first, third.clone()]).await.len(), 2, "the second one was delivered to a queue that is lost");
+    assert_eq!(bench.depth().await, Depth::default());
+    let again = follows(&third, LaneState::Closed);
+    assert_eq!(bench.apply(&[again.clone(), second]).await.len(), 2);
+    let mut opened = follows(&again, LaneState::Open);
+    lane(&mut opened).opens = true;
+    lane(&mut opened).jobs = vec![Entry::Tried { job: 2, attempts: 1, due_ms: 0 }];
+    assert_eq!(bench.apply(&[opened]).await.len(), 1);
+    assert_eq!(bench.depth().await, queued(1));
+}
+
+#[tokio::test]
 async fn a_notice_read_after_the_end_of_its_sync_opens_nothing() {
     let bench = Bench::new().await;
     let mut first = opens(&rule(WIDE), 1, 3);
