@@ -212,7 +212,11 @@ async fn the_end_of_a_sync_needs_none_of_the_notices_before_it() {
     let first = opens(&rule(WIDE), 1, 3);
     let second = follows(&first, LaneState::Paused);
     let third = follows(&second, LaneState::Closed);
-    assert_eq!(bench.apply(&[first, third.clone()]).await.len(), 2, "the second one was delivered to a queue that is lost");
+    assert_eq!(
+        bench.apply(&[first, third.clone()]).await.len(),
+        2,
+        "the second one was delivered to a queue that is lost"
+    );
     assert_eq!(bench.depth().await, Depth::default());
     let again = follows(&third, LaneState::Closed);
     assert_eq!(bench.apply(&[again.clone(), second]).await.len(), 2);
