@@ -37,7 +37,7 @@ pub fn read_answer(input: &[u8]) {
 pub fn read_wait(input: &[u8]) {
     let Ok(value) = HeaderValue::from_bytes(input) else { return };
     let headers = HeaderMap::from_iter([(RETRY_AFTER, value)]);
-    drop(retry_after::read(&headers, sincro_core::clock::now()));
+    let _ = retry_after::read(&headers, sincro_core::clock::now());
 }
 
 #[cfg(test)]

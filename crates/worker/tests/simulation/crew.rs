@@ -15,7 +15,7 @@ use crate::{
     broken::{Kept, refused},
     draw::{Fate, pick, word},
     janitors::Janitor,
-    stage::{CameTo, Unit},
+    stage::{CameTo, Stage, Unit},
     world::{Kind, World, list},
 };
 
@@ -62,7 +62,7 @@ impl World<'_> {
         let skew_us = pick(&mut self.dice, &[0, 0, -30_000_000, 30_000_000]);
         let (hand, serving) = Hand::new(&self.place.store, &self.queue, &self.place.gateways, RETRY, 16);
         let unit = self.next_unit();
-        let serving = serving.into_iter().map(|task| self.stage.enter_serving(unit, skew_us, task)).collect();
+        let serving = serving.into_iter().map(|task| Stage::enter_serving(unit, skew_us, task)).collect();
         self.tell(format_args!("{name} starts, its clock wrong by {} s", skew_us / 1_000_000));
         Worker {
             name,
@@ -134,7 +134,7 @@ impl World<'_> {
         let life = if let Claimed::Batch(batch) = &claimed { Some(batch.epoch) } else { None };
         asks.hands.note_life(0, life);
         let Claimed::Batch(batch) = claimed else {
-            self.begin_janitor(Janitor::Restorer)?;
+            self.begin_janitor(Janitor::Restorer);
             return Ok(0);
         };
         let ago = Duration::from_micros(u64::try_from(now - since).unwrap());

@@ -133,13 +133,17 @@ impl World<'_> {
         let (before, what) = (self.kinds, self.dice.random_range(0..1_000));
         let may = |kind| before.has(kind);
         match what {
-            0..520 => self.move_somebody().await,
             520..610 => self.claim_for_somebody().await,
             610..710 => self.settle_for_somebody().await,
             710..740 => self.renew_for_somebody().await,
-            740..775 => self.begin_janitor(Janitor::Sweeper),
-            775..815 => self.begin_janitor(Janitor::Restorer),
-            815..825 => self.begin_janitor(Janitor::Reconciler),
+            740..825 => {
+                self.begin_janitor(match what {
+                    740..775 => Janitor::Sweeper,
+                    775..815 => Janitor::Restorer,
+                    _ => Janitor::Reconciler,
+                });
+                Ok(())
+            }
             825..850 if may(Kinds::LOST_REPLIES) => self.say_again().await,
             850..880 if may(Kinds::DEATHS) => self.kill_somebody().await,
             880..900 if may(Kinds::LOSSES) => self.lose_something().await,

@@ -38,12 +38,11 @@ const OF_A_KIND: usize = 2;
 
 impl World<'_> {
     /// One of them begins a round, if there are not enough at it.
-    pub(crate) fn begin_janitor(&mut self, janitor: Janitor) -> Kept {
+    pub(crate) fn begin_janitor(&mut self, janitor: Janitor) {
         let same = |kind: &Kind| matches!(kind, Kind::Janitor(other) if *other == janitor);
         if self.tasks.values().filter(|task| same(&task.kind)).count() < OF_A_KIND {
             self.start_janitor(janitor);
         }
-        Ok(())
     }
 
     pub(crate) fn start_janitor(&mut self, janitor: Janitor) -> u32 {

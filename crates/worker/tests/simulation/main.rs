@@ -59,7 +59,7 @@ const SHOWN: usize = 3;
 /// Every so many histories, one is told twice: it must be the same both times.
 const TWICE_EVERY: u64 = 25;
 /// Real time for one history, whatever the machine is busy with.
-const LONGEST: Duration = Duration::from_secs(120);
+const LONGEST: Duration = Duration::from_mins(2);
 
 #[test]
 fn whatever_dies_or_is_lost_every_job_ends_and_every_message_is_stored_once() {
@@ -83,13 +83,11 @@ fn whatever_dies_or_is_lost_every_job_ends_and_every_message_is_stored_once() {
 #[expect(clippy::disallowed_methods, reason = "a seed to repeat is given by the environment")]
 fn seeds() -> Range<u64> {
     let given = |name| std::env::var(name).ok().map(|number| number.parse::<u64>().unwrap());
-    match given("SINCRO_SEED") {
-        Some(seed) => seed..seed + 1,
-        None => {
-            let first = given("SINCRO_FIRST_SEED").unwrap_or(0);
-            first..first + given("SINCRO_SEEDS").unwrap_or(HISTORIES)
-        }
+    if let Some(seed) = given("SINCRO_SEED") {
+        return seed..seed + 1;
     }
+    let first = given("SINCRO_FIRST_SEED").unwrap_or(0);
+    first..first + given("SINCRO_SEEDS").unwrap_or(HISTORIES)
 }
 
 /// One history after the other, until there are no more or enough went wrong.
@@ -140,18 +138,18 @@ async fn history(seed: u64, place: &Place, kinds: Kinds, loud: bool) -> (Result<
 }
 
 /// What broke, how few kinds of misfortune are enough for it, the last steps, and how to see all of them.
-async fn report(seed: u64, place: &Place, Broken { promise, seen }: &Broken, steps: &[String]) -> String {
+async fn report(seed: u64, place: &Place, Broken { promise, seen }: &Broken, all_steps: &[String]) -> String {
     let mut kinds = Kinds::ALL;
-    let mut fewest = steps.to_vec();
+    let mut fewest = all_steps.to_vec();
     for kind in Kinds::EACH {
         let fewer = kinds.without(kind);
-        let (told, steps) = history(seed, place, fewer, false).await;
-        if told.is_err_and(|broken| broken.promise == *promise) {
+        let (outcome, steps) = history(seed, place, fewer, false).await;
+        if outcome.is_err_and(|broken| broken.promise == *promise) {
             (kinds, fewest) = (fewer, steps);
         }
     }
-    let peace = fewest.iter().position(|step| step.ends_with(PEACE)).unwrap_or(fewest.len());
-    let (before, after) = fewest.split_at(peace);
+    let calm = fewest.iter().position(|step| step.ends_with(PEACE)).unwrap_or(fewest.len());
+    let (before, after) = fewest.split_at(calm);
     let mut last = before[before.len().saturating_sub(60)..].to_vec();
     last.extend(after.iter().take(30).cloned());
     let tail = last.join("\n  ");

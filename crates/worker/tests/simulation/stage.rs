@@ -116,7 +116,6 @@ impl Stage {
 
     /// Puts a task on the stage that goes on whenever another one needs it.
     pub(crate) fn enter_serving(
-        &self,
         unit: Unit,
         skew_us: i64,
         task: impl Future<Output = ()> + Send + 'static,

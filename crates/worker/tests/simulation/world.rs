@@ -205,7 +205,7 @@ impl<'p> World<'p> {
                     self.tell(format_args!("  cut off at {point}"));
                     self.kill(units[0]).await?;
                 }
-                News::Ended(came_to) => self.note_end(unit, came_to)?,
+                News::Ended(came_to) => self.note_end(unit, came_to),
                 News::Panicked => {
                     let name = self.name_of(unit);
                     keep("nothing_panics", false, || name)?;
@@ -215,9 +215,9 @@ impl<'p> World<'p> {
         Ok(())
     }
 
-    fn note_end(&mut self, unit: Unit, came_to: CameTo) -> Kept {
+    fn note_end(&mut self, unit: Unit, came_to: CameTo) {
         let name = self.name_of(unit);
-        let Some(task) = self.tasks.remove(&unit) else { return Ok(()) };
+        let Some(task) = self.tasks.remove(&unit) else { return };
         match (task.kind, came_to) {
             (Kind::Job { worker, claim }, CameTo::Ruling(ruling)) => {
                 self.tell(format_args!("  {name} came to {}", draw::word(&ruling)));
@@ -234,7 +234,6 @@ impl<'p> World<'p> {
             (_, CameTo::Said(said)) => self.tell(format_args!("  {name}: {said}")),
             (_, CameTo::Ruling(_)) => {}
         }
-        Ok(())
     }
 
     /// Whoever runs this task dies, with all that he had in hand.
