@@ -2,7 +2,7 @@
 //!
 //! Whoever calls holds the channel's lock, so that two syncs cannot invent the same person twice.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use sincro_core::{
     address::{Address, AddressKind},
@@ -92,22 +92,40 @@ pub(crate) async fn pair(connection: &mut PgConnection, channel: ChannelId, pair
 }
 
 /// The persons that these records are by now, each once, in the order of the first record of each.
+///
 pub(crate) async fn persons(connection: &mut PgConnection, ids: &[ContactId]) -> Result<Vec<Person>, Error> {
-    let rows = sqlx::query!(
-        "SELECT p.id, p.phone_jid, p.lid
-         FROM unnest($1::bigint[]) WITH ORDINALITY AS u(id, place) JOIN contacts c ON c.id = u.id
-         JOIN contacts p ON p.id = coalesce(c.merged_into, c.id)
-         GROUP BY p.id ORDER BY min(u.place)",
-        ids
-    );
-    let persons = rows.fetch_all(connection).await?.into_iter().map(|row| {
-        let address =
-            |kind, text: Option<String>| text.map(|text| Address::parse_as(kind, &text).map_err(|_| text)).transpose();
-        let addresses = address(AddressKind::Phone, row.phone_jid)
-            .and_then(|phone| Ok((phone, address(AddressKind::Lid, row.lid)?)));
-        Person { id: row.id, addresses }
-    });
-    Ok(persons.collect())
+    let mut rows = by_id(connection, ids).await?;
+    let survivors: Vec<ContactId> = rows.values().filter_map(|row| row.merged_into).collect();
+    if !survivors.is_empty() {
+        rows.extend(by_id(connection, &survivors).await?);
+    }
+    let mut seen = HashSet::with_capacity(ids.len());
+    let survivor = |id: &ContactId| rows.get(id).map(|row| row.merged_into.unwrap_or(*id));
+    let persons = ids.iter().filter_map(survivor).filter(|id| seen.insert(*id));
+    Ok(persons.filter_map(|id| rows.get(&id).map(|row| person(id, row))).collect())
+}
+
+struct Record {
+    id: ContactId,
+    phone_jid: Option<String>,
+    lid: Option<String>,
+    merged_into: Option<ContactId>,
+}
+
+/// Joined with the ids rather than compared with them, here and in [`known`]: a plan that was made while the table was small may
+/// compare each row with each id once it has grown, and within one transaction no better one is made.
+async fn by_id(connection: &mut PgConnection, ids: &[ContactId]) -> Result<HashMap<ContactId, Record>, Error> {
+    let rows = sqlx::query_as!(Record, "SELECT id, phone_jid, lid, merged_into FROM contacts WHERE id = ANY($1)", ids);
+    Ok(rows.fetch_all(connection).await?.into_iter().map(|row| (row.id, row)).collect())
+}
+
+fn person(id: ContactId, row: &Record) -> Person {
+    let address = |kind, text: &Option<String>| {
+        text.as_ref().map(|text| Address::parse_as(kind, text).map_err(|_| text.clone())).transpose()
+    };
+    let addresses =
+        address(AddressKind::Phone, &row.phone_jid).and_then(|phone| Ok((phone, address(AddressKind::Lid, &row.lid)?)));
+    Person { id, addresses }
 }
 
 type Rows = HashMap<String, std::sync::Arc<Known>>;
@@ -118,8 +136,10 @@ async fn known(connection: &mut PgConnection, channel: ChannelId, contacts: &[Co
     };
     let rows = sqlx::query_as!(
         Known,
-        r#"SELECT id AS "id!", phone_jid, lid, name FROM contacts WHERE channel_id = $1 AND phone_jid = ANY($2)
-         UNION SELECT id, phone_jid, lid, name FROM contacts WHERE channel_id = $1 AND lid = ANY($3)"#,
+        r#"SELECT c.id AS "id!", c.phone_jid, c.lid, c.name
+           FROM unnest($2::text[]) AS u(phone) JOIN contacts c ON c.channel_id = $1 AND c.phone_jid = u.phone
+           UNION SELECT c.id, c.phone_jid, c.lid, c.name
+           FROM unnest($3::text[]) AS u(lid) JOIN contacts c ON c.channel_id = $1 AND c.lid = u.lid"#,
         channel,
         &texts(AddressKind::Phone),
         &texts(AddressKind::Lid)
