@@ -80,7 +80,7 @@ impl Run {
         let site = Site::open(&plan, seed).await;
         announce(&format!("seed {seed}, clocks {:?} s wrong, logs in {}", plan.skews, site.folder.path().display()));
         let backend = Arc::new(connect(&site).await);
-        let weather = Weather::watch(site.gateway.calls());
+        let weather = Weather::watch(&site.gateway);
         let (deeds, faults) = (JoinSet::new(), BTreeMap::new());
         Self { seed, plan, site, backend, deeds, weather, faults, began: Instant::now() }
     }

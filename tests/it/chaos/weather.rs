@@ -3,7 +3,11 @@
 //! A call that a frozen worker, a slow line or a machine out of breath delays arrives beside later ones. What the limits and
 //! rests promise is promised for fair weather; in foul weather only so much less is asked of them (see `calls`).
 
-use std::{ops::Range, time::Duration};
+use std::{
+    ops::Range,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
 
 use sincro_simulator::CallLog;
 use tokio::{
@@ -11,7 +15,7 @@ use tokio::{
     time::{Instant, MissedTickBehavior, interval},
 };
 
-use std::sync::{Arc, Mutex};
+use crate::support::Gateway;
 
 /// After the end of a fault, until everybody is back: connections, leases, what was pent up.
 const AFTERMATH_US: u64 = 1_500_000;
@@ -25,14 +29,16 @@ pub(super) struct Weather {
     foul: Arc<Mutex<Vec<Range<u64>>>>,
     since: Option<u64>,
     faults: usize,
-    heart: AbortHandle,
+    hearts: [AbortHandle; 2],
 }
 
 impl Weather {
-    pub(super) fn watch(log: &CallLog) -> Self {
-        let foul = Arc::<Mutex<Vec<Range<u64>>>>::default();
-        let heart = tokio::spawn(beat(log.clone(), foul.clone())).abort_handle();
-        Self { log: log.clone(), foul, since: None, faults: 0, heart }
+    /// Two hearts: of the lines, and of the gateway, whose log is wrong by as much as its thread is late.
+    pub(super) fn watch(gateway: &Gateway) -> Self {
+        let (log, foul) = (gateway.calls().clone(), Arc::<Mutex<Vec<Range<u64>>>>::default());
+        let beat = || beat(log.clone(), foul.clone());
+        let hearts = [tokio::spawn(beat()).abort_handle(), gateway.beside(beat())];
+        Self { log, foul, since: None, faults: 0, hearts }
     }
 
     /// A fault begins.
@@ -60,7 +66,7 @@ impl Weather {
 
 impl Drop for Weather {
     fn drop(&mut self) {
-        self.heart.abort();
+        self.hearts.iter().for_each(AbortHandle::abort);
     }
 }
 

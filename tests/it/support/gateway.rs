@@ -3,7 +3,10 @@
 use std::{collections::BTreeMap, ops::Deref};
 
 use sincro_simulator::{Call, Population, Settings, Simulator};
-use tokio::runtime::{Builder, Runtime};
+use tokio::{
+    runtime::{Builder, Runtime},
+    task::AbortHandle,
+};
 
 /// A running gateway.
 pub(crate) struct Gateway {
@@ -27,6 +30,11 @@ impl Gateway {
             Builder::new_multi_thread().worker_threads(1).thread_name("gateway").enable_all().build().unwrap();
         let simulator = runtime.spawn(Simulator::start(settings)).await.unwrap().unwrap();
         Self { simulator, runtime: Some(runtime) }
+    }
+
+    /// Runs something on the gateway's own thread, for who wants to know when that was late.
+    pub(crate) fn beside(&self, task: impl Future<Output = ()> + Send + 'static) -> AbortHandle {
+        self.runtime.as_ref().expect("taken only when dropped").spawn(task).abort_handle()
     }
 
     /// How often each chat was read.
