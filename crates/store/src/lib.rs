@@ -2,6 +2,7 @@
 //!
 //! | module | what it keeps |
 //! |---|---|
+//! | `migrate` | the schema, brought up to date |
 //! | [`access`] | API keys and remembered answers |
 //! | [`channels`] | channels and their sealed credentials |
 //! | `pauses` | channels that stand still, and go on |
@@ -36,6 +37,7 @@ mod error;
 pub mod jobs;
 pub mod limits;
 pub mod listing;
+mod migrate;
 pub mod notices;
 pub mod outlooks;
 mod pauses;
@@ -55,10 +57,6 @@ use sqlx::{PgPool, postgres::PgPoolOptions};
 
 pub use error::{Conflict, Error, Missing};
 pub use secret::{BadSecretKey, SecretKey};
-
-/// During an upgrade the schema may be newer than this binary; what it does not know is none of its concern.
-static MIGRATIONS: sqlx::migrate::Migrator =
-    sqlx::migrate::Migrator { ignore_missing: true, ..sqlx::migrate!("../../migrations") };
 
 /// How long a caller waits for a free connection before it is told that the database is unavailable.
 const CONNECTION_WAIT: Duration = Duration::from_secs(10);
@@ -92,19 +90,12 @@ impl Store {
 
     /// Brings the schema up to this binary's version. Safe to run beside other processes doing the same.
     pub async fn migrate(&self) -> Result<(), Error> {
-        MIGRATIONS.run(&self.pool).await.map_err(|error| Error::Migration(error.to_string()))
+        migrate::run(&self.pool).await
     }
 
     /// Whether the schema is at least as new as this binary needs.
     pub async fn is_migrated(&self) -> Result<bool, Error> {
-        let newest = MIGRATIONS.iter().map(|migration| migration.version).max().unwrap_or_default();
-        let applied: Result<Option<i64>, _> =
-            sqlx::query_scalar("SELECT max(version) FROM _sqlx_migrations WHERE success").fetch_one(&self.pool).await;
-        match applied {
-            Ok(applied) => Ok(applied.is_some_and(|applied| applied >= newest)),
-            Err(sqlx::Error::Database(error)) if error.code().as_deref() == Some(error::UNDEFINED_TABLE) => Ok(false),
-            Err(error) => Err(error.into()),
-        }
+        migrate::is_done(&self.pool).await
     }
 
     /// Whether the database answers.
