@@ -73,10 +73,12 @@ async fn a_redis_that_comes_back_without_its_last_seconds_is_noticed_and_no_limi
     let second = stage.world.worker().await;
     let sync = stage.start().await;
     let mut events = stage.api.follow(sync).await;
+    let mut losses = Vec::new();
     for settled in [30, 100, 170] {
         events.until_settled(settled).await;
         redis.save();
         events.until_settled(settled + 30).await;
+        losses.push(stage.gateway.calls().now_us());
         redis.die_and_come_back().await;
     }
     let end = events.end().await;
@@ -84,6 +86,14 @@ async fn a_redis_that_comes_back_without_its_last_seconds_is_noticed_and_no_limi
     audit::nothing_is_lost_or_doubled(&stage, &end, 25).await;
     let restored = "the queue is restored from the ledger";
     assert!(stage.worker.times_said(restored) + second.times_said(restored) >= 4, "once at first, and after each loss");
+    let mut calls: Vec<u64> = stage.gateway.calls().all().iter().map(|call| call.at_us).collect();
+    calls.sort_unstable();
+    for lost in losses {
+        // So no second holds calls from before that nobody remembers, and calls from after.
+        let around = calls.windows(2).filter(|pair| pair[1] > lost && pair[0] < lost + 1_000_000);
+        let pause = around.map(|pair| pair[1] - pair[0]).max().unwrap();
+        assert!(pause >= 1_000_000, "only {pause} µs without a call after a loss");
+    }
     let most = stage.gateway.calls().max_in_window(ONE_SECOND, |_| true);
     assert!(most <= 60, "{most} calls in one second at a rate of 60");
 }
@@ -91,6 +101,7 @@ async fn a_redis_that_comes_back_without_its_last_seconds_is_noticed_and_no_limi
 #[tokio::test]
 async fn a_queue_whose_keys_only_a_newer_version_knows_is_left_to_that() {
     let stage = Stage::with(people(20), FAST, &WATCHFUL).await;
+    stage.worker.said("the queue is restored from the ledger").await;
     let raised = sqlx::query("UPDATE queue_epochs SET layout = layout + 1").execute(&stage.world.sql).await.unwrap();
     assert_eq!(raised.rows_affected(), 1);
     stage.world.queue.flush();

@@ -59,14 +59,18 @@ local function permit(level, n)
   return level.stored[older]
 end
 
+-- What was called before a loss is not known: from this time on it no longer matters, because the rate's window has passed.
+local function sure_from(level)
+  local since = math.max(level.known_since, opened_at())
+  return since > 0 and level.windows[1] and since + level.windows[1].micros or 0
+end
+
 -- When the next call may be made as far as this level goes, or nil; and what decides that.
 local function slot_of(level)
   if level.running >= (level.trial and 1 or level.concurrency) then return nil, 'concurrency' end
   local slot, why = 0, 'rate'
   if level.limited then slot = level.tat - stretched(level, level.interval_us) * (level.burst - 1) end
-  -- What was called before a loss is not known. When the rate's window has passed since, it no longer matters.
-  local since = math.max(level.known_since, opened_at())
-  if since > 0 and level.windows[1] then slot = math.max(slot, since + level.windows[1].micros) end
+  slot = math.max(slot, sure_from(level))
   for i, window in ipairs(level.windows) do
     local before = permit(level, window.calls)
     local free = before and before + (i == 1 and stretched(level, window.micros) + level.rough_us or window.micros)
@@ -91,7 +95,8 @@ local function spend(level, ticket)
   level.ticks = level.ticks + 1
   level.changed = true
   if not level.limited then return end
-  level.tat = math.max(level.tat, level.wanted_at, now - CATCH_UP_US) + stretched(level, level.interval_us)
+  local from = math.max(level.tat, level.wanted_at, now - CATCH_UP_US, sure_from(level))
+  level.tat = from + stretched(level, level.interval_us)
   level.taken[#level.taken + 1] = ticket
 end
 
