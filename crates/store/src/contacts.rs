@@ -115,7 +115,11 @@ struct Record {
 /// Joined with the ids rather than compared with them, here and in [`known`]: a plan that was made while the table was small may
 /// compare each row with each id once it has grown, and within one transaction no better one is made.
 async fn by_id(connection: &mut PgConnection, ids: &[ContactId]) -> Result<HashMap<ContactId, Record>, Error> {
-    let rows = sqlx::query_as!(Record, "SELECT id, phone_jid, lid, merged_into FROM contacts WHERE id = ANY($1)", ids);
+    let rows = sqlx::query_as!(
+        Record,
+        "SELECT c.id, c.phone_jid, c.lid, c.merged_into FROM unnest($1::bigint[]) AS u(id) JOIN contacts c ON c.id = u.id",
+        ids
+    );
     Ok(rows.fetch_all(connection).await?.into_iter().map(|row| (row.id, row)).collect())
 }
 
