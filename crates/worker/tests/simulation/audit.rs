@@ -69,10 +69,11 @@ impl World<'_> {
         Ok(())
     }
 
-    /// A round of everybody beside the jobs.
-    pub(crate) async fn look_after_everything(&mut self) -> Kept {
+    /// A round of everybody beside the jobs; the queue is not compared with the ledger each time, because that is dear.
+    pub(crate) async fn look_after_everything(&mut self, compares: bool) -> Kept {
         self.resume_everything().await?;
-        for janitor in [Janitor::Restorer, Janitor::Reconciler, Janitor::Sweeper] {
+        let janitors = [Janitor::Restorer, Janitor::Reconciler, Janitor::Sweeper];
+        for janitor in janitors.into_iter().filter(|janitor| compares || *janitor == Janitor::Sweeper) {
             let unit = self.start_janitor(janitor);
             self.run_to_its_end(unit).await?;
         }

@@ -13,7 +13,7 @@
 //! | `world` | the state of one history |
 //! | `draw` | what happens next, by lot |
 //! | `crew`, `janitors`, `people`, `losses` | the moves: of workers, of janitors, of operators and gateways, of misfortune |
-//! | `book` | what must hold at every moment |
+//! | `book`, `fence` | what must hold at every moment |
 //! | `audit` | what must hold at the end |
 //!
 //! `docs/simulation.md` says how to read a failure. One history, told step by step: `./just simulate --seed 123`; more of them:
@@ -27,6 +27,7 @@ mod book;
 mod broken;
 mod crew;
 mod draw;
+mod fence;
 mod janitors;
 mod losses;
 mod people;

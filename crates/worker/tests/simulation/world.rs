@@ -154,7 +154,7 @@ impl<'p> World<'p> {
         while idle < IDLE_ROUNDS {
             idle = if self.let_everybody_work().await? > 0 { 0 } else { idle + 1 };
             if idle > 0 {
-                self.look_after_everything().await?;
+                self.look_after_everything(idle % 3 == 1).await?;
                 if self.is_over().await? {
                     return Ok(());
                 }
@@ -191,6 +191,7 @@ impl<'p> World<'p> {
 
     /// Lets these tasks go to their next points, and takes note of what they come to.
     pub(crate) async fn let_go(&mut self, units: &[Unit], cut_after: Option<u8>) -> Kept {
+        let late = self.late_rows(units).await?;
         let names: Vec<String> = units.iter().map(|unit| self.name_of(*unit)).collect();
         self.tell(format_args!("{} move on", names.join(", ")));
         for (unit, news) in self.stage.let_go(units, cut_after).await {
@@ -212,7 +213,7 @@ impl<'p> World<'p> {
                 }
             }
         }
-        Ok(())
+        self.check_unchanged(&late).await
     }
 
     fn note_end(&mut self, unit: Unit, came_to: CameTo) {
