@@ -37,3 +37,11 @@ local function release(job, held)
   sv.running = sv.running - redis.call('SREM', RUNNING .. sv.id, job)
   return ch, sv
 end
+
+-- Whether somebody holds a job of the sync, whatever the slots say. Looks at all that is held: at most what all limits admit at once.
+local function is_held(sync)
+  for _, value in ipairs(redis.call('HVALS', HELD)) do
+    if string.sub(value, 1, #sync + 1) == sync .. '|' then return true end
+  end
+  return false
+end

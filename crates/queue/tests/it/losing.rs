@@ -158,6 +158,23 @@ async fn a_channel_of_which_all_is_forgotten_waits_as_if_it_had_just_been_called
 }
 
 #[tokio::test]
+async fn a_lane_that_was_lost_is_not_opened_once_more_while_somebody_holds_jobs_of_it() {
+    let mut bench = Bench::new().await;
+    let notice = opens(&rule(WIDE), 1, 10);
+    bench.apply(std::slice::from_ref(&notice)).await;
+    let held = bench.claim(3).await;
+    let (channel, sync) = (notice.channel.id, sync_of(&notice));
+    for key in [format!("lane:{sync}"), format!("sync:{sync}"), format!("running:{channel}")] {
+        delete(&bench, &key);
+    }
+    assert!(bench.apply(std::slice::from_ref(&notice)).await.is_empty(), "it stays in the outbox");
+    assert!(bench.ask(10).await.jobs.is_empty());
+    bench.settle(&held, &Ruling::Done).await;
+    assert_eq!(bench.apply(std::slice::from_ref(&notice)).await.len(), 1);
+    assert_eq!(bench.claim(10).await.len(), 10, "also those that are over, which does no harm");
+}
+
+#[tokio::test]
 async fn a_lane_that_has_heard_more_than_the_ledgers_snapshot_stays_as_it_is() {
     let (bench, _, notice) = busy().await;
     let mut more = follows(&notice, LaneState::Open);
