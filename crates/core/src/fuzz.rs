@@ -35,15 +35,7 @@ pub fn read_words(input: &[u8]) {
 
 #[cfg(test)]
 mod tests {
-    use std::{fs, path::Path};
-
-    /// The seeds of a fuzzer, and whatever it once found.
-    fn seeds(fuzzer: &str) -> Vec<Vec<u8>> {
-        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/fuzz/seeds").join(fuzzer);
-        let seeds: Vec<_> = fs::read_dir(folder).unwrap().map(|seed| fs::read(seed.unwrap().path()).unwrap()).collect();
-        assert!(!seeds.is_empty());
-        seeds
-    }
+    include!(concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/fuzz/seeds.rs"));
 
     #[test]
     fn every_seed_of_address_is_read_without_harm() {

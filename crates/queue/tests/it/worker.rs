@@ -1,4 +1,4 @@
-//! A worker at work, in real time.
+//! A worker at work, in real time. Longer than most files: all its tests stand on the `Worker` below.
 
 use std::{
     collections::{HashMap, HashSet},
