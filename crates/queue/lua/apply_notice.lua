@@ -50,6 +50,7 @@ local function begin_life(l)
 end
 
 local function close(l)
+  l.channel = l.channel or id
   drop_waiting(l)
   l.alive = false
   redis.call('DEL', SYNC .. sync)

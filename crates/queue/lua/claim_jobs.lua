@@ -71,7 +71,6 @@ local function promote_due()
     for i = #due, 1, -1 do -- the one that was due first comes to stand in front
       redis.call('ZREM', LATER .. sync, due[i])
       local job, attempts = string.match(due[i], '^(%d+):(%d+)$')
-      count(l, 'delayed', -1)
       if job then put_back(l, job, ':', attempts) end
     end
     local next_due = redis.call('ZRANGE', LATER .. sync, 0, 0, 'WITHSCORES')[2]
@@ -270,7 +269,7 @@ local function outlook()
   if claimed < max and bulk_left > 0 then
     if first then
       why, level = what_binds(first)
-    elseif tonumber(redis.call('HGET', DEPTH, 'queued') or 0) > 0 then
+    elseif redis.call('HLEN', QUEUED) > 0 then
       why = 'channel'
     else
       why = 'idle'

@@ -4,5 +4,7 @@
 -- ARGV[1]  time, unused
 -- Returns  { queued, running, delayed }
 
-local waiting = redis.call('HMGET', DEPTH, 'queued', 'delayed')
-return { waiting[1] or '0', int(redis.call('ZCARD', LEASES)), waiting[2] or '0' }
+local queued, delayed = 0, 0
+for _, n in ipairs(redis.call('HVALS', QUEUED)) do queued = queued + n end
+for _, sync in ipairs(redis.call('ZRANGE', DELAYED, 0, -1)) do delayed = delayed + redis.call('ZCARD', LATER .. sync) end
+return { int(queued), int(redis.call('ZCARD', LEASES)), int(delayed) }

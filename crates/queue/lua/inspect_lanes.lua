@@ -6,8 +6,9 @@
 --     [2+] at most 200 groups of (sync, channel, server)
 -- Returns  { word or '', seq or '', jobs (waiting and held), ... }, a group for each
 --          '' nothing | unknown (the queue does not have the lane) | filling (it is being put back, or was when somebody died)
---          | rule (what is known of its channel or server is lost) | jobs, delayed, running (they are not what its numbers say)
---          | order (it is in no order of its channel, or not among those with delayed jobs)
+--          | rule (what is known of its channel or server is lost) | jobs, running (they are not what its numbers say)
+--          | delayed (it has delayed jobs and is not among those that do, or the other way round)
+--          | order (it is in no order of its channel)
 
 local GROUP, MOST = 3, 200
 local COUNTED = 1000 -- entries; a longer lane is taken at its word
@@ -49,8 +50,7 @@ local function loss(l, id, server_id, numbers)
   if not ch.counted then drop_slots_of_nobody(ch) end
   if numbers.running < 0 or numbers.running > ch.running then return 'running' end
   if not adds_up(l.sync, numbers.queued) then return 'jobs' end
-  if numbers.delayed ~= redis.call('ZCARD', LATER .. l.sync) then return 'delayed' end
-  if numbers.delayed > 0 and not redis.call('ZSCORE', DELAYED, l.sync) then return 'order' end
+  if (numbers.delayed > 0) ~= (redis.call('ZSCORE', DELAYED, l.sync) ~= false) then return 'delayed' end
   if l.state == 'open' and numbers.queued > 0 and not redis.call('ZSCORE', LANES .. id, l.sync) then return 'order' end
   return ''
 end
@@ -58,8 +58,12 @@ end
 local answer = {}
 for i = 2, #ARGV, GROUP do
   local sync, id, server_id = unpack(ARGV, i, i + GROUP - 1)
-  local l, f = lane(sync), redis.call('HMGET', SYNC .. sync, 'queued', 'running', 'delayed')
-  local numbers = { queued = tonumber(f[1] or 0), running = tonumber(f[2] or 0), delayed = tonumber(f[3] or 0) }
+  local l = lane(sync)
+  local numbers = {
+    queued = tonumber(redis.call('HGET', QUEUED, sync) or 0),
+    running = tonumber(redis.call('HGET', SYNC .. sync, 'running') or 0),
+    delayed = redis.call('ZCARD', LATER .. sync),
+  }
   answer[#answer + 1] = loss(l, id, server_id, numbers)
   answer[#answer + 1] = l.seq and int(l.seq) or ''
   answer[#answer + 1] = int(numbers.queued + numbers.running + numbers.delayed)

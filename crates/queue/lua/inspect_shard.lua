@@ -13,8 +13,7 @@ if not epoch then return { why_not } end
 local running = 0
 for _, id in ipairs(redis.call('SMEMBERS', SERVERS)) do running = running + redis.call('SCARD', RUNNING .. id) end
 local held, leases = redis.call('HLEN', HELD), redis.call('ZCARD', LEASES)
-local depth = redis.call('HMGET', DEPTH, 'queued', 'delayed')
-local whole = held == leases and leases == running and tonumber(depth[1] or 0) >= 0 and tonumber(depth[2] or 0) >= 0
+local whole = held == leases and leases == running
 
 local every_ms = tonumber(ARGV[2])
 local due = every_ms == 0 or redis.call('SET', COMPARED, '1', 'NX', 'PX', every_ms)

@@ -13,7 +13,6 @@
 -- Returns  put | kept (it has heard more) | taken (somebody else is putting the lane back) | over (the shard has another life)
 
 local FIRST_ENTRY = 29
-local COUNTED = 10000 -- entries of a lane whose numbers are lost
 
 local id, server_id = ARGV[2], ARGV[4]
 local sync, seq, _, urgent, state, before, last, epoch, token = unpack(ARGV, 20, 28)
@@ -42,21 +41,6 @@ local function finish(answer)
   return answer
 end
 
--- Without the hash, what the shard's depth counts of the lane can only be counted once more.
-local function count_lost(l)
-  local queued, at = 0, 0
-  while at < COUNTED do
-    local entries = redis.call('LRANGE', LANE .. sync, at, at + 999)
-    for _, entry in ipairs(entries) do
-      local job, mark, rest = read_entry(entry)
-      if job then queued = queued + (mark == '-' and rest - job + 1 or 1) end
-    end
-    at = #entries == 1000 and at + 1000 or COUNTED
-  end
-  count(l, 'queued', -queued)
-  count(l, 'delayed', -redis.call('ZCARD', LATER .. sync))
-end
-
 local function held_jobs()
   local jobs = {}
   for _, job in ipairs(redis.call('SMEMBERS', RUNNING .. id)) do
@@ -71,7 +55,6 @@ end
 
 -- Begins the lane anew. Its place by age stays, if that is known.
 local function begin(l)
-  if not l.channel then count_lost(l) end
   l.channel = l.channel or id
   drop_waiting(l)
   local kept, spared = redis.call('HMGET', SYNC .. sync, 'opened', 'calls'), held_jobs()

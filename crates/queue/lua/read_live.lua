@@ -10,17 +10,13 @@ local SHARERS = 100
 
 local ch = channel(ARGV[2])
 local sync = ARGV[3]
-local numbers = redis.call('HMGET', SYNC .. sync, 'running', 'queued', 'delayed', 'state', 'calls')
+local numbers = redis.call('HMGET', SYNC .. sync, 'running', 'state', 'calls')
 
 -- The lanes of its channel that go before it.
 local function ahead()
   local rank = redis.call('ZRANK', LANES .. ch.id, sync)
   if not rank then return 0 end
-  local jobs = 0
-  for _, other in ipairs(rank > 0 and redis.call('ZRANGE', LANES .. ch.id, 0, math.min(rank, SHARERS) - 1) or {}) do
-    jobs = jobs + (tonumber(redis.call('HGET', SYNC .. other, 'queued') or nil) or 0)
-  end
-  return jobs
+  return rank > 0 and queued_in(redis.call('ZRANGE', LANES .. ch.id, 0, math.min(rank, SHARERS) - 1)) or 0
 end
 
 local function sharers()
@@ -39,8 +35,8 @@ end
 if not ch.known then return { { '0', '0', '0', '', '', '0', '0' }, {}, {}, {}, {} } end
 return {
   {
-    numbers[1] or '0', numbers[2] or '0', numbers[3] or '0', numbers[4] or '',
-    redis.call('ZSCORE', DELAYED, sync) or '', numbers[5] or '0', int(ahead()),
+    numbers[1] or '0', int(queued_in({ sync })), int(redis.call('ZCARD', LATER .. sync)), numbers[2] or '',
+    redis.call('ZSCORE', DELAYED, sync) or '', numbers[3] or '0', int(ahead()),
   },
   outlook_of(ch), level_fields(ch), level_fields(server(ch.server)), sharers(),
 }

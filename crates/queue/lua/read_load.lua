@@ -9,19 +9,11 @@ local PAGE, LANES_COUNTED = 200, 50
 
 local sv = server(ARGV[2])
 
-local function queued(ch)
-  local jobs = 0
-  for _, sync in ipairs(redis.call('ZRANGE', LANES .. ch.id, 0, LANES_COUNTED - 1)) do
-    jobs = jobs + (tonumber(redis.call('HGET', SYNC .. sync, 'queued') or nil) or 0)
-  end
-  return jobs
-end
-
 local rows = {}
 for _, id in ipairs(redis.call('ZRANGE', WORKING .. sv.id, ARGV[3], ARGV[3] + PAGE - 1)) do
   local ch = channel(id)
   rows[#rows + 1] = id
-  rows[#rows + 1] = int(queued(ch))
+  rows[#rows + 1] = int(queued_in(redis.call('ZRANGE', LANES .. ch.id, 0, LANES_COUNTED - 1)))
   rows[#rows + 1] = outlook_of(ch)
   rows[#rows + 1] = level_fields(ch)
 end

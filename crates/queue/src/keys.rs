@@ -33,6 +33,7 @@ pub(crate) const NAMES: &[(&str, &str, &str)] = &[
     ),
     ("LANES", "lanes:", "zset: the channel's open lanes that hold something -> their order"),
     ("LANE", "lane:", "list: the sync's jobs that wait, as spans and single entries"),
+    ("QUEUED", "queued", "hash: sync -> jobs in its lane; none has no field"),
     ("SYNC", "sync:", "hash: the lane's channel, seq, state, numbers; a closed lane keeps a stub for an hour"),
     ("DELAYED", "delayed", "zset: sync -> time (µs) at which the first of its delayed jobs is due"),
     ("LATER", "later:", "zset: the sync's delayed jobs, `job:attempts` -> due (µs)"),
@@ -42,7 +43,6 @@ pub(crate) const NAMES: &[(&str, &str, &str)] = &[
     ("PROMISED", "promised", "string: `time asker`, who was told to come for the next slot"),
     ("TICKET", "ticket", "string: the last ticket given out"),
     ("ANSWER", "answer:", "string: what the worker's last successful claim gave it, for one lease"),
-    ("DEPTH", "depth", "hash: queued and delayed of the whole shard"),
     ("RESTORING", "restoring", "string: the token of the restoration under way; lanes may be missing until it is gone"),
     ("COMPARED", "compared", "string: there for a while after the shard was compared with the ledger"),
     ("WAKE", "wake", "pub/sub: something can be claimed earlier than it could"),
@@ -50,7 +50,7 @@ pub(crate) const NAMES: &[(&str, &str, &str)] = &[
 
 /// The number of this layout of the keys. Raised by a change that an older version cannot work beside: whoever finds a higher
 /// one leaves the shard alone.
-pub const LAYOUT: i32 = 2;
+pub const LAYOUT: i32 = 3;
 
 /// What every script begins with: the layout, and the names of [`NAMES`] as local variables.
 pub(crate) fn lua_header() -> String {

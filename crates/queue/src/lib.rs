@@ -46,12 +46,12 @@
 //! | `calls:<channel or server>` | list | times (µs) of the last permits, as far as a window of the limit reaches |
 //! | `running:<channel or server>` | set | its jobs at workers; the size is the concurrency in use, and cannot drift |
 //! | `lanes:<channel>` | sorted set | its syncs that hold something: urgent before bulk, then by age |
-//! | `lane:<sync>`, `sync:<sync>` | list, hash | the jobs that wait; the lane's state and exact numbers |
+//! | `lane:<sync>`, `sync:<sync>` | list, hash | the jobs that wait; the lane's state, and how many of its jobs are at workers |
 //! | `delayed`, `later:<sync>` | sorted sets | which lane has something due next; its jobs that wait for their time |
 //! | `leases`, `held` | sorted set, hash | when each claim runs out; who it belongs to |
 //! | `ticket`, `probes`, `answer:<worker>` | strings | the last fence; the last look at a session; what a worker was given |
 //! | `promised` | string | which worker comes for the next slot; the others stand in 50 ms later |
-//! | `depth` | hash | the shard's numbers |
+//! | `queued` | hash | how many jobs wait in each lane |
 //! | `restoring`, `compared` | strings | lanes are still coming back; the shard was compared with the ledger lately |
 //! | `wake` | pub/sub | "there is something to claim" |
 //!

@@ -7,7 +7,6 @@ local BULK = 4e15
 local GOING_ON = 2e15 -- a lane whose first job is between two calls ahead of the others of its kind
 
 local lanes = {}
-local depth = { queued = 0, delayed = 0 }
 
 local function lane(sync)
   local l = lanes[sync]
@@ -25,7 +24,7 @@ local function lane(sync)
     partial = tonumber(f[7] or 0),
     filling = f[8], -- the token of whoever is putting it back in chunks
     -- what this call adds to the lane's numbers
-    queued = 0, running = 0, delayed = 0, calls = 0,
+    queued = 0, running = 0, calls = 0,
   }
   lanes[sync] = l
   return l
@@ -40,7 +39,6 @@ end
 
 local function count(l, state, n)
   l[state] = l[state] + n
-  if depth[state] then depth[state] = depth[state] + n end
 end
 
 -- Puts a lane in its order among the lanes of its channel, or takes it out when nothing of it can be claimed.
@@ -70,14 +68,12 @@ local function delay(l, job, attempts, due)
   if not l.alive then return end
   redis.call('ZADD', LATER .. l.sync, int(due), job .. ':' .. attempts)
   redis.call('ZADD', DELAYED, 'LT', int(due), l.sync)
-  count(l, 'delayed', 1)
 end
 
 -- Forgets the jobs of a lane that wait.
 local function drop_waiting(l)
-  local waiting = redis.call('HMGET', SYNC .. l.sync, 'queued', 'delayed')
-  count(l, 'queued', -tonumber(waiting[1] or 0))
-  count(l, 'delayed', -tonumber(waiting[2] or 0))
+  l.queued = 0
+  redis.call('HDEL', QUEUED, l.sync)
   redis.call('UNLINK', LANE .. l.sync, LATER .. l.sync)
   redis.call('ZREM', DELAYED, l.sync)
   if l.channel then
@@ -88,13 +84,13 @@ end
 
 local function save_numbers()
   for _, l in pairs(lanes) do
-    for _, state in ipairs({ 'queued', 'running', 'delayed', 'calls' }) do
+    for _, state in ipairs({ 'running', 'calls' }) do
       if l.alive and l[state] ~= 0 then redis.call('HINCRBY', SYNC .. l.sync, state, l[state]) end
       l[state] = 0
     end
-  end
-  for state, n in pairs(depth) do
-    if n ~= 0 then redis.call('HINCRBY', DEPTH, state, n) end
-    depth[state] = 0
+    if l.alive and l.queued ~= 0 and redis.call('HINCRBY', QUEUED, l.sync, l.queued) <= 0 then
+      redis.call('HDEL', QUEUED, l.sync)
+    end
+    l.queued = 0
   end
 end

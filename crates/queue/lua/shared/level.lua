@@ -198,5 +198,5 @@ local function save_level(level)
   redis.call('LPUSH', CALLS .. level.id, unpack(level.taken))
   level.taken, level.stored = {}, {}
   redis.call('LTRIM', CALLS .. level.id, 0, kept - 1)
-  redis.call('EXPIRE', CALLS .. level.id, int(longest / 1000000 + 3600))
+  redis.call('EXPIRE', CALLS .. level.id, int(longest / 1000000 + 60))
 end

@@ -17,6 +17,13 @@ local function level_fields(level)
   }
 end
 
+-- The jobs that wait in these lanes.
+local function queued_in(syncs)
+  local jobs = 0
+  for _, n in ipairs(#syncs > 0 and redis.call('HMGET', QUEUED, unpack(syncs)) or {}) do jobs = jobs + (tonumber(n or nil) or 0) end
+  return jobs
+end
+
 -- What a channel with work waits for: when its next call may be made (µs, nil when nobody can say), what decides that
 -- (paused | session | concurrency | cooldown | rate | minute | hour | day), and at which level.
 local function binding(ch)

@@ -96,7 +96,7 @@ async fn whatever_key_of_a_channel_is_deleted_its_lane_is_found_and_put_back_bes
 async fn a_lane_is_found_that_is_missing_among_those_with_delayed_jobs() {
     let (bench, _, notice) = busy().await;
     delete(&bench, "delayed");
-    assert_eq!(loss(&bench, &notice).await, "order");
+    assert_eq!(loss(&bench, &notice).await, "delayed");
 }
 
 #[tokio::test]
@@ -134,10 +134,33 @@ async fn a_shard_whose_claims_leases_and_slots_do_not_agree_is_not_whole() {
         delete(&bench, &key);
         assert!(!is_whole(&bench).await, "{key}");
     }
-    let (mut bench, ..) = busy().await;
-    delete(&bench, "depth");
-    bench.claim(1).await;
-    assert!(!is_whole(&bench).await);
+}
+
+#[tokio::test]
+async fn a_lane_whose_number_is_lost_is_put_back() {
+    let (bench, _, notice) = busy().await;
+    delete(&bench, "queued");
+    assert_eq!(loss(&bench, &notice).await, "jobs");
+    bench.put_back(1, &snapshot(&notice, &[(3, 100)])).await;
+    assert_eq!(loss(&bench, &notice).await, "");
+    assert_eq!(bench.depth().await, Depth { queued: 95, running: 3, delayed: 0 });
+}
+
+#[tokio::test]
+async fn whatever_was_lost_of_a_lane_nothing_of_it_is_counted_or_left_when_its_sync_is_over() {
+    let kinds = ["channel:C", "running:C", "lanes:C", "lane:S", "sync:S", "later:S", "queued", "delayed"];
+    for lost in 0..1_u32 << kinds.len() {
+        let (bench, channel, notice) = busy().await;
+        let (channel, sync) = (channel.id.to_string(), sync_of(&notice).to_string());
+        let lost: Vec<&str> = (0..kinds.len()).filter(|i| lost >> i & 1 == 1).map(|i| kinds[i]).collect();
+        for key in &lost {
+            delete(&bench, &key.replace('C', &channel).replace('S', &sync));
+        }
+        bench.apply(&[follows(&notice, LaneState::Closed)]).await;
+        assert_eq!(bench.depth().await, Depth { queued: 0, running: 3, delayed: 0 }, "without {lost:?}");
+        let left = bench.place.keys().into_iter().filter(|key| key.contains(&sync) || key.contains("lanes:"));
+        assert_eq!(left.collect::<Vec<_>>(), [bench.place.key(&format!("sync:{sync}"))], "without {lost:?}");
+    }
 }
 
 #[tokio::test]

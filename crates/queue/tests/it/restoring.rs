@@ -8,7 +8,7 @@ use sincro_core::{
     verdict::Rest,
 };
 use sincro_queue::{
-    Depth, Error, Inspection, Ruling,
+    Depth, Error, Inspection, LAYOUT, Ruling,
     steps::{self, Ask, Claimed, HeldBack},
 };
 
@@ -147,8 +147,8 @@ async fn the_life_of_another_redis_server_is_over() {
     let bench = Bench::new().await;
     let home = get(&bench, "home");
     let (run, layout) = home.split_once('|').unwrap();
-    assert_eq!((run.len(), layout), (40, "2"));
-    set(&bench, "home", &format!("{}|2", "0".repeat(40)));
+    assert_eq!((run.len(), layout), (40, LAYOUT.to_string().as_str()));
+    set(&bench, "home", &format!("{}|{layout}", "0".repeat(40)));
     assert_eq!(steps::claim(&bench.clock(), &ask()).await.unwrap(), Claimed::Emptied);
     assert!(bench.apply(&[opens(&rule(WIDE), 1, 5)]).await.is_empty());
     assert_eq!(inspect(&bench).await, Inspection::Emptied);
@@ -160,7 +160,7 @@ async fn the_life_of_another_redis_server_is_over() {
 #[tokio::test]
 async fn a_life_that_says_nothing_of_its_server_is_over_and_one_that_could_not_tell_it_is_not() {
     let mut bench = Bench::new().await;
-    set(&bench, "home", "|2");
+    set(&bench, "home", &format!("|{LAYOUT}"));
     assert!(bench.ask(1).await.jobs.is_empty());
     let _: () = redis::cmd("DEL").arg(bench.place.key("home")).query(&mut bench.place.raw()).unwrap();
     assert_eq!(steps::claim(&bench.clock(), &ask()).await.unwrap(), Claimed::Emptied);
@@ -170,7 +170,8 @@ async fn a_life_that_says_nothing_of_its_server_is_over_and_one_that_could_not_t
 async fn keys_that_only_a_newer_version_knows_are_left_alone() {
     let bench = Bench::new().await;
     let run = get(&bench, "home").split('|').next().unwrap().to_owned();
-    for home in [format!("{run}|3"), format!("{}|4", "0".repeat(40)), "|99".to_owned()] {
+    let newer = LAYOUT + 1;
+    for home in [format!("{run}|{newer}"), format!("{}|{newer}", "0".repeat(40)), "|99".to_owned()] {
         set(&bench, "home", &home);
         let keys = bench.place.keys();
         assert_eq!(steps::claim(&bench.clock(), &ask()).await.unwrap(), Claimed::Newer);
@@ -180,6 +181,17 @@ async fn keys_that_only_a_newer_version_knows_are_left_alone() {
         assert_eq!(bench.place.keys(), keys);
     }
     assert!(bench.queue.emptied().borrow().is_empty(), "nobody is to restore it");
+}
+
+#[tokio::test]
+async fn keys_of_an_older_layout_are_built_anew() {
+    let bench = Bench::new().await;
+    let home = get(&bench, "home");
+    set(&bench, "home", &home.replace(&format!("|{LAYOUT}"), &format!("|{}", LAYOUT - 1)));
+    assert_eq!(steps::claim(&bench.clock(), &ask()).await.unwrap(), Claimed::Emptied);
+    assert_eq!(inspect(&bench).await, Inspection::Emptied);
+    bench.reopen(2).await;
+    assert_eq!(get(&bench, "home"), home);
 }
 
 #[tokio::test]

@@ -6,6 +6,7 @@ use sincro_core::{
     job::JobState,
     sync::{SyncId, SyncState},
 };
+use sincro_queue::Depth;
 use sqlx::Row as _;
 
 use crate::{
@@ -16,9 +17,9 @@ use crate::{
 };
 
 /// What the queue may still hold of a channel, a server or a sync that is over, when it has no work.
-const MAY_STAY: [&str; 13] = [
-    "channel:", "server:", "calls:", "sync:", "answer:", "servers", "epoch2", "ticket", "probes", "promised", "depth",
-    "home", "opened",
+const MAY_STAY: [&str; 12] = [
+    "channel:", "server:", "calls:", "sync:", "answer:", "servers", "epoch2", "ticket", "probes", "promised", "home",
+    "opened",
 ];
 
 /// What the ledger would not count, in one query each: they find nothing.
@@ -94,13 +95,17 @@ impl World<'_> {
 
     pub(crate) async fn is_over(&self) -> Kept<bool> {
         let open = self.place.number("SELECT count(*) FROM syncs WHERE finished_at IS NULL").await;
-        if open > 0 || self.place.number("SELECT count(*) FROM notices").await > 0 {
+        if open > 0 || self.place.number("SELECT count(*) FROM notices").await > 0 || self.awaits_a_session().await {
             return Ok(false);
         }
         let depth = self.queue.depth().await.map_err(refused)?;
-        // The numbers of a lane whose keys were lost stay in the sum of all until the shard is restored.
-        let waiting = if self.book.has_lost_lanes() { 0 } else { depth.queued + depth.delayed };
-        Ok(waiting + depth.running == 0)
+        Ok(depth == Depth::default())
+    }
+
+    /// A lost session is looked at until it is there again, also when nothing else is left to do.
+    async fn awaits_a_session(&self) -> bool {
+        let lost = "SELECT count(*) FROM channels WHERE paused_by = 'session'";
+        self.place.number(lost).await > 0 && !self.place.keys("ready:").await.is_empty()
     }
 
     pub(crate) async fn what_is_left(&self) -> String {

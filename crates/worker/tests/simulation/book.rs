@@ -120,11 +120,6 @@ impl Book {
         }
     }
 
-    /// Whether the queue lost single keys.
-    pub(crate) const fn has_lost_lanes(&self) -> bool {
-        self.forgot
-    }
-
     /// What the queue knew of limits and rests is lost, and the ledger does not have it.
     pub(crate) fn forget_limits(&mut self) {
         self.forgot = true;

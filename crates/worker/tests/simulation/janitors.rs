@@ -7,9 +7,8 @@ use sincro_core::{clock, notice::Notice};
 use sincro_worker::steps;
 
 use crate::{
-    broken::{Kept, refused},
-    stage::CameTo,
-    world::{Kind, Task, World},
+    stage::{CameTo, Unit},
+    world::{Kind, World},
 };
 
 /// Who they are.
@@ -70,19 +69,34 @@ impl World<'_> {
         });
     }
 
-    /// The server hears a little later that whoever held the shard's lock is gone.
-    pub(crate) async fn await_free_locks(&mut self) -> Kept {
-        let held = "SELECT count(*) FROM pg_locks l JOIN pg_database d ON d.oid = l.database
-                    WHERE l.locktype = 'advisory' AND d.datname = current_database()";
-        let restores = |task: &&Task| match task.kind {
-            Kind::Janitor(janitor) => janitor != Janitor::Sweeper && task.at.is_some(),
+    /// Who moved last may have taken the shard's lock, or given it back.
+    pub(crate) async fn note_lock(&mut self, moved: &[Unit]) {
+        let restores = |unit: &&Unit| match self.tasks.get(unit).map(|task| &task.kind) {
+            Some(Kind::Janitor(janitor)) => *janitor != Janitor::Sweeper,
             _ => false,
         };
-        let holders = i64::try_from(self.tasks.values().filter(restores).count()).map_err(refused)?;
-        // As many as there are janitors under way may still hold one.
-        while self.place.number(held).await > holders {
-            tokio::task::yield_now().await;
+        self.lock.take_if(|(holder, _)| !self.tasks.contains_key(holder));
+        let Some(unit) = moved.iter().find(restores).copied() else { return };
+        let held_by = self.lock_holders().await.first().copied();
+        match (&self.lock, held_by) {
+            (Some((_, before)), Some(now)) if *before == now => {}
+            (_, now) => self.lock = now.map(|session| (unit, session)),
         }
-        Ok(())
+    }
+
+    /// The server hears a little later that whoever held the shard's lock is gone.
+    pub(crate) async fn await_free_lock(&mut self, of: Unit) {
+        if let Some((_, session)) = self.lock.take_if(|(holder, _)| *holder == of) {
+            while self.lock_holders().await.contains(&session) {
+                tokio::task::yield_now().await;
+            }
+        }
+    }
+
+    /// Sessions of the server.
+    async fn lock_holders(&self) -> Vec<i32> {
+        let held = "SELECT l.pid FROM pg_locks l JOIN pg_database d ON d.oid = l.database
+                    WHERE l.locktype = 'advisory' AND l.granted AND d.datname = current_database()";
+        sqlx::query_scalar(held).fetch_all(&self.place.sql).await.unwrap()
     }
 }

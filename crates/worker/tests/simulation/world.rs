@@ -94,6 +94,8 @@ pub(crate) struct World<'p> {
     pub(crate) said: Vec<Settlement>,
     pub(crate) snapshot: Option<Snapshot>,
     pub(crate) book: Book,
+    /// The janitor that holds the shard's lock, and by which session of the server.
+    pub(crate) lock: Option<(Unit, i32)>,
     time: Arc<AtomicI64>,
     steps: Vec<String>,
     loud: bool,
@@ -122,6 +124,7 @@ impl<'p> World<'p> {
             said: Vec::new(),
             snapshot: None,
             book: Book::default(),
+            lock: None,
             time,
             steps: Vec::new(),
             loud,
@@ -213,6 +216,7 @@ impl<'p> World<'p> {
                 }
             }
         }
+        self.note_lock(units).await;
         self.check_unchanged(&late).await
     }
 
@@ -247,7 +251,7 @@ impl<'p> World<'p> {
             Some(_) => {
                 self.tell(format_args!("{} dies", self.name_of(unit)));
                 self.drop_task(unit);
-                self.await_free_locks().await?;
+                self.await_free_lock(unit).await;
             }
             None => {}
         }

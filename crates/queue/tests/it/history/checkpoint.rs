@@ -84,7 +84,8 @@ impl Glass {
         for sync in open() {
             pipeline.cmd("LRANGE").arg(self.key(&format!("lane:{sync}"))).arg(0).arg(-1);
             pipeline.cmd("ZRANGE").arg(self.key(&format!("later:{sync}"))).arg(0).arg(-1);
-            pipeline.cmd("HMGET").arg(self.key(&format!("sync:{sync}"))).arg(&["queued", "delayed", "running"]);
+            pipeline.cmd("HGET").arg(self.key("queued")).arg(sync.to_string());
+            pipeline.cmd("HGET").arg(self.key(&format!("sync:{sync}"))).arg("running");
         }
         let mut answers = self.ask(&pipeline).await?.into_iter();
         let mut seen: Vec<JobId> = read(answers.next().unwrap_or(Value::Nil))?;
@@ -92,11 +93,11 @@ impl Glass {
             let mut next = || answers.next().unwrap_or(Value::Nil);
             let waiting: Vec<JobId> = read::<Vec<String>>(next())?.iter().flat_map(|entry| jobs_of(entry)).collect();
             let later: Vec<JobId> = read::<Vec<String>>(next())?.iter().flat_map(|entry| jobs_of(entry)).collect();
-            let numbers = read::<[Option<i64>; 3]>(next())?.map(Option::unwrap_or_default);
-            let counted = places.lanes[sync].numbers;
-            same("queued, delayed, running of a lane", &numbers, &counted)?;
-            let there = [waiting.len(), later.len()].map(|n| i64::try_from(n).unwrap());
-            same("the length of a lane and its numbers", &there, &[counted[0], counted[1]])?;
+            let mut number = || Ok(read::<Option<i64>>(next())?.unwrap_or_default());
+            let (queued, running) = (number()?, number()?);
+            let delayed = i64::try_from(later.len()).unwrap();
+            same("queued, delayed, running of a lane", &[queued, delayed, running], &places.lanes[sync].numbers)?;
+            same("the length of a lane and its number", &i64::try_from(waiting.len()).unwrap(), &queued)?;
             seen.extend(waiting);
             seen.extend(later);
         }
@@ -112,7 +113,7 @@ impl Glass {
     /// When everything is settled, nothing is held and nobody stands in line.
     pub(crate) async fn check_nothing_is_left(&mut self, tally: &Tally) -> Kept {
         let mut keys: Vec<String> =
-            ["held", "leases", "delayed", "ready:u", "ready:b"].map(|rest| self.key(rest)).into();
+            ["held", "leases", "queued", "delayed", "ready:u", "ready:b"].map(|rest| self.key(rest)).into();
         for (id, channel) in &tally.channels {
             keys.push(self.key(&format!("running:{id}")));
             keys.push(self.key(&format!("lanes:{id}")));
