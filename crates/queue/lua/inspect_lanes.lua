@@ -43,7 +43,7 @@ local function loss(l, id, server_id, numbers)
   if not l.alive or l.channel ~= id then return 'unknown' end
   if l.filling then return 'filling' end
   local ch = channel(id)
-  if not ch.known or ch.server ~= server_id then return 'rule' end
+  if not ch.known or ch.lost or ch.server ~= server_id or server(server_id).lost then return 'rule' end
   if redis.call('HEXISTS', SERVER .. server_id, 'version') == 0 or redis.call('SISMEMBER', SERVERS, server_id) == 0 then
     return 'rule'
   end

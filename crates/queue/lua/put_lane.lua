@@ -27,11 +27,11 @@ end
 
 if life() ~= epoch then return 'over' end
 
--- Whoever has lost all that was known of a level cannot know what was called for it lately. While the whole shard is being
--- restored, its opening says the same for all.
-local function note_loss(key)
-  if redis.call('EXISTS', RESTORING) == 1 or redis.call('EXISTS', key) == 1 then return end
-  redis.call('HSET', key, 'known_since', int(now))
+-- Whoever puts a lane back has put the rests back that the ledger knows; how a level was called lately, nobody knows.
+local function find_again(key)
+  if redis.call('HDEL', key, 'lost') == 0 and redis.call('EXISTS', key, RESTORING) == 0 then
+    redis.call('HSET', key, 'known_since', int(now))
+  end
 end
 
 local function finish(answer)
@@ -115,8 +115,8 @@ end
 local l = lane(sync)
 if before == 0 and l.seq and l.seq > seq then return 'kept' end
 if before > 0 and l.filling ~= token then return 'taken' end
-note_loss(CHANNEL .. id)
-note_loss(SERVER .. server_id)
+find_again(CHANNEL .. id)
+find_again(SERVER .. server_id)
 apply_rule()
 server(server_id)
 channel(id)

@@ -134,6 +134,8 @@ async fn put_lost_back(
     shard: u16,
     epoch: i64,
 ) -> Result<Option<usize>, Trouble> {
+    // First, because with what is known of a channel its rest may have been lost, and a lane that is back is claimed from.
+    queue.rest_again(shard, &ledger.cooldowns().await?).await?;
     let mut pages = Pages::default();
     let mut put_back = 0;
     while let Some(page) = pages.next(ledger, queue, shard).await? {
@@ -154,8 +156,6 @@ async fn put_lost_back(
         }
         queue.mend_slots(shard).await?;
         put_back += put(ledger, queue, shard, epoch, &lost).await?;
-        // With its channel's hash a rest may have been lost.
-        queue.rest_again(shard, &ledger.cooldowns().await?).await?;
     }
     Ok(Some(put_back))
 }

@@ -1,7 +1,8 @@
 -- Shared: the limiter of one level, a channel or a provider server. Both are hashes with the same fields; a server may be
 -- without a rule, and then admits whatever its channels do.
 -- A level is read once per script call; save_level() writes back what the call changed. `known_since`: its earlier calls were
--- lost (only a channel or a server whose hash was gone has it; for a whole shard see opened_at()).
+-- lost (only a channel or a server whose hash was gone has it; for a whole shard see opened_at()). `lost`: so may a rest be, as
+-- long as nobody has asked the ledger.
 
 -- Calls that come late do not slow their level down: inside the windows, so much (µs) of the schedule is caught up with.
 local CATCH_UP_US = 200000
@@ -11,6 +12,7 @@ local CLIMB_PER_SECOND = 20000 -- ppm, while answers are good
 -- A permit that had to be moved more than once for one call says that all ways are rough just now, and others may come late
 -- unseen. The rate's window grows by so much (µs) with each of them, and shrinks again with every call that was made.
 local ROUGHER_US, ROUGHEST_US, SMOOTHER_US = 2000, 30000, 100
+local UNSURE_US = 30 * 1000000 -- without what was known of a level, if the ledger is not asked before
 local TICK_US = 5000000 -- the observed rate is an average over this
 
 local LIMITER = {
@@ -19,7 +21,7 @@ local LIMITER = {
 }
 
 local function read_level(key, id)
-  local rule = redis.call('HMGET', key, 'interval_us', 'windows', 'burst', 'concurrency', 'weight')
+  local rule = redis.call('HMGET', key, 'interval_us', 'windows', 'burst', 'concurrency', 'weight', 'lost')
   local level = {
     key = key,
     id = id,
@@ -29,6 +31,7 @@ local function read_level(key, id)
     burst = tonumber(rule[3] or 1),
     concurrency = tonumber(rule[4] or math.huge),
     weight = tonumber(rule[5] or 1),
+    lost = rule[6] and true,
     running = redis.call('SCARD', RUNNING .. id),
     stored = {}, -- times of earlier permits, as far as they were asked for
     taken = {}, -- times of the permits taken in this call
@@ -61,6 +64,7 @@ end
 
 -- What was called before a loss is not known: from this time on it no longer matters, because the rate's window has passed.
 local function sure_from(level)
+  if level.lost then return level.known_since + UNSURE_US end
   local since = math.max(level.known_since, opened_at())
   return since > 0 and level.windows[1] and since + level.windows[1].micros or 0
 end

@@ -3,8 +3,9 @@
 use std::time::Duration;
 
 use sincro_core::{
-    limit::Limit,
+    limit::{KeptCooldown, Level, Limit},
     notice::{ChannelRule, Entry, LaneState, Notice},
+    verdict::Rest,
 };
 use sincro_queue::{Depth, Inspection, LaneView, OpenLane, Ruling};
 
@@ -161,6 +162,70 @@ async fn whatever_was_lost_of_a_lane_nothing_of_it_is_counted_or_left_when_its_s
         let left = bench.place.keys().into_iter().filter(|key| key.contains(&sync) || key.contains("lanes:"));
         assert_eq!(left.collect::<Vec<_>>(), [bench.place.key(&format!("sync:{sync}"))], "without {lost:?}");
     }
+}
+
+/// A channel that rests for twenty seconds, with a lane of a hundred jobs.
+async fn resting(level: Level) -> (Bench, Notice) {
+    let mut bench = Bench::new().await;
+    let notice = opens(&rule(WIDE), 1, 100);
+    bench.apply(std::slice::from_ref(&notice)).await;
+    let jobs = bench.claim(1).await;
+    let (wait, detail) = (20 * SECOND, String::new());
+    let rest = Rest::Cooldown { level, wait, grows: false, slower: false, reason: "throttled", detail };
+    bench.settle(&jobs, &Ruling::Rest(rest)).await;
+    bench.pass(SECOND);
+    assert!(bench.ask(1).await.jobs.is_empty());
+    (bench, notice)
+}
+
+/// What the ledger remembers of it.
+fn kept(notice: &Notice, level: Level) -> KeptCooldown {
+    let channel = (level == Level::Channel).then_some(notice.channel.id);
+    let reason = "throttled: 429".to_owned();
+    KeptCooldown { server: SERVER.to_owned(), channel, left: 19 * SECOND, reason }
+}
+
+#[tokio::test]
+async fn a_level_that_is_told_of_anew_after_its_rest_was_lost_is_not_called_before_the_ledger_was_asked() {
+    for level in [Level::Channel, Level::Server] {
+        for answered in [true, false] {
+            let (mut bench, notice) = resting(level).await;
+            delete(
+                &bench,
+                &match level {
+                    Level::Channel => format!("channel:{}", notice.channel.id),
+                    Level::Server => format!("server:{SERVER}"),
+                },
+            );
+            bench.apply(&[opens(&notice.channel, 101, 101)]).await;
+            assert_eq!(loss(&bench, &notice).await, "rule", "{level:?}");
+            assert!(bench.ask(1).await.jobs.is_empty(), "{level:?}");
+            let unsure = if answered {
+                bench.clock().rest_again(0, &[kept(&notice, level)]).await.unwrap();
+                bench.put_back(1, &snapshot(&notice, &[(1, 100)])).await;
+                assert_eq!(loss(&bench, &notice).await, "", "{level:?}");
+                19 * SECOND
+            } else {
+                30 * SECOND
+            };
+            bench.pass(unsure - Duration::from_micros(1));
+            assert!(bench.ask(1).await.jobs.is_empty(), "{level:?}");
+            bench.pass(Duration::from_micros(1));
+            assert_eq!(bench.ask(1).await.jobs.len(), 1, "{level:?}: it never waits for ever");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_rest_that_comes_back_before_its_channel_does_says_that_its_calls_are_not_known() {
+    let (mut bench, notice) = resting(Level::Channel).await;
+    delete(&bench, &format!("channel:{}", notice.channel.id));
+    bench.clock().rest_again(0, &[KeptCooldown { left: SECOND, ..kept(&notice, Level::Channel) }]).await.unwrap();
+    bench.put_back(1, &snapshot(&notice, &[(1, 100)])).await;
+    bench.pass(Duration::from_micros(1_013_999));
+    assert!(bench.ask(1).await.jobs.is_empty());
+    bench.pass(Duration::from_micros(1));
+    assert_eq!(bench.ask(1).await.jobs.len(), 1);
 }
 
 #[tokio::test]

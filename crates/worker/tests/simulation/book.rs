@@ -44,7 +44,7 @@ pub(crate) struct Book {
     server_rests: i64,
     channels: HashMap<usize, Heard>,
     syncs: HashMap<SyncId, Heard>,
-    /// Whether something was lost of the limits that nobody else knows.
+    /// Whether slots were lost.
     forgot: bool,
 }
 
@@ -107,9 +107,6 @@ impl Book {
 
     /// No window of time holds more permits than the limits admit.
     pub(crate) fn check_permits(&self) -> Kept {
-        if self.forgot {
-            return Ok(());
-        }
         for (channel, limit) in self.limits.iter().enumerate() {
             let of_channel = self.permits.values().filter(|permit| permit.channel == channel);
             check_window(of_channel.map(|permit| permit.at).collect(), limit, &format!("channel {channel}"))?;
@@ -120,11 +117,9 @@ impl Book {
         }
     }
 
-    /// What the queue knew of limits and rests is lost, and the ledger does not have it.
-    pub(crate) fn forget_limits(&mut self) {
+    /// The queue may have lost which jobs of a channel are held, until somebody compares.
+    pub(crate) fn forget_slots(&mut self) {
         self.forgot = true;
-        self.rests.clear();
-        self.server_rests = 0;
     }
 
     pub(crate) fn hear_channel(&mut self, channel: usize, heard: Heard) {
