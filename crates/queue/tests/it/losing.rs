@@ -285,6 +285,19 @@ async fn a_notice_that_an_older_snapshot_does_not_know_follows_it() {
 }
 
 #[tokio::test]
+async fn a_lane_that_nobody_went_on_putting_back_ends_with_its_sync() {
+    let bench = Bench::new().await;
+    let notice = opens(&rule(WIDE), 1, 3_000);
+    bench.apply(std::slice::from_ref(&notice)).await;
+    let mut snapshot = notice.clone();
+    lane(&mut snapshot).jobs = (1..=3_000).map(|job| Entry::Tried { job, attempts: 0, due_ms: 0 }).collect();
+    assert_eq!(bench.clock().put_chunk(0, 1, &snapshot, "token", 0).await.unwrap(), "put");
+    assert_eq!(bench.apply(&[follows(&notice, LaneState::Closed)]).await.len(), 1);
+    assert_eq!(bench.clock().put_chunk(0, 1, &snapshot, "token", 1).await.unwrap(), "taken");
+    assert_eq!(bench.depth().await, Depth::default());
+}
+
+#[tokio::test]
 async fn a_big_lane_comes_in_chunks_with_claims_in_between_and_notices_behind_it() {
     let mut bench = Bench::new().await;
     let notice = opens(&rule(WIDE), 1, 3_000);
