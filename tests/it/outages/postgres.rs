@@ -147,7 +147,7 @@ async fn a_postgres_whose_disk_is_full_refuses_for_a_while_and_nothing_is_lost()
     stage.api.follow(sync).await.until_settled(50).await;
     stage.world.run("UPDATE disk SET is_full = true").await;
     assert_eq!(ask(&stage.api, other).await, None, "nothing can be accepted now");
-    stage.worker.said("the ledger is away; the job goes back unharmed").await;
+    stage.worker.said("the ledger does not take this job now; it goes back unharmed").await;
     stage.world.run("UPDATE disk SET is_full = false").await;
 
     let accepted = ask_until_accepted(&stage.api, other).await;
