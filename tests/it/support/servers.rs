@@ -116,6 +116,16 @@ impl Namespace {
         keys.len()
     }
 
+    /// Puts something of another type in the place of a key of the first shard, as somebody does who takes the wrong one.
+    pub(crate) fn spoil(&self, name: &str) {
+        let (mut redis, key) = (self.connect(), format!("sincro:{{{}/0}}:{name}", self.name));
+        let of_a_kind: String = redis::cmd("TYPE").arg(&key).query(&mut redis).unwrap();
+        let (command, value) = if of_a_kind == "string" { ("RPUSH", "x") } else { ("SET", "x") };
+        let spoilt =
+            redis::pipe().atomic().del(&key).ignore().cmd(command).arg(&key).arg(value).ignore().exec(&mut redis);
+        spoilt.unwrap_or_else(|error| panic!("{name}: {error}"));
+    }
+
     /// Jobs that wait for their turn or their time in the first shard.
     pub(crate) fn waiting(&self) -> i64 {
         let key = format!("sincro:{{{}/0}}:depth", self.name);
