@@ -10,6 +10,7 @@
 //! | `follow` | a sync's event stream, read until something is so |
 //! | `gateway` | the simulated gateway and what it saw |
 //! | `audit` | what must be true of every sync that ended |
+//! | `authority` | certificates of one test's own |
 //! | `footprint` | what a request leaves behind |
 //! | `servers` | a database and a Redis namespace that go with the test |
 //! | `nodes` | Redis servers as a cluster or behind a Sentinel, to be killed and frozen |
@@ -24,6 +25,7 @@
 //! process; every wait has a bound that only a broken system reaches.
 
 pub(crate) mod audit;
+pub(crate) mod authority;
 pub(crate) mod bounds;
 pub(crate) mod client;
 pub(crate) mod environment;

@@ -10,10 +10,10 @@ use std::{
     time::Duration,
 };
 
-use redis::{FromRedisValue, RedisResult};
+use redis::{FromRedisValue, IntoConnectionInfo as _, RedisConnectionInfo, RedisResult};
 use tempfile::TempDir;
 
-use super::bounds::within;
+use super::{authority::Authority, bounds::within};
 
 /// The shell ends the server when its own input ends: also when the test process is killed, and also a frozen server.
 const KEEPER: &str = r#"
@@ -27,9 +27,14 @@ const BEAT: Duration = Duration::from_millis(20);
 /// How long the nodes of a cluster, or a Sentinel, wait for a server before they call it gone.
 const GONE_AFTER_MS: u32 = 1_000;
 
+/// A user and a password.
+pub(crate) type Login = (&'static str, &'static str);
+
 /// A running redis-server on loopback.
 pub(crate) struct Redis {
     pub(crate) port: u16,
+    /// User and password; without, whoever comes may do everything.
+    login: Option<Login>,
     mode: &'static str,
     folder: TempDir,
     keeper: Child,
@@ -39,6 +44,15 @@ pub(crate) struct Redis {
 impl Redis {
     /// With these lines of configuration beside the usual ones; a Sentinel with the mode `--sentinel`.
     async fn start(mode: &'static str, settings: &str) -> Self {
+        Self::start_for(None, mode, settings).await
+    }
+
+    /// One that lets nobody in but this user.
+    async fn start_for(login: Option<Login>, mode: &'static str, settings: &str) -> Self {
+        let settings = match login {
+            Some((user, password)) => format!("user default off\nuser {user} on >{password} ~* &* +@all\n{settings}"),
+            None => settings.to_owned(),
+        };
         let (folder, port) = (tempfile::tempdir().unwrap(), free_port());
         let configuration = format!(
             "bind 127.0.0.1\nport {port}\ndir \"{}\"\nsave \"\"\nappendonly no\nrepl-diskless-sync-delay 0\n{settings}\n",
@@ -50,7 +64,7 @@ impl Redis {
         let configuration: Vec<_> = configuration.lines().filter(known).collect();
         fs::write(folder.path().join("redis.conf"), configuration.join("\n")).unwrap();
         let (keeper, process) = keep(&folder, mode);
-        let redis = Self { port, mode, folder, keeper, process };
+        let redis = Self { port, login, mode, folder, keeper, process };
         redis.answers().await;
         redis
     }
@@ -79,13 +93,29 @@ impl Redis {
 
     /// Sends a command.
     pub(crate) async fn ask<T: FromRedisValue>(&self, words: &[&str]) -> RedisResult<T> {
-        let client = redis::Client::open((Ipv4Addr::LOCALHOST.to_string(), self.port))?;
+        let place = (Ipv4Addr::LOCALHOST.to_string(), self.port).into_connection_info()?;
+        let settings = self.login.map_or_else(RedisConnectionInfo::default, |(user, password)| {
+            RedisConnectionInfo::default().set_username(user).set_password(password)
+        });
+        let client = redis::Client::open(place.set_redis_settings(settings))?;
         let mut connection = client.get_multiplexed_async_connection().await?;
         let mut command = redis::cmd(words[0]);
         for word in &words[1..] {
             command.arg(*word);
         }
         command.query_async(&mut connection).await
+    }
+
+    /// Waits until it is no replica any more.
+    pub(crate) async fn becomes_master(&self) {
+        self.says(&["INFO", "replication"], &["role:master"]).await;
+    }
+
+    /// How many calls of scripts it has run so far.
+    pub(crate) async fn scripts_run(&self) -> u64 {
+        let stats: String = self.ask(&["INFO", "commandstats"]).await.unwrap();
+        let calls = stats.lines().find_map(|line| line.strip_prefix("cmdstat_evalsha:calls=")?.split_once(','));
+        calls.map_or(0, |(calls, _)| calls.parse().unwrap())
     }
 
     /// Waits until the answer to a command contains all of these words.
@@ -130,22 +160,66 @@ impl Drop for Redis {
     }
 }
 
-/// Three primaries without replicas, started together.
+/// One server that speaks TLS at a second port.
+pub(crate) struct Sealed {
+    pub(crate) redis: Redis,
+    pub(crate) authority: Authority,
+    tls_port: u16,
+}
+
+impl Sealed {
+    pub(crate) async fn start() -> Self {
+        let (authority, tls_port) = (Authority::new(), free_port());
+        let redis = Redis::start("", &authority.settings(tls_port)).await;
+        Self { redis, authority, tls_port }
+    }
+
+    pub(crate) fn url(&self) -> String {
+        format!("rediss://127.0.0.1:{}", self.tls_port)
+    }
+}
+
+/// Three primaries, started together.
 pub(crate) struct Cluster {
     pub(crate) nodes: Vec<Redis>,
+    /// One for each of them in their order, or none at all.
+    pub(crate) replicas: Vec<Redis>,
 }
 
 impl Cluster {
     pub(crate) async fn start() -> Self {
+        Self::join(3).await
+    }
+
+    /// Each with a replica.
+    pub(crate) async fn start_with_replicas() -> Self {
+        let cluster = Self::join(6).await;
+        for (node, replica) in cluster.nodes.iter().zip(&cluster.replicas) {
+            let primary: String = node.ask(&["CLUSTER", "MYID"]).await.unwrap();
+            replica.says(&["CLUSTER", "NODES"], &[&primary]).await;
+            let _: () = replica.ask(&["CLUSTER", "REPLICATE", &primary]).await.unwrap();
+        }
+        for replica in &cluster.replicas {
+            replica.says(&["INFO", "replication"], &["role:slave", "master_link_status:up"]).await;
+        }
+        let ports: Vec<_> = cluster.replicas.iter().map(|replica| replica.port.to_string()).collect();
+        for node in &cluster.nodes {
+            node.says(&["CLUSTER", "SLOTS"], &ports.iter().map(String::as_str).collect::<Vec<_>>()).await;
+        }
+        cluster
+    }
+
+    async fn join(size: usize) -> Self {
         let mut nodes = Vec::new();
-        for _ in 0..3 {
+        for _ in 0..size {
             let settings = format!(
                 "cluster-enabled yes\ncluster-port {}\ncluster-node-timeout {GONE_AFTER_MS}\ncluster-require-full-coverage no",
                 free_port()
             );
             nodes.push(Redis::start("", &settings).await);
         }
-        let cluster = Self { nodes };
+        let replicas = nodes.split_off(3);
+        let cluster = Self { nodes, replicas };
         for (i, slots) in [("0", "5460"), ("5461", "10922"), ("10923", "16383")].into_iter().enumerate() {
             let node = &cluster.nodes[i];
             let _: () = node.ask(&["CLUSTER", "ADDSLOTSRANGE", slots.0, slots.1]).await.unwrap();
@@ -153,12 +227,12 @@ impl Cluster {
         }
         for node in &cluster.nodes {
             let bus: Vec<String> = node.ask(&["CONFIG", "GET", "cluster-port"]).await.unwrap();
-            for other in &cluster.nodes {
+            for other in cluster.nodes.iter().chain(&cluster.replicas) {
                 let meet = ["CLUSTER", "MEET", "127.0.0.1", &node.port.to_string(), &bus[1]];
                 let _: () = other.ask(&meet).await.unwrap();
             }
         }
-        for node in &cluster.nodes {
+        for node in cluster.nodes.iter().chain(&cluster.replicas) {
             node.says(&["CLUSTER", "INFO"], &["cluster_state:ok", "cluster_slots_ok:16384", "cluster_size:3"]).await;
         }
         cluster
@@ -210,15 +284,26 @@ pub(crate) struct Watched {
 
 impl Watched {
     pub(crate) async fn start() -> Self {
-        let master = Redis::start("", "").await;
-        let replica = Redis::start("", &format!("replicaof 127.0.0.1 {}", master.port)).await;
+        Self::start_for(None, None).await
+    }
+
+    /// With a user for the servers, and one for the Sentinel.
+    pub(crate) async fn start_for(of_servers: Option<Login>, of_sentinel: Option<Login>) -> Self {
+        let (mut own, mut watching) = (String::new(), String::new());
+        if let Some((user, password)) = of_servers {
+            own = format!("masteruser {user}\nmasterauth {password}");
+            watching = format!("sentinel auth-user queue {user}\nsentinel auth-pass queue {password}");
+        }
+        let master = Redis::start_for(of_servers, "", &own).await;
+        let settings = format!("replicaof 127.0.0.1 {}\n{own}", master.port);
+        let replica = Redis::start_for(of_servers, "", &settings).await;
         replica.says(&["INFO", "replication"], &["master_link_status:up"]).await;
         let settings = format!(
             "sentinel monitor queue 127.0.0.1 {} 1\nsentinel down-after-milliseconds queue {GONE_AFTER_MS}\n\
-             sentinel failover-timeout queue 5000",
+             sentinel failover-timeout queue 5000\n{watching}",
             master.port
         );
-        let sentinel = Redis::start("--sentinel", &settings).await;
+        let sentinel = Redis::start_for(of_sentinel, "--sentinel", &settings).await;
         sentinel.says(&["SENTINEL", "REPLICAS", "queue"], &["master-link-status ok"]).await;
         Self { master, replica, sentinel }
     }
@@ -235,7 +320,12 @@ impl Watched {
 
     /// Waits until the replica has taken over.
     pub(crate) async fn failed_over(&self) {
-        self.replica.says(&["INFO", "replication"], &["role:master"]).await;
+        self.replica.becomes_master().await;
+    }
+
+    /// The master itself, for whoever has these credentials.
+    pub(crate) fn namespace_url(&self, login: &str) -> String {
+        format!("redis://{login}127.0.0.1:{}", self.master.port)
     }
 }
 
@@ -261,6 +351,7 @@ fn text_of(answer: &redis::Value) -> String {
         redis::Value::BulkString(text) => String::from_utf8_lossy(text).into_owned(),
         redis::Value::SimpleString(text) => text.clone(),
         redis::Value::Array(parts) => parts.iter().map(text_of).collect::<Vec<_>>().join(" "),
+        redis::Value::Int(number) => number.to_string(),
         other => format!("{other:?}"),
     }
 }
