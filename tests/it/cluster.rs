@@ -12,7 +12,7 @@ use uuid::Uuid;
 use crate::support::{
     Api, Gateway, Stage, World, audit,
     gateway::people,
-    nodes::{Cluster, Sealed, Watched},
+    private::nodes::{Cluster, Sealed, Watched},
     process::Process,
     within,
 };

@@ -8,7 +8,9 @@ use serde_json::json;
 use sincro_core::{limit::Limit, sync::SyncState};
 use sincro_simulator::{Fault, Latency, Rule, Settings, When};
 
-use crate::support::{Stage, World, audit, gateway::people, own_redis::OwnRedis, stage::FAST, within, world::Setting};
+use crate::support::{
+    Stage, World, audit, gateway::people, private::redis::Redis, stage::FAST, within, world::Setting,
+};
 
 const ONE_SECOND: Duration = Duration::from_secs(1);
 /// A second, less what calls may take from their permit to the gateway while other tests run.
@@ -120,9 +122,9 @@ async fn keys_of_a_shard_that_somebody_writes_into_cost_a_restoration_and_no_job
 
 #[tokio::test]
 async fn a_redis_that_comes_back_without_its_last_seconds_is_noticed_and_no_limit_exceeded() {
-    let mut redis = OwnRedis::start().await;
+    let mut redis = Redis::alone().await;
     let limit = Limit { rate_per_second: 60.0, burst: 1, concurrency: 16 };
-    let world = World::alone(&[("REDIS_URL", &redis.url), ("SINCRO_SWEEP_SECONDS", "0.1")]).await;
+    let world = World::alone(&[("REDIS_URL", &redis.url()), ("SINCRO_SWEEP_SECONDS", "0.1")]).await;
     let gateway = Settings { population: people(150), latency: SLOW_ANSWERS, ..Settings::default() };
     let stage = Stage::set(world, gateway, limit).await;
     let second = stage.world.worker().await;
@@ -131,10 +133,10 @@ async fn a_redis_that_comes_back_without_its_last_seconds_is_noticed_and_no_limi
     let mut losses = Vec::new();
     for settled in [30, 100, 170] {
         events.until_settled(settled).await;
-        redis.save();
+        let _: () = redis.ask(&["SAVE"]).await.unwrap();
         events.until_settled(settled + 30).await;
         losses.push(stage.gateway.calls().now_us());
-        redis.die_and_come_back().await;
+        redis.start_again().await;
     }
     let end = events.end().await;
     assert_eq!((end.state, end.jobs.total), (SyncState::Completed, 300));
