@@ -10,7 +10,7 @@ use sincro_core::{
     drill::{self, Point},
     sync::SyncId,
 };
-use sincro_queue::{Inspection, LaneView, OpenLane, Queue};
+use sincro_queue::{Error, Inspection, LaneView, OpenLane, Queue};
 use sincro_store::{
     Store,
     restore::{LaneCount, OpenSync, Restoration},
@@ -60,11 +60,12 @@ pub(crate) async fn run(store: Store, queue: Queue, every: Duration) {
 pub(crate) async fn reconcile(store: &Store, queue: &Queue, every: Duration) -> Result<usize, Trouble> {
     let mut put_back = 0;
     for shard in queue.shards() {
-        let seems_well = match queue.inspect(shard, every).await? {
-            Inspection::Open { restoring, whole, due, .. } => whole && !restoring && !due,
+        let seems_well = match queue.inspect(shard, every).await {
+            Ok(Inspection::Open { restoring, whole, due, .. }) => whole && !restoring && !due,
             // Whoever claims hears of that, and so does everybody.
-            Inspection::Newer => true,
-            Inspection::Emptied => false,
+            Ok(Inspection::Newer) => true,
+            Ok(Inspection::Emptied) | Err(Error::Unusable(_)) => false,
+            Err(error) => return Err(error.into()),
         };
         if seems_well {
             continue;

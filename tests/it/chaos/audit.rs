@@ -86,12 +86,8 @@ async fn work_in_queue(site: &Site) -> Vec<String> {
     for key in keys {
         let name = key.split_once("}:").map(|(_, name)| name).unwrap_or_default();
         let kind = name.split(':').next().unwrap_or_default();
-        if ["leases", "held", "lane", "lanes", "delayed", "later", "running", "restoring"].contains(&kind) {
+        if ["leases", "held", "lane", "lanes", "queued", "delayed", "later", "running", "restoring"].contains(&kind) {
             left.push(name.to_owned());
-        }
-        if kind == "depth" {
-            let depth: BTreeMap<String, i64> = queue.hgetall(&key).await.unwrap();
-            left.extend(depth.iter().filter(|(_, n)| **n != 0).map(|(what, n)| format!("depth of {what}: {n}")));
         }
     }
     left

@@ -8,9 +8,9 @@ use super::{
     folder::Folder,
     member::{Found, Member},
     plan::{API, CHANNELS, Plan, WORKERS},
-    servers::{End, Server, free_port},
+    servers::{End, Server},
 };
-use crate::support::{Gateway, process, within};
+use crate::support::{Gateway, private::free_port, process, within};
 
 const PEOPLE: u32 = 90;
 const SECRET_KEY: &str = "MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5MDE=";

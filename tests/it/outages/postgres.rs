@@ -6,7 +6,7 @@ use sqlx::{Connection as _, PgConnection};
 use uuid::Uuid;
 
 use super::{MORTAL, another_channel, ends_complete, stage};
-use crate::support::{Client, Stage, World, private::PrivatePostgres, within};
+use crate::support::{Client, Stage, World, private::postgres::Postgres, within};
 
 /// Asks for a sync of a channel once, under a key that makes asking again safe; none when it was refused for now.
 async fn ask(api: &Client, channel: Uuid) -> Option<SyncId> {
@@ -42,7 +42,7 @@ async fn until_database_is(api: &Client, state: &str) {
 
 #[tokio::test]
 async fn a_postgres_that_crashes_and_stays_away_for_a_while_loses_nothing_that_was_accepted() {
-    let mut postgres = PrivatePostgres::start(60).await;
+    let mut postgres = Postgres::start(60).await;
     let stage = stage(World::on(None, Some(postgres.url()), &MORTAL).await, &[], 150).await;
     let other = another_channel(&stage).await;
     let sync = stage.start().await;
@@ -65,7 +65,7 @@ async fn a_postgres_that_crashes_and_stays_away_for_a_while_loses_nothing_that_w
 
 #[tokio::test]
 async fn a_postgres_without_free_connections_refuses_for_a_while_and_nothing_is_lost() {
-    let postgres = PrivatePostgres::start(30).await;
+    let postgres = Postgres::start(30).await;
     let stage = stage(World::on(None, Some(postgres.url()), &MORTAL).await, &[], 150).await;
     let other = another_channel(&stage).await;
     let sync = stage.start().await;

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use sincro_core::sync::SyncId;
 
 use super::{MORTAL, PROMPT, accepted_at_once, another_channel, ends_complete, stage, until_readyz_says};
-use crate::support::{Stage, World, private::PrivateRedis, proxy::Proxy};
+use crate::support::{Stage, World, private::redis::Redis, proxy::Proxy};
 
 #[tokio::test]
 async fn a_redis_that_hangs_delays_no_answer_for_long_and_what_was_accepted_is_done_afterwards() {
@@ -66,17 +66,17 @@ async fn a_redis_that_has_become_a_replica_holds_syncs_up_and_loses_nothing() {
 
 /// A Redis that answers, and takes nothing between these two commands.
 async fn refused_for_a_while(begin: &str, end: &str) {
-    let redis = PrivateRedis::start().await;
+    let redis = Redis::alone().await;
     let stage = stage(World::on(Some(redis.url()), None, &MORTAL).await, &[], 100).await;
     let other = another_channel(&stage).await;
     let sync = stage.start().await;
     stage.api.follow(sync).await.until_settled(50).await;
 
-    redis.run(begin);
+    let _: () = redis.ask(&begin.split(' ').collect::<Vec<_>>()).await.unwrap();
     until_readyz_says(&stage.api, "refusing").await;
     let accepted = accepted_at_once(&stage, other).await;
     stage.worker.said("the queue did not hear; the sweeper will tell it again").await;
-    redis.run(end);
+    let _: () = redis.ask(&end.split(' ').collect::<Vec<_>>()).await.unwrap();
     ends_complete(&stage, stage.channel, sync).await;
     ends_complete(&stage, other, accepted).await;
     until_readyz_says(&stage.api, "ok").await;

@@ -7,9 +7,12 @@ use sincro_core::{
     notice::{ChannelRule, Entry, LaneState, Notice},
     verdict::Rest,
 };
-use sincro_queue::{Depth, Inspection, LaneView, OpenLane, Ruling};
+use sincro_queue::{
+    Depth, Error, Inspection, LaneView, OpenLane, Ruling,
+    steps::{self, Ask},
+};
 
-use crate::bench::{Bench, SERVER, WIDE, follows, ids, lane, opens, rule, sync_of};
+use crate::bench::{Bench, LEASE, SERVER, WIDE, follows, ids, lane, opens, rule, sync_of};
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -412,4 +415,68 @@ async fn a_thousand_lanes_are_looked_at_in_a_moment() {
     let views = bench.clock().inspect_lanes(0, &lanes).await.unwrap();
     println!("1,000 lanes: {:.1} ms of Redis", (spent() - before) / 1_000.0);
     assert!(views.iter().all(|view| view.loss.is_none() && view.jobs == 10));
+}
+
+/// Whether a claim, or a look at the shard, fails on what is written there.
+async fn is_of_use(bench: &Bench) -> bool {
+    let ask = Ask { shard: 0, max: 10, max_bulk: 10, lease: LEASE, asker: "other", number: 1, again: false };
+    let failures =
+        [steps::claim(&bench.clock(), &ask).await.err(), bench.clock().inspect(0, Duration::ZERO).await.err()];
+    let unusable = |failure: &Error| match failure {
+        Error::Unusable(_) => true,
+        other => panic!("{other}"),
+    };
+    !failures.iter().flatten().any(unusable)
+}
+
+#[tokio::test]
+async fn what_somebody_else_wrote_is_told_by_whoever_comes_upon_it() {
+    for (key, value) in [("queued", "x"), ("held", "x"), ("leases", "x"), ("servers", "x"), ("delayed", "x")] {
+        let (bench, ..) = busy().await;
+        assert!(is_of_use(&bench).await);
+        let _: () = run(&bench, "SET", key, &[value]);
+        assert!(!is_of_use(&bench).await, "{key} is a text now");
+    }
+    for key in ["ticket", "opened"] {
+        let (bench, ..) = busy().await;
+        let _: () = run(&bench, "SET", key, &["x"]);
+        assert!(!is_of_use(&bench).await, "{key} is no number now");
+    }
+    let (bench, ..) = busy().await;
+    let _: () = run(&bench, "HSET", "queued", &["x", "x"]);
+    assert!(!is_of_use(&bench).await, "the depth has no numbers now");
+}
+
+#[tokio::test]
+async fn a_shard_that_is_begun_anew_holds_nothing_of_what_was_there_whatever_it_is() {
+    let (bench, _, notice) = busy().await;
+    for key in bench.place.keys() {
+        let mut raw = bench.place.raw();
+        let of_a_kind: String = redis::cmd("TYPE").arg(&key).query(&mut raw).unwrap();
+        let command = if of_a_kind == "string" { "RPUSH" } else { "SET" };
+        redis::pipe().del(&key).cmd(command).arg(&key).arg("x").exec(&mut raw).unwrap();
+    }
+    let _: i64 = run(&bench, "RPUSH", "restoring", &["x"]);
+    let _: () = run(&bench, "SET", "anew", &["for ever"]);
+    let restoration = bench.clock().begin_anew(0).await.unwrap().unwrap();
+    assert_eq!(bench.place.keys(), [bench.place.key("anew"), bench.place.key("restoring")]);
+    restoration.open_epoch(2, false).await.unwrap();
+    assert!(bench.put_back(2, &snapshot(&notice, &[(7, 100)])).await);
+    bench.clock().finish_restore(0, 2).await.unwrap();
+    assert!(is_whole(&bench).await && is_of_use(&bench).await);
+    assert_eq!(loss(&bench, &notice).await, "");
+    assert!(bench.clock().begin_anew(0).await.unwrap().is_none(), "that was done just now");
+    assert_eq!(bench.depth().await.queued, 94);
+}
+
+#[tokio::test]
+async fn a_shard_is_compared_with_the_ledger_again_although_a_mark_says_for_ever_that_it_was() {
+    let (bench, ..) = busy().await;
+    let _: () = run(&bench, "SET", "compared", &["x"]);
+    for expected in [true, false] {
+        let Inspection::Open { due, .. } = bench.clock().inspect(0, Duration::from_mins(1)).await.unwrap() else {
+            panic!("it is open")
+        };
+        assert_eq!(due, expected);
+    }
 }
