@@ -72,7 +72,7 @@ impl Schedule {
         let Some(hold) = self.release(job) else { return false };
         match hold.lane {
             Some(lane) if self.is_refused_again(hold.channel, ticket, ruling) => {
-                self.put_last(lane, job, hold.attempt - 1)
+                self.put_last(lane, job, hold.attempt - 1);
             }
             Some(lane) => self.rule(now, lane, job, hold.attempt, ruling),
             None => self.channels[hold.channel].rule_probe(now, ticket, ruling),

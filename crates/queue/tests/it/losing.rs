@@ -444,7 +444,7 @@ async fn what_somebody_else_wrote_is_told_by_whoever_comes_upon_it() {
     }
     let (bench, ..) = busy().await;
     let _: () = run(&bench, "HSET", "queued", &["x", "x"]);
-    assert!(!is_of_use(&bench).await, "the depth has no numbers now");
+    assert!(!is_of_use(&bench).await, "a lane has no number now");
 }
 
 #[tokio::test]
