@@ -136,6 +136,7 @@ fn api_over(parts: &Parts, config: &Config, listener: &TcpListener) -> anyhow::R
     let settings = sincro_api::Settings {
         public_url: config.public_url(listener.local_addr()?).parse().context("public_url")?,
         max_attempts: config.max_attempts,
+        most_streams: config.event_streams,
         worker_slots: u32::try_from(config.worker_concurrency).unwrap_or(u32::MAX),
         capabilities: sincro_providers::capabilities,
         check_credentials: |provider, given| {
