@@ -10,6 +10,9 @@ pub enum Error {
     /// The database cannot be reached or cannot work now: nothing was written, try again later.
     #[error("the database is unavailable: {0}")]
     Unavailable(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// The database is there and does not let us in, or there is none of that name: waiting does not help.
+    #[error("the database does not let us in: {0}")]
+    Refused(#[source] Box<dyn std::error::Error + Send + Sync>),
     /// There is no such row.
     #[error("no such {0}")]
     NotFound(Missing),

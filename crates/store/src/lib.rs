@@ -2,6 +2,7 @@
 //!
 //! | module | what it keeps |
 //! |---|---|
+//! | `knock` | whether there is a database that lets us in |
 //! | `migrate` | the schema, brought up to date |
 //! | [`access`] | API keys and remembered answers |
 //! | [`channels`] | channels and their sealed credentials |
@@ -35,6 +36,7 @@ pub mod contacts;
 mod cooldowns;
 mod error;
 pub mod jobs;
+mod knock;
 pub mod limits;
 pub mod listing;
 mod migrate;
@@ -87,6 +89,14 @@ impl Store {
             .connect(database_url)
             .await?;
         Ok(Self { pool, secret_key })
+    }
+
+    /// Asks once whether the database lets us in, and waits for none that is away: for who wants to say so, and ask again.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`] when asking again may help, [`Error::Refused`] when somebody has to change the settings.
+    pub async fn knock(database_url: &str) -> Result<(), Error> {
+        knock::knock(database_url).await
     }
 
     /// Brings the schema up to this binary's version. Safe to run beside other processes doing the same.

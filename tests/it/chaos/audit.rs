@@ -14,6 +14,7 @@ use uuid::Uuid;
 
 use super::{
     backend::{Backend, MESSAGES, Promise},
+    plan::CHANNELS,
     site::Site,
 };
 use crate::support::{audit, within};
@@ -133,6 +134,7 @@ pub(super) async fn compare(site: &Site, backend: &Backend) {
             whole.insert(promise.channel);
         }
     }
+    assert_eq!(whole.len(), CHANNELS, "channels of which a whole sync is complete");
     for channel in whole {
         let truth = truth_of(site, channel);
         audit::messages_are_the_truth(&backend.client, backend.channels[channel], &truth, MESSAGES as usize).await;

@@ -91,7 +91,8 @@ impl Site {
             match member.look_after(&self.folder) {
                 Found::Fine => {}
                 Found::Died => self.died_at_points += 1,
-                Found::Ended(status) => panic!("{} ended by itself: {status}", member.name),
+                Found::Ended(status) => panic!("{} ended by itself, or not as it was told to: {status}", member.name),
+                Found::Lingers => panic!("{} was told to end and is still there", member.name),
             }
         }
     }

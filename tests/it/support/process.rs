@@ -2,7 +2,7 @@
 
 use std::{
     io::{BufRead as _, BufReader},
-    path::PathBuf,
+    path::{Path, PathBuf},
     process::{Child, Command, ExitStatus, Stdio},
     sync::OnceLock,
     thread::{self, JoinHandle},
@@ -34,7 +34,12 @@ pub(crate) fn binary() -> &'static PathBuf {
 
 /// The command `sincro` with nothing of this process's environment but what every process needs.
 pub(crate) fn command() -> Command {
-    let mut command = Command::new(binary());
+    command_of(binary())
+}
+
+/// The same of another build of it.
+pub(crate) fn command_of(program: &Path) -> Command {
+    let mut command = Command::new(program);
     command.env_clear();
     for variable in ["PATH", "HOME", "TMPDIR", "LD_LIBRARY_PATH", "LLVM_PROFILE_FILE"] {
         if let Some(value) = environment::variable(variable) {

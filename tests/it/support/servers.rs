@@ -39,6 +39,13 @@ impl Database {
         Self { url: url.into(), server, name }
     }
 
+    /// The URL of another database on its server, which need not be there.
+    pub(crate) fn named(&self, name: &str) -> String {
+        let mut url = Url::parse(&self.url).unwrap();
+        url.set_path(name);
+        url.into()
+    }
+
     /// Ends every connection to it but the asking one, as a server does that fails over.
     pub(crate) async fn cut_connections(&self) {
         let mut connection = PgConnection::connect(&self.url).await.unwrap();

@@ -9,7 +9,8 @@ use crate::world::Database;
 async fn what_is_answered_is_on_disk_whatever_the_database_has_set() {
     let database = Database::create().await;
     let mut sql = PgConnection::connect(&database.url).await.unwrap();
-    let relax = "DO $$ BEGIN EXECUTE format('ALTER DATABASE %I SET synchronous_commit = off', current_database()); END $$";
+    let relax =
+        "DO $$ BEGIN EXECUTE format('ALTER DATABASE %I SET synchronous_commit = off', current_database()); END $$";
     sqlx::raw_sql(relax).execute(&mut sql).await.unwrap();
     let mut sql = PgConnection::connect(&database.url).await.unwrap();
     let set: String = sqlx::query_scalar("SHOW synchronous_commit").fetch_one(&mut sql).await.unwrap();
