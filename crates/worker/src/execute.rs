@@ -5,9 +5,9 @@
 
 mod plan;
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicU32, Ordering},
+use std::{
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Instant,
 };
 
 use chrono::TimeDelta;
@@ -40,9 +40,9 @@ use crate::{
     suspects::{self, Suspects, Turn},
 };
 
-/// How long a job rests when the ledger could not be reached, and how often that doubles when it happens again and again.
+/// How long a job rests when the ledger could not be reached: as long as that has lasted, within these bounds.
 const LEDGER_AWAY: TimeDelta = TimeDelta::seconds(2);
-const LEDGER_AWAY_DOUBLES: u32 = 5;
+const LEDGER_AWAY_LONG: TimeDelta = TimeDelta::seconds(30);
 
 /// How long a job rests whose result did not count.
 const OVERTAKEN: TimeDelta = TimeDelta::seconds(1);
@@ -58,8 +58,8 @@ pub(crate) struct Executor {
     punctuality: Punctuality,
     suspects: Suspects,
     retry: RetryPolicy,
-    /// Jobs in a row that the ledger did not take.
-    refusals: AtomicU32,
+    /// Since when the ledger has taken nothing.
+    refused_since: Mutex<Option<Instant>>,
 }
 
 impl Executor {
@@ -67,8 +67,8 @@ impl Executor {
         let connections = Connections::new(store.clone());
         let prober = Prober::new(store.clone(), queue.clone(), gateways.clone());
         let (punctuality, suspects) = (Punctuality::default(), Suspects::default());
-        let refusals = AtomicU32::default();
-        Self { store, queue, gateways, ledger, connections, prober, punctuality, suspects, retry, refusals }
+        let refused_since = Mutex::default();
+        Self { store, queue, gateways, ledger, connections, prober, punctuality, suspects, retry, refused_since }
     }
 
     /// From claim to ruling.
@@ -79,7 +79,7 @@ impl Executor {
         }
         match self.try_execute(&claim).await {
             Ok(ruling) => {
-                self.refusals.store(0, Ordering::Relaxed);
+                *self.refused_since() = None;
                 ruling
             }
             Err(error) => self.without_ledger(&claim, &error),
@@ -94,9 +94,13 @@ impl Executor {
             tracing::error!(job, attempt, %error, "the ledger cannot work with this job; its attempt has failed");
             return Ruling::Delay { due: clock::now() + LEDGER_AWAY };
         }
-        let in_a_row = self.refusals.fetch_add(1, Ordering::Relaxed).min(LEDGER_AWAY_DOUBLES);
         tracing::warn!(job, attempt, %error, "the ledger does not take this job now; it goes back unharmed");
-        Ruling::Snooze { due: clock::now() + LEDGER_AWAY * 2_i32.pow(in_a_row) }
+        let lasted = TimeDelta::from_std(self.refused_since().get_or_insert_with(Instant::now).elapsed());
+        Ruling::Snooze { due: clock::now() + lasted.unwrap_or(LEDGER_AWAY_LONG).clamp(LEDGER_AWAY, LEDGER_AWAY_LONG) }
+    }
+
+    fn refused_since(&self) -> MutexGuard<'_, Option<Instant>> {
+        self.refused_since.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     async fn try_execute(&self, claim: &Claim) -> Result<Ruling, Arc<Error>> {
