@@ -150,7 +150,7 @@ impl Executor {
         if !matches!(recorded, Recorded::Over | Recorded::Overtaken) {
             metrics::counter!("sincro_jobs_settled_total", "outcome" => outcome_name(&outcome)).increment(1);
         }
-        Ok(self.ruled(recorded, &notices).await)
+        Ok(self.ruled(fence, recorded, &notices).await)
     }
 
     async fn refused(&self, job: Job, fence: Fence, channel: &Channel, refusal: Refusal) -> Result<Ruling, Arc<Error>> {
@@ -183,11 +183,11 @@ impl Executor {
         if !matches!(recorded, Recorded::Over | Recorded::Overtaken) {
             metrics::counter!("sincro_jobs_settled_total", "outcome" => name).increment(1);
         }
-        Ok(self.ruled(recorded, &notices).await)
+        Ok(self.ruled(fence, recorded, &notices).await)
     }
 
     /// What the queue is told of what the ledger has.
-    async fn ruled(&self, recorded: Recorded, notices: &[Notice]) -> Ruling {
+    async fn ruled(&self, fence: Fence, recorded: Recorded, notices: &[Notice]) -> Ruling {
         deliver(&self.store, &self.queue, notices).await;
         match recorded {
             Recorded::Ended | Recorded::Over => Ruling::Done,
@@ -195,7 +195,12 @@ impl Executor {
             Recorded::Delayed { due } => Ruling::Delay { due },
             Recorded::Overtaken => {
                 metrics::counter!("sincro_late_results_total").increment(1);
-                tracing::warn!("the result came after the job had gone on without it; it changed nothing");
+                let Fence { job, attempt, .. } = fence;
+                tracing::warn!(
+                    job,
+                    attempt,
+                    "the result came after the job had gone on without it; it changed nothing"
+                );
                 // Ours no longer, as a rule; if it is (the queue is older than the ledger), not at once again.
                 Ruling::Snooze { due: clock::now() + OVERTAKEN }
             }
