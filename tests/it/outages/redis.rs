@@ -33,7 +33,7 @@ async fn a_redis_that_hangs_delays_no_answer_for_long_and_what_was_accepted_is_d
 
 #[tokio::test]
 async fn a_redis_that_hangs_for_a_whole_minute_ends_nobody_and_is_worked_with_as_soon_as_it_answers() {
-    const A_MINUTE: Duration = Duration::from_secs(60);
+    const A_MINUTE: Duration = Duration::from_mins(1);
     /// The longest that anybody leaves Redis alone after a failure, several times over.
     const SOON: Duration = Duration::from_secs(10);
     /// Connections that are given up may stand a little beside those that replace them.
