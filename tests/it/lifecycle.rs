@@ -12,7 +12,7 @@ use tokio::{io::AsyncWriteExt as _, net::TcpStream};
 use crate::support::{
     Gateway, Stage, World, audit,
     gateway::{is_history, people},
-    private::PrivatePostgres,
+    private::postgres::Postgres,
     process::Process,
     proxy::Proxy,
     stage::FAST,
@@ -44,7 +44,7 @@ async fn ends_well(process: &mut Process, bound: Duration) {
 
 #[tokio::test]
 async fn processes_that_start_while_postgres_is_away_say_so_wait_and_work_when_it_is_there() {
-    let mut postgres = PrivatePostgres::start(60).await;
+    let mut postgres = Postgres::start(60).await;
     let world = World::on(None, Some(postgres.url()), &[]).await;
     postgres.crash();
     let (worker, api) = (world.start(&["worker"], &[]), world.start(&["api"], &[]));
@@ -69,7 +69,7 @@ async fn processes_that_start_while_postgres_is_away_say_so_wait_and_work_when_i
 
 #[tokio::test]
 async fn processes_that_are_told_to_stop_while_postgres_is_away_end_well_and_lose_nothing() {
-    let mut postgres = PrivatePostgres::start(60).await;
+    let mut postgres = Postgres::start(60).await;
     // The leases are the usual ones: what is handed back need not wait for them.
     let world = World::on(None, Some(postgres.url()), &[("SINCRO_SHUTDOWN_GRACE_SECONDS", "1")]).await;
     let gateway = Settings { population: people(150), latency: SLOW_ANSWERS, ..Settings::default() };

@@ -3,7 +3,6 @@
 
 use std::collections::BTreeSet;
 
-use redis::Commands as _;
 use sincro_core::{
     job::{JobLine, JobState},
     limit::Limit,
@@ -11,7 +10,7 @@ use sincro_core::{
 };
 use sincro_simulator::{Fault, Faults, Population, Rule, Settings, When};
 
-use crate::support::{Person, Stage, World, audit, gateway::is_contacts, own_redis::OwnRedis, people, stage::FAST};
+use crate::support::{Person, Stage, World, audit, gateway::is_contacts, people, private::redis::Redis, stage::FAST};
 
 const CONTACTS: &str = "/user/contacts";
 const HISTORY: &str = "/chat/history";
@@ -112,8 +111,8 @@ async fn a_contact_list_of_many_pieces_is_read_once_and_planned_whole() {
 
 #[tokio::test]
 async fn redis_is_as_small_after_ten_thousand_jobs_as_before_them() {
-    let redis = OwnRedis::start().await;
-    let world = World::on(Some(redis.url.clone()), None, &[]).await;
+    let redis = Redis::alone().await;
+    let world = World::on(Some(redis.url()), None, &[]).await;
     let gateway = Settings { population: Population { share_paired: 0.0, ..people(5_000) }, ..Settings::default() };
     let fast = Limit { rate_per_second: 10_000.0, burst: 100, concurrency: 64 };
     let mut stage = Stage::set(world, gateway, fast).await;
@@ -136,26 +135,25 @@ async fn redis_is_as_small_after_ten_thousand_jobs_as_before_them() {
 }
 
 /// What Redis uses, and its keys, when nobody works and what it keeps for a minute is gone.
-async fn at_rest(stage: &mut Stage, redis: &OwnRedis) -> (u64, BTreeSet<String>) {
+async fn at_rest(stage: &mut Stage, redis: &Redis) -> (u64, BTreeSet<String>) {
     for process in [&mut stage.worker, &mut stage.api.process] {
         process.terminate();
         assert!(process.exit().await.success());
     }
-    let mut connection = redis.connect();
     let mut keys: BTreeSet<String> = stage.world.queue.keys().into_iter().collect();
     for key in keys.clone() {
-        let seconds: i64 = connection.ttl(&key).unwrap();
+        let seconds: i64 = redis.ask(&["TTL", &key]).await.unwrap();
         assert!(seconds <= HOUR_S, "{key} is kept for {seconds} s");
         if (1..=MINUTES_S).contains(&seconds) {
-            let _: () = connection.del(&key).unwrap();
+            let _: () = redis.ask(&["DEL", &key]).await.unwrap();
             keys.remove(&key);
         }
     }
     // What Redis keeps for itself: the scripts it has met, how long each kind of command took, and which calls were slow.
-    for [command, word] in [["SCRIPT", "FLUSH"], ["CONFIG", "RESETSTAT"], ["SLOWLOG", "RESET"]] {
-        let _: () = redis::cmd(command).arg(word).query(&mut connection).unwrap();
+    for command in [["SCRIPT", "FLUSH"], ["CONFIG", "RESETSTAT"], ["SLOWLOG", "RESET"]] {
+        let _: () = redis.ask(&command).await.unwrap();
     }
-    let info: String = redis::cmd("INFO").arg("memory").query(&mut connection).unwrap();
+    let info: String = redis.ask(&["INFO", "memory"]).await.unwrap();
     let used = info.lines().find_map(|line| line.strip_prefix("used_memory:")).unwrap();
     (used.trim().parse().unwrap(), keys)
 }

@@ -18,6 +18,7 @@
 //! | `turn` | tests beside each other, or one alone |
 //! | `bounds` | nothing waits for ever |
 //! | `environment` | where the servers are |
+//! | `source` | what is written in this repository |
 //!
 //! A test never sleeps. It waits for an event of the stream, a line of a log, a call at the gateway, or the end of a
 //! process; every wait has a bound that only a broken system reaches.
@@ -35,6 +36,7 @@ pub(crate) mod private;
 pub(crate) mod process;
 pub(crate) mod proxy;
 pub(crate) mod servers;
+pub(crate) mod source;
 pub(crate) mod stage;
 pub(crate) mod turn;
 pub(crate) mod world;

@@ -143,6 +143,13 @@ impl Namespace {
         queued.into_iter().sum::<i64>() + delayed.sum::<i64>()
     }
 
+    /// When the leases in the first shard run out, the first one first: microseconds since the Unix epoch.
+    pub(crate) fn leases(&self) -> Vec<u64> {
+        let key = format!("sincro:{{{}/0}}:leases", self.name);
+        let held: Vec<(String, String)> = self.connect().zrange_withscores(key, 0, -1).unwrap();
+        held.iter().map(|(_, until)| until.parse().expect("whole microseconds")).collect()
+    }
+
     fn connect(&self) -> redis::Connection {
         let client = redis::Client::open(self.url.as_str()).unwrap();
         match client.get_connection() {
