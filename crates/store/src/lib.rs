@@ -86,6 +86,13 @@ impl Store {
             .after_connect(|connection, _| {
                 Box::pin(async move { sqlx::raw_sql(SESSION).execute(connection).await.map(drop) })
             })
+            // Where nobody answers any more a connection would not even come back to be closed.
+            .after_release(|connection, _| {
+                Box::pin(async move {
+                    let asked = tokio::time::timeout(CONNECTION_WAIT, sqlx::Connection::ping(connection));
+                    asked.await.unwrap_or(Err(sqlx::Error::PoolTimedOut)).map(|()| true)
+                })
+            })
             .connect(database_url)
             .await?;
         Ok(Self { pool, secret_key })

@@ -7,6 +7,8 @@ use sincro_core::{
 use sincro_queue::Queue;
 use sincro_store::Store;
 
+use crate::patience::answered;
+
 /// Tells the queue, then forgets what it has applied. Returns how many that were; none when the queue did not hear.
 pub(crate) async fn deliver(store: &Store, queue: &Queue, notices: &[Notice]) -> Option<usize> {
     if notices.is_empty() {
@@ -20,7 +22,7 @@ pub(crate) async fn deliver(store: &Store, queue: &Queue, notices: &[Notice]) ->
         }
     };
     reach(Point::Delivered).await;
-    if let Err(error) = store.forget_notices(&applied).await {
+    if let Err(error) = answered(store.forget_notices(&applied)).await {
         tracing::warn!(%error, "delivered notices could not be forgotten; they will be delivered again, to no effect");
     }
     Some(applied.len())

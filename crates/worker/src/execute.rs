@@ -34,6 +34,7 @@ use crate::{
     deliver::deliver,
     ledger::Ledger,
     outcome::Reading,
+    patience::answered,
     probe::Prober,
     punctual::Punctuality,
     rest,
@@ -126,7 +127,7 @@ impl Executor {
         if matches!(turn, Turn::Later) {
             return Ok(Ruling::Snooze { due: clock::now() + suspects::ASKS_AGAIN });
         }
-        let connection = match self.connections.of(&job).await {
+        let connection = match answered(self.connections.of(&job)).await {
             Err(Error::Sealed(reason)) => return self.pause(&job, Pause::new(PausedBy::Gateway, reason)).await,
             opened => opened?,
         };
@@ -173,7 +174,7 @@ impl Executor {
         let failure = Failure::new(UNREADABLE, job.cause.as_str());
         let outcome = after_failure(failure, claim.attempt, job.attempt_limit, &self.retry, clock::now());
         let due = if let Outcome::Retry { due, .. } = &outcome { Some(*due) } else { None };
-        let (recorded, notices) = self.store.settle_unreadable(job, fence, due).await?;
+        let (recorded, notices) = answered(self.store.settle_unreadable(job, fence, due)).await?;
         if !matches!(recorded, Recorded::Over | Recorded::Overtaken) {
             metrics::counter!("sincro_jobs_settled_total", "outcome" => outcome_name(&outcome)).increment(1);
         }
@@ -197,7 +198,7 @@ impl Executor {
         if rest::pause(&self.store, &self.queue, job.channel, job.channel_version, &pause).await? {
             return Ok(Ruling::Rest(Rest::Pause(pause)));
         }
-        let stands = self.store.channel(job.channel).await?.paused;
+        let stands = answered(self.store.channel(job.channel)).await?.paused;
         Ok(stands.map_or(Ruling::Back, |pause| Ruling::Rest(Rest::Pause(pause))))
     }
 
@@ -218,7 +219,13 @@ impl Executor {
     async fn ruled(&self, fence: Fence, recorded: Recorded, notices: &[Notice]) -> Ruling {
         deliver(&self.store, &self.queue, notices).await;
         match recorded {
-            Recorded::Ended | Recorded::Over => Ruling::Done,
+            Recorded::Ended => Ruling::Done,
+            Recorded::Over => {
+                metrics::counter!("sincro_late_results_total").increment(1);
+                let Fence { job, attempt, .. } = fence;
+                tracing::info!(job, attempt, "the job was over when its result came; it changed nothing");
+                Ruling::Done
+            }
             Recorded::Next => Ruling::Next,
             Recorded::Delayed { due } => Ruling::Delay { due },
             Recorded::Overtaken => {

@@ -10,7 +10,10 @@ use sincro_store::{
 };
 use tokio::time::Instant;
 
-use crate::batch::{Batcher, Serving};
+use crate::{
+    batch::{Batcher, Serving},
+    patience::answered,
+};
 
 /// How often a batch is offered to a database that does not take it, and the pause that grows between.
 const TRIES: u32 = 6;
@@ -54,7 +57,7 @@ fn stopping() -> Error {
 }
 
 async fn load(store: Store, ids: Vec<JobId>) -> Vec<Loading> {
-    match store.open_jobs(&ids).await {
+    match answered(store.open_jobs(&ids)).await {
         Ok(jobs) => {
             let id = |job: &Result<Job, UnreadableJob>| job.as_ref().map_or_else(|job| job.id, |job| job.id);
             let mut jobs: HashMap<_, _> = jobs.into_iter().map(|job| (id(&job), job)).collect();
@@ -109,7 +112,7 @@ async fn record(store: &Store, batch: &[Settlement]) -> Result<Settled, Error> {
     let mut pause = PAUSE;
     let mut tries = 1;
     loop {
-        match store.settle(batch).await {
+        match answered(store.settle(batch)).await {
             Err(Error::Unavailable(error)) if tries < TRIES => {
                 tracing::warn!(%error, jobs = batch.len(), "the ledger did not take a batch; trying again");
                 tokio::time::sleep(pause).await;

@@ -7,6 +7,7 @@
 //! | `ledger` | the ledger in batches: loads and settlements of many jobs at once |
 //! | `batch` | many callers, one call |
 //! | `connections` | the channels' credentials, opened once per version |
+//! | `patience` | how long the ledger may be silent |
 //! | `punctual` | a call that comes late has its permit moved |
 //! | `suspects` | jobs that may be what kills their workers |
 //! | `probe` | a look at a lost session |
@@ -28,6 +29,7 @@ mod deliver;
 mod execute;
 mod ledger;
 mod outcome;
+mod patience;
 mod probe;
 mod prune;
 mod punctual;

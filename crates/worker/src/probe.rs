@@ -15,7 +15,7 @@ use sincro_providers::{Answered, Gateways};
 use sincro_queue::{Claim, Queue, Ruling};
 use sincro_store::{Error, Missing, Store};
 
-use crate::{deliver::deliver, punctual::Punctuality, rest};
+use crate::{deliver::deliver, patience::answered, punctual::Punctuality, rest};
 
 /// Looks at sessions.
 pub(crate) struct Prober {
@@ -62,7 +62,7 @@ impl Prober {
     }
 
     async fn try_look(&self, claim: &Claim) -> Result<Told, Error> {
-        let connection = self.store.connection(claim.channel).await?;
+        let connection = answered(self.store.connection(claim.channel)).await?;
         if let Some(told) = without_a_look(connection.channel.paused.as_ref()) {
             return Ok(told);
         }
@@ -92,7 +92,7 @@ impl Prober {
         match seen {
             Seen::Back => {
                 // None: somebody steered the channel since, and the queue hears of that by itself.
-                let Some(notice) = self.store.session_back(channel.id).await? else {
+                let Some(notice) = answered(self.store.session_back(channel.id)).await? else {
                     return Ok((Ruling::StillLost, "overtaken"));
                 };
                 tracing::info!(channel = %channel.id, "the session is back; the channel goes on");

@@ -14,7 +14,7 @@ use sincro_core::{
 use sincro_queue::Queue;
 use sincro_store::{Error, Store};
 
-use crate::deliver::deliver;
+use crate::{deliver::deliver, patience::answered};
 
 /// What a gateway asks for beyond this is asked again after it; the queue does the same.
 const LONGEST: Duration = Duration::from_hours(24);
@@ -28,7 +28,7 @@ pub(crate) async fn pause(
     seen: i64,
     pause: &Pause,
 ) -> Result<bool, Error> {
-    let Some(notice) = store.pause_channel_at(channel, seen, pause).await? else { return Ok(false) };
+    let Some(notice) = answered(store.pause_channel_at(channel, seen, pause)).await? else { return Ok(false) };
     let reason = &pause.reason;
     match pause.by {
         PausedBy::Session => tracing::warn!(%channel, reason, "the session is lost; it is looked at until it is back"),
@@ -53,7 +53,7 @@ pub(crate) fn note(store: &Store, channel: &Channel, rest: &Rest) {
     }
     let store = store.clone();
     tokio::spawn(async move {
-        if let Err(error) = store.note_cooldown(&kept).await {
+        if let Err(error) = answered(store.note_cooldown(&kept)).await {
             tracing::warn!(%error, server = kept.server, "the ledger has no note of a rest; the queue keeps it");
         }
     });
