@@ -66,6 +66,10 @@ try-api *ARGS: install-services
 chaos *ARGS: install-services
     @deploy/local/chaos "$@"
 
+# Lets an older version begin a sync and this one take over, on private servers: a commit or tag is the older one.
+upgrade-check OLD_REV: install-services
+    @deploy/local/upgrade-check "$1"
+
 # Does what the continuous integration does.
 ci:
     @.ci/run

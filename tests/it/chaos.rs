@@ -11,6 +11,7 @@
 //! | `weather` | when a call could arrive in time |
 //! | `audit` | ledger, messages and queue after the end |
 //! | `calls` | limits and rests, as the gateway saw them |
+//! | `effects` | whether what went wrong had effect |
 //!
 //! `docs/chaos.md` says what is checked and how a run is read. `SINCRO_CHAOS_SEED` and `SINCRO_CHAOS_MINUTES` choose another
 //! run than the one of every test run; `./just chaos` sets them.
@@ -18,6 +19,7 @@
 mod audit;
 mod backend;
 mod calls;
+mod effects;
 mod fault;
 mod folder;
 mod line;
@@ -39,6 +41,7 @@ use tokio::{
 
 use self::{
     backend::Backend,
+    effects::Effects,
     plan::{Event, Plan},
     site::Site,
     weather::Weather,
@@ -147,7 +150,7 @@ impl Run {
             audit::until_quiet(&mut self.site).await;
             let failed = "SELECT id FROM syncs WHERE state IN ('completed_with_failures', 'failed') ORDER BY id";
             let failed: Vec<uuid::Uuid> = sqlx::query_scalar(failed).fetch_all(&self.site.sql).await.unwrap();
-            if failed.is_empty() {
+            if failed.is_empty() && self.sync_what_nobody_completed().await {
                 return;
             }
             for sync in failed {
@@ -158,24 +161,39 @@ impl Run {
         panic!("syncs fail for good");
     }
 
+    /// Every channel is to be compared with the truth as a whole: one whose syncs were all cancelled is synced once more. Whether
+    /// there was none.
+    async fn sync_what_nobody_completed(&self) -> bool {
+        let completed = "SELECT DISTINCT channel_id FROM syncs WHERE kind = 'channel' AND state = 'completed'";
+        let completed: Vec<uuid::Uuid> = sqlx::query_scalar(completed).fetch_all(&self.site.sql).await.unwrap();
+        let mut none = true;
+        for (channel, id) in self.backend.channels.iter().enumerate() {
+            if !completed.contains(id) {
+                self.backend.sync_channel(channel).await;
+                none = false;
+            }
+        }
+        none
+    }
+
     async fn judge(mut self, length: Duration) {
         let (ends, mut wrong) = audit::look_through(&self.site, &self.backend).await;
         let findings = calls::look_through(&self.site, &self.weather);
         wrong.extend(findings.wrong.iter().cloned());
         let jobs = audit::number(&self.site.sql, "SELECT count(*) FROM jobs").await;
         let messages = audit::number(&self.site.sql, "SELECT count(*) FROM messages").await;
+        let effects = Effects::of(&self.site, &self.weather);
         announce(&format!(
-            "{} late results dropped, {} restorations, {} died at their point; {}; {} calls in fair weather, at most {:.2} of a \
-             limit then and {:.2} ever; {} rests kept",
-            self.site.times_said("the result came after the lease had run out"),
-            self.site.times_said("the queue is restored from the ledger"),
-            self.site.died_at_points,
+            "{effects}; {}; {} calls in fair weather, at most {:.2} of a limit then and {:.2} ever; {} rests kept",
             self.backend.tally(),
             findings.fair,
             findings.fullest_fair,
             findings.fullest,
             findings.rests,
         ));
+        if length >= effects::LONG_ENOUGH {
+            wrong.extend(effects.missing(&self.faults, &findings, &self.backend));
+        }
         if !wrong.is_empty() {
             let calls = serde_json::to_string(&self.site.gateway.calls().all()).unwrap();
             std::fs::write(self.site.folder.path().join("calls.json"), calls).unwrap();

@@ -199,14 +199,20 @@ async fn secrets_that_are_wrong_are_not_quoted() {
 }
 
 #[tokio::test]
-async fn a_database_that_is_away_is_named() {
+async fn a_database_that_is_away_is_named_and_one_that_lets_nobody_in_is_refused() {
     let world = World::new().await;
-    let without = async |verb: &str| {
-        let output = world.sincro_with(&[verb], &[("DATABASE_URL", "postgres://127.0.0.1:1/nowhere")]).await;
+    let output = world.sincro_with(&["migrate"], &[("DATABASE_URL", "postgres://127.0.0.1:1/nowhere")]).await;
+    assert_eq!(output.status.code(), Some(1), "{}", stderr(&output));
+    assert!(stderr(&output).contains("database"), "{}", stderr(&output));
+
+    let nowhere = world.database.named("sincro_nowhere");
+    let refused = async |verb: &str| {
+        let output = world.sincro_with(&[verb], &[("DATABASE_URL", &nowhere)]).await;
         assert_eq!(output.status.code(), Some(1), "{verb}: {}", stderr(&output));
-        assert!(stderr(&output).contains("database"), "{verb}: {}", stderr(&output));
+        let said = stderr(&output);
+        assert!(said.contains("database_url") && said.contains("\"sincro_nowhere\" does not exist"), "{verb}: {said}");
     };
-    tokio::join!(without("api"), without("worker"), without("migrate"));
+    tokio::join!(refused("api"), refused("worker"), refused("all"));
 }
 
 #[tokio::test]

@@ -14,7 +14,7 @@ use uuid::Uuid;
 use crate::support::{
     Api, Gateway, Stage, World, audit,
     gateway::people,
-    nodes::{Cluster, Watched},
+    private::nodes::{Cluster, Sealed, Watched},
     process::Process,
     within,
 };
@@ -46,8 +46,7 @@ struct Spread {
 }
 
 impl Spread {
-    async fn set() -> Self {
-        let cluster = Cluster::start().await;
+    async fn set(cluster: Cluster) -> Self {
         let settings = [
             ("REDIS_URL", cluster.url()),
             ("SINCRO_REDIS_SHARDS", "8".to_owned()),
@@ -80,6 +79,11 @@ impl Spread {
         self.sites.push(Site { gateway, channel, sync, shard, home });
     }
 
+    /// How often a shard was filled so far; each is once in its first life.
+    fn restorations(&self) -> usize {
+        self.workers.iter().map(|worker| worker.times_said("the queue is restored from the ledger")).sum()
+    }
+
     /// Every sync ends by itself, and nothing is lost, doubled or faster than its limit.
     async fn ends_well(&self) {
         for site in &self.sites {
@@ -98,7 +102,7 @@ impl Spread {
 
 #[tokio::test]
 async fn channels_are_spread_over_the_nodes_of_a_cluster_and_a_shard_moves_with_its_jobs() {
-    let spread = Spread::set().await;
+    let spread = Spread::set(Cluster::start().await).await;
     let moving = spread.sites.last().unwrap();
     spread.cluster.move_slot(&format!("{}:", moving.shard), moving.home, (moving.home + 1) % 3).await;
     spread.ends_well().await;
@@ -120,7 +124,7 @@ async fn channels_are_spread_over_the_nodes_of_a_cluster_and_a_shard_moves_with_
 
 #[tokio::test]
 async fn a_node_of_a_cluster_that_freezes_and_dies_holds_up_only_what_it_has() {
-    let mut spread = Spread::set().await;
+    let mut spread = Spread::set(Cluster::start().await).await;
     let Some(&Site { sync: hit, home, .. }) = spread.sites.last() else { panic!("there are sites") };
     let other = spread.sites.iter().rfind(|site| site.home != home).expect("two others have work").sync;
     spread.cluster.nodes[home].freeze();
@@ -130,11 +134,24 @@ async fn a_node_of_a_cluster_that_freezes_and_dies_holds_up_only_what_it_has() {
     let settled = spread.api.status(hit).await.jobs.settled();
     spread.api.follow(hit).await.until_settled(settled + 10).await;
 
+    let before = spread.restorations();
     spread.cluster.nodes[home].kill();
     spread.cluster.nodes[home].start_again().await;
     spread.ends_well().await;
-    let restored = |worker: &Process| worker.times_said("the queue is restored from the ledger");
-    assert!(spread.workers.iter().map(restored).sum::<usize>() > 1, "what the dead node had was put back");
+    assert!(spread.restorations() > before, "what the dead node had was put back");
+}
+
+#[tokio::test]
+async fn a_replica_that_takes_over_from_a_dead_node_goes_on_with_its_channels() {
+    let spread = Spread::set(Cluster::start_with_replicas().await).await;
+    let Some(&Site { sync: hit, home, .. }) = spread.sites.last() else { panic!("there are sites") };
+    let settled = spread.api.follow(hit).await.until_settled(20).await.jobs.settled();
+    spread.cluster.nodes[home].kill();
+    within("the failover", spread.cluster.replicas[home].becomes_master()).await;
+    spread.api.follow(hit).await.until_settled(settled + 10).await;
+    spread.ends_well().await;
+    let ended = |worker: &Process| worker.times_said("the worker works") != 1;
+    assert!(!spread.workers.iter().any(ended), "the same workers all the time");
 }
 
 #[tokio::test]
@@ -162,6 +179,80 @@ async fn a_sync_survives_the_death_of_the_master_that_sentinels_watch() {
     let most = stage.gateway.calls().max_in_window(NEARLY_A_SECOND, |_| true);
     assert!(most <= 100, "{most} calls in one second at a rate of 100");
     drop(second);
+}
+
+#[tokio::test]
+async fn a_master_that_freezes_is_replaced_and_not_written_to_when_it_wakes() {
+    let watched = Watched::start().await;
+    let limit = Limit { rate_per_second: 50.0, ..UNHURRIED };
+    let url = watched.url();
+    let world =
+        World::with(&[("REDIS_URL", &url), ("SINCRO_LEASE_SECONDS", "1"), ("SINCRO_MAX_ATTEMPTS", "100")]).await;
+    let gateway = Settings { population: people(200), latency: SLOW_ANSWERS, ..Settings::default() };
+    let stage = Stage::set(world, gateway, limit).await;
+    let second = stage.world.worker().await;
+    let sync = stage.start().await;
+    let mut events = stage.api.follow(sync).await;
+    events.until_settled(50).await;
+    watched.master.freeze();
+    within("the failover", watched.failed_over()).await;
+    let settled = events.until_settled(100).await.jobs.settled();
+
+    // Requests that had reached it before are answered now, and nobody listens.
+    watched.master.thaw();
+    let scripts = watched.master.scripts_run().await;
+    assert!(scripts > 50, "it was the master");
+    let end = events.end().await;
+    assert_eq!((end.state, end.jobs.total), (SyncState::Completed, 400));
+    assert!(end.jobs.settled() > settled + 100, "it woke in the middle");
+    assert_eq!(watched.master.scripts_run().await, scripts, "what woke is asked for nothing any more");
+    audit::nothing_is_lost_or_doubled(&stage, &end, 25).await;
+    let most = stage.gateway.calls().max_in_window(NEARLY_A_SECOND, |_| true);
+    assert!(most <= 50, "{most} calls in one second at a rate of 50");
+    drop(second);
+}
+
+#[tokio::test]
+async fn servers_and_sentinels_ask_for_users_of_their_own() {
+    let watched = Watched::start_for(Some(("crm", "pass")), Some(("look", "other"))).await;
+    let port = watched.sentinel.port;
+    let url = format!("redis+sentinel://crm:pass@127.0.0.1:{port}/queue?sentinel_user=look&sentinel_password=other");
+    let stage = Stage::set(
+        World::on(Some(watched.namespace_url("crm:pass@")), None, &[("REDIS_URL", &url)]).await,
+        Settings { population: people(20), ..Settings::default() },
+        UNHURRIED,
+    )
+    .await;
+    let end = stage.sync().await;
+    assert_eq!((end.state, end.jobs.total), (SyncState::Completed, 40));
+    audit::nothing_is_lost_or_doubled(&stage, &end, 25).await;
+
+    for (wrong, expected) in [
+        (url.replace("other", "wrong"), "no Sentinel tells who the master \"queue\" is"),
+        (url.replace("&sentinel_password=other", ""), "no Sentinel tells who the master \"queue\" is"),
+        (url.replace("pass@", "wrong@"), "Password authentication failed"),
+    ] {
+        let doctor = stage.world.sincro_with(&["doctor"], &[("REDIS_URL", &wrong)]).await;
+        let said = String::from_utf8_lossy(&doctor.stdout);
+        assert!(!doctor.status.success() && said.contains(expected), "{said}");
+        assert!(!said.contains("wrong@") && !said.contains("=wrong"), "no password is shown: {said}");
+    }
+}
+
+#[tokio::test]
+async fn a_sync_runs_over_tls_for_whoever_trusts_the_authority_of_the_server() {
+    let sealed = Sealed::start().await;
+    let (url, trusted) = (sealed.url(), sealed.authority.file());
+    let plain = format!("redis://127.0.0.1:{}", sealed.redis.port);
+    let world = World::on(Some(plain), None, &[("REDIS_URL", &url), ("SSL_CERT_FILE", &trusted)]).await;
+    let stage = Stage::set(world, Settings { population: people(20), ..Settings::default() }, UNHURRIED).await;
+    let end = stage.sync().await;
+    assert_eq!((end.state, end.jobs.total), (SyncState::Completed, 40));
+    audit::nothing_is_lost_or_doubled(&stage, &end, 25).await;
+
+    let doctor = stage.world.sincro_with(&["doctor"], &[("SSL_CERT_FILE", "")]).await;
+    let said = String::from_utf8_lossy(&doctor.stdout);
+    assert!(!doctor.status.success() && said.contains("broken   Redis"), "nobody else trusts it: {said}");
 }
 
 #[tokio::test]

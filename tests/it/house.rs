@@ -5,13 +5,15 @@ mod migrations;
 use std::{
     collections::{BTreeMap, BTreeSet},
     fs,
-    path::{Path, PathBuf},
     process::Command,
 };
 
 use serde_json::Value;
 
-use crate::support::{World, environment};
+use crate::support::{
+    World, environment,
+    source::{files, root},
+};
 
 /// Which of our crates a crate may know, for its tests as well.
 const KNOWS: [(&str, &[&str]); 9] = [
@@ -194,23 +196,4 @@ fn dependencies(package: &Value) -> impl Iterator<Item = &Value> {
 
 fn name(of: &Value) -> &str {
     of["name"].as_str().expect("a name")
-}
-
-/// The folder of the workspace.
-fn root() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("tests/ is in it").to_owned()
-}
-
-/// All files below a folder with this ending.
-fn files(folder: &Path, ending: &str) -> Vec<PathBuf> {
-    let mut found = Vec::new();
-    for entry in fs::read_dir(folder).unwrap() {
-        let path = entry.unwrap().path();
-        if path.is_dir() {
-            found.extend(files(&path, ending));
-        } else if path.extension().is_some_and(|extension| extension == ending) {
-            found.push(path);
-        }
-    }
-    found
 }

@@ -8,9 +8,13 @@ use serde_json::json;
 use sincro_core::{limit::Limit, sync::SyncState};
 use sincro_simulator::{Fault, Latency, Rule, Settings, When};
 
-use crate::support::{Stage, World, audit, gateway::people, own_redis::OwnRedis, stage::FAST, within, world::Setting};
+use crate::support::{
+    Stage, World, audit, gateway::people, private::redis::Redis, stage::FAST, within, world::Setting,
+};
 
 const ONE_SECOND: Duration = Duration::from_secs(1);
+/// A second, less what calls may take from their permit to the gateway while other tests run.
+const NEARLY_A_SECOND: Duration = Duration::from_millis(900);
 /// Slow enough that a sync of some hundred jobs is caught in the middle.
 const UNHURRIED: Limit = Limit { rate_per_second: 300.0, burst: 1, concurrency: 16 };
 /// Calls take a while, so that some are always under way.
@@ -60,14 +64,67 @@ async fn keys_of_a_server_that_are_deleted_are_put_back_while_its_syncs_go_on() 
 
 #[tokio::test]
 async fn keys_of_a_shard_that_are_deleted_have_it_restored_while_its_syncs_go_on() {
-    loses(&[&["held"], &["leases"], &["depth"], &["ticket"], &["home"], &["epoch2"]]).await;
+    loses(&[&["held"], &["leases"], &["queued"], &["ticket"], &["home"], &["epoch2"]]).await;
+}
+
+/// Writes into keys of the queue in the middle of a sync, one after the other, what is of another type or cannot be read.
+/// `{channel}`, `{sync}` and `{server}` stand for those of the sync.
+async fn is_written_into(keys: &[&str]) {
+    let stage = Stage::with(people(400), UNHURRIED, &WATCHFUL).await;
+    let second = stage.world.worker().await;
+    stage.gateway.set_latency(SLOW_ANSWERS);
+    let sync = stage.start().await;
+    let mut events = stage.api.follow(sync).await;
+    let server = format!("wuzapi/{}", stage.gateway.base_url().trim_start_matches("http://"));
+    let step = 700 / i64::try_from(keys.len()).unwrap();
+    let mut settled = 20;
+    for key in keys {
+        events.until_settled(settled).await;
+        let key = key.replace("{channel}", &stage.channel.to_string()).replace("{sync}", &sync.to_string());
+        stage.world.queue.spoil(&key.replace("{server}", &server));
+        settled = events.until_settled(settled).await.jobs.settled() + step;
+    }
+    let end = events.end().await;
+    assert_eq!((end.state, end.jobs.total), (SyncState::Completed, 800));
+    audit::nothing_is_lost_or_doubled(&stage, &end, 25).await;
+    assert!(stage.api.jobs(sync).await.iter().all(|job| job.attempts <= 1), "it costs no attempt");
+    let most = stage.gateway.calls().max_in_window(NEARLY_A_SECOND, |_| true);
+    assert!(most <= 300, "{most} calls in one second at a rate of 300");
+    let restored = "the queue is restored from the ledger";
+    let times = stage.worker.times_said(restored) + second.times_said(restored);
+    assert!(times > keys.len(), "restored {times} times: that is less than once at first and once for each key");
+    assert!(times <= 2 * keys.len(), "restored {times} times for {} keys", keys.len());
+}
+
+#[tokio::test]
+async fn keys_of_a_channel_that_somebody_writes_into_cost_a_restoration_and_no_job() {
+    let of_channel = ["channel:{channel}", "calls:{channel}", "running:{channel}", "lanes:{channel}", "lane:{sync}"];
+    is_written_into(&of_channel).await;
+}
+
+#[tokio::test]
+async fn keys_of_a_server_that_somebody_writes_into_cost_a_restoration_and_no_job() {
+    is_written_into(&[
+        "server:{server}",
+        "servers",
+        "working:{server}",
+        "ready:b",
+        "due:b:{server}",
+        "round:b:{server}",
+    ])
+    .await;
+}
+
+#[tokio::test]
+async fn keys_of_a_shard_that_somebody_writes_into_cost_a_restoration_and_no_job() {
+    is_written_into(&["queued", "held", "leases", "ticket", "home", "epoch2", "delayed", "opened"]).await;
 }
 
 #[tokio::test]
 async fn a_redis_that_comes_back_without_its_last_seconds_is_noticed_and_no_limit_exceeded() {
-    let mut redis = OwnRedis::start().await;
+    let mut redis = Redis::alone().await;
     let limit = Limit { rate_per_second: 60.0, burst: 1, concurrency: 16 };
-    let world = World::alone(&[("REDIS_URL", &redis.url), ("SINCRO_SWEEP_SECONDS", "0.1")]).await;
+    let world = World::alone(&[("REDIS_URL", &redis.url()), ("SINCRO_SWEEP_SECONDS", "0.1")]).await;
     let gateway = Settings { population: people(150), latency: SLOW_ANSWERS, ..Settings::default() };
     let stage = Stage::set(world, gateway, limit).await;
     let second = stage.world.worker().await;
@@ -76,10 +133,10 @@ async fn a_redis_that_comes_back_without_its_last_seconds_is_noticed_and_no_limi
     let mut losses = Vec::new();
     for settled in [30, 100, 170] {
         events.until_settled(settled).await;
-        redis.save();
+        let _: () = redis.ask(&["SAVE"]).await.unwrap();
         events.until_settled(settled + 30).await;
         losses.push(stage.gateway.calls().now_us());
-        redis.die_and_come_back().await;
+        redis.start_again().await;
     }
     let end = events.end().await;
     assert_eq!((end.state, end.jobs.total), (SyncState::Completed, 300));

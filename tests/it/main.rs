@@ -5,6 +5,7 @@
 //! |---|---|
 //! | `sync` | a channel sync from request to receipt |
 //! | `crash` | processes, connections and queues that go away in the middle |
+//! | `lifecycle` | processes that start and stop, also while a server is away |
 //! | `crash_points` | a sync that goes through every crash point of the code |
 //! | `cluster` | several Redis servers: nodes that freeze and die, shards that move, a master that is replaced |
 //! | `outages` | servers that are away, slow, full or refusing; clocks that are wrong; jobs that kill |
@@ -35,6 +36,7 @@ mod faults;
 mod fleet;
 mod house;
 mod http;
+mod lifecycle;
 mod limits;
 mod losses;
 mod memory;

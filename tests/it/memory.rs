@@ -1,20 +1,34 @@
 //! Answers without end, long contact lists, rows that nobody can read, and what is over long enough: nothing of it may cost
 //! more memory than there is.
 
+use std::collections::BTreeSet;
+
 use sincro_core::{
     job::{JobLine, JobState},
     limit::Limit,
     sync::SyncState,
 };
-use sincro_simulator::{Fault, Faults, Population, Rule, When};
+use sincro_simulator::{Fault, Faults, Population, Rule, Settings, When};
 
-use crate::support::{Person, Stage, audit, gateway::is_contacts, people, stage::FAST};
+use crate::support::{Person, Stage, World, audit, gateway::is_contacts, people, private::redis::Redis, stage::FAST};
 
 const CONTACTS: &str = "/user/contacts";
 const HISTORY: &str = "/chat/history";
+/// Syncs that are over are known for an hour, calls for the longest window of the limit and a minute.
+const HOUR_S: i64 = 3_600;
+const MINUTES_S: i64 = 120;
 /// What a worker may have in memory at once here: its own needs as a debug build, the room for answers three times (the
 /// bytes, the messages, the statement), and one answer of full length likewise.
 const BOUND_MB: u64 = 160;
+/// What an API may have in memory at once, also as a debug build.
+const API_BOUND_MB: u64 = 96;
+
+/// Neither process has ever taken more than it may.
+fn processes_stayed_small(stage: &Stage) {
+    let (worker, api) = (stage.worker.peak_memory_mb(), stage.api.process.peak_memory_mb());
+    assert!(worker < BOUND_MB, "the worker took {worker} MB");
+    assert!(api < API_BOUND_MB, "the API took {api} MB");
+}
 
 #[tokio::test]
 async fn answers_of_a_gigabyte_or_without_end_fail_their_jobs_and_the_worker_stays_small() {
@@ -43,8 +57,7 @@ async fn answers_of_a_gigabyte_or_without_end_fail_their_jobs_and_the_worker_sta
         let explained = [Some(*reason), Some("timeout")].contains(&job.reason.as_deref());
         assert!(explained && job.attempts == 2, "{fault:?}: {job:?}");
     }
-    let peak = stage.worker.peak_memory_mb();
-    assert!(peak < BOUND_MB, "the worker took {peak} MB");
+    processes_stayed_small(&stage);
 
     stage.gateway.set_faults(Faults::default()).unwrap();
     stage.api.steer(end.id, "retry").await;
@@ -75,8 +88,7 @@ async fn a_contact_list_without_end_fails_the_sync_and_the_worker_stays_small() 
         assert!(error.starts_with(said), "{fault:?}: {error}");
     }
     assert_eq!(stage.world.number("SELECT count(*) FROM contacts").await, 0, "nothing of a broken list is kept");
-    let peak = stage.worker.peak_memory_mb();
-    assert!(peak < BOUND_MB, "the worker took {peak} MB");
+    processes_stayed_small(&stage);
 }
 
 #[tokio::test]
@@ -93,7 +105,57 @@ async fn a_contact_list_of_many_pieces_is_read_once_and_planned_whole() {
     assert_eq!(stage.world.number("SELECT count(*) FROM listed_pages").await, 0);
     let contacts = stage.world.number("SELECT count(*) FROM contacts").await;
     assert_eq!(contacts, audit::count(keys));
+    processes_stayed_small(&stage);
     stage.api.steer(sync, "cancel").await;
+}
+
+#[tokio::test]
+async fn redis_is_as_small_after_ten_thousand_jobs_as_before_them() {
+    let redis = Redis::alone().await;
+    let world = World::on(Some(redis.url()), None, &[]).await;
+    let gateway = Settings { population: Population { share_paired: 0.0, ..people(5_000) }, ..Settings::default() };
+    let fast = Limit { rate_per_second: 10_000.0, burst: 100, concurrency: 64 };
+    let mut stage = Stage::set(world, gateway, fast).await;
+    // The channel and its server are known; what is compared is what is left when nobody works.
+    let phone = stage.gateway.truth().persons()[0].phone_jid.clone().unwrap();
+    let ticket = stage.api.start_ticket(stage.channel, &phone, 1).await;
+    assert_eq!(stage.api.end_of(ticket.id).await.state, SyncState::Completed);
+    let (before, known) = at_rest(&mut stage, &redis).await;
+
+    stage.api = stage.world.api().await;
+    stage.worker = stage.world.worker().await;
+    let sync = stage.api.start_sync(stage.channel, 1).await;
+    let end = stage.api.end_of(sync.id).await;
+    assert_eq!((end.state, end.jobs.total), (SyncState::Completed, 10_000));
+    processes_stayed_small(&stage);
+    let (after, left) = at_rest(&mut stage, &redis).await;
+    let new: Vec<&String> = left.difference(&known).collect();
+    assert!(new.len() <= 1 && new.iter().all(|key| key.contains("}:sync:")), "left behind: {new:?}");
+    assert!(after * 100 <= before * 105, "{before} bytes before, {after} after");
+}
+
+/// What Redis uses, and its keys, when nobody works and what it keeps for a minute is gone.
+async fn at_rest(stage: &mut Stage, redis: &Redis) -> (u64, BTreeSet<String>) {
+    for process in [&mut stage.worker, &mut stage.api.process] {
+        process.terminate();
+        assert!(process.exit().await.success());
+    }
+    let mut keys: BTreeSet<String> = stage.world.queue.keys().into_iter().collect();
+    for key in keys.clone() {
+        let seconds: i64 = redis.ask(&["TTL", &key]).await.unwrap();
+        assert!(seconds <= HOUR_S, "{key} is kept for {seconds} s");
+        if (1..=MINUTES_S).contains(&seconds) {
+            let _: () = redis.ask(&["DEL", &key]).await.unwrap();
+            keys.remove(&key);
+        }
+    }
+    // What Redis keeps for itself: the scripts it has met, how long each kind of command took, and which calls were slow.
+    for command in [["SCRIPT", "FLUSH"], ["CONFIG", "RESETSTAT"], ["SLOWLOG", "RESET"]] {
+        let _: () = redis.ask(&command).await.unwrap();
+    }
+    let info: String = redis.ask(&["INFO", "memory"]).await.unwrap();
+    let used = info.lines().find_map(|line| line.strip_prefix("used_memory:")).unwrap();
+    (used.trim().parse().unwrap(), keys)
 }
 
 #[tokio::test]

@@ -21,6 +21,10 @@ use crate::support::{Client, Gateway, Stage, World, audit, people, stage::FAST, 
 
 /// A worker that holds a job for nothing is missed soon, and no job runs out of attempts.
 const MORTAL: [Setting<'_>; 2] = [("SINCRO_LEASE_SECONDS", "1"), ("SINCRO_MAX_ATTEMPTS", "100")];
+/// A lease that no working worker loses, and that is shorter than a server is away.
+const STEADY: [Setting<'_>; 2] = [("SINCRO_LEASE_SECONDS", "5"), ("SINCRO_MAX_ATTEMPTS", "100")];
+/// A lease that outlasts every short outage.
+const LASTING: [Setting<'_>; 2] = [("SINCRO_LEASE_SECONDS", "30"), ("SINCRO_MAX_ATTEMPTS", "100")];
 /// Slow enough that a sync of some hundred jobs is caught in the middle.
 const UNHURRIED: Limit = Limit { rate_per_second: 300.0, burst: 1, concurrency: 32 };
 /// Calls take a while, so that some are always under way.
@@ -70,6 +74,14 @@ async fn ends_complete(stage: &Stage, channel: Uuid, sync: SyncId) {
     let receipt = stage.api.receipt(sync).await;
     audit::receipt_adds_up(&receipt, &end);
     audit::receipt_tells_the_truth(&receipt, &truth, 25);
+}
+
+/// The gateway failed nobody, so no job was attempted twice: whatever went back on the way cost it nothing.
+async fn no_attempt_was_spent(stage: &Stage) {
+    let failures = stage.gateway.calls().count(|call| call.status.is_some_and(|status| status >= 500));
+    assert_eq!(failures, 0, "the gateway is well in this test");
+    let spent = stage.world.rows("SELECT id, kind, state, attempts, reason FROM jobs WHERE attempts <> 1").await;
+    assert!(spent.is_empty(), "{} jobs: {:?}", spent.len(), &spent[..spent.len().min(5)]);
 }
 
 /// The value of a metric without labels; zero before it was first counted.

@@ -177,7 +177,10 @@ impl From<LedgerError> for Problem {
             }
             LedgerError::NotFound(Missing::Message) => Self::unknown_cursor("the channel has no message with this id"),
             LedgerError::Conflict(conflict) => conflict.into(),
-            LedgerError::Migration(_) | LedgerError::Unreadable(_) => Self::internal(error),
+            LedgerError::Refused(_)
+            | LedgerError::Migration(_)
+            | LedgerError::Sealed(_)
+            | LedgerError::Unreadable(_) => Self::internal(error),
         }
     }
 }

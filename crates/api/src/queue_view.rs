@@ -106,7 +106,7 @@ impl QueueView {
     pub(crate) async fn health(&self) -> Health {
         match timeout(PATIENCE, self.0.try_writing()).await {
             Ok(Ok(())) => Health::Well,
-            Ok(Err(error @ Error::Refused(_))) => {
+            Ok(Err(error @ (Error::Refused(_) | Error::Unusable(_)))) => {
                 tracing::warn!(%error, "redis takes nothing");
                 Health::Refuses
             }

@@ -27,8 +27,6 @@ const RULES_REMEMBERED_FOR: Duration = Duration::from_secs(1);
 const MOST_REMEMBERED: usize = 4_096;
 /// Changes that a slow event stream can be behind before it simply reads again.
 const CHANGES_KEPT: usize = 1_024;
-/// Event streams at once in one process.
-const MOST_STREAMS: usize = 1_024;
 
 /// Large bodies in memory at once, with what is made of them.
 const LARGE_BODIES_AT_ONCE: usize = 2;
@@ -44,6 +42,8 @@ pub struct Settings {
     pub public_url: Url,
     /// Attempts per job, at least 1.
     pub max_attempts: u32,
+    /// Event streams at once in this process.
+    pub most_streams: usize,
     /// Jobs that one worker process runs at once, at least 1; for what is said about useful workers.
     pub worker_slots: u32,
     /// What a provider offers, or none while it is not built.
@@ -59,6 +59,7 @@ impl std::fmt::Debug for Settings {
         f.debug_struct("Settings")
             .field("public_url", &self.public_url.as_str())
             .field("max_attempts", &self.max_attempts)
+            .field("most_streams", &self.most_streams)
             .field("worker_slots", &self.worker_slots)
             .finish_non_exhaustive()
     }
@@ -92,13 +93,14 @@ pub(crate) struct Shared {
 
 impl App {
     pub(crate) fn new(store: Store, queue: Queue, settings: Settings) -> Self {
+        let most_streams = settings.most_streams;
         Self(Arc::new(Shared {
             store,
             queue: QueueView::new(queue),
             settings,
             keys: Recent::new(KEY_BELIEVED_FOR, MOST_REMEMBERED),
             changes: broadcast::Sender::new(CHANGES_KEPT),
-            streams: Arc::new(Semaphore::new(MOST_STREAMS)),
+            streams: Arc::new(Semaphore::new(most_streams)),
             large_bodies: Semaphore::new(LARGE_BODIES_AT_ONCE),
             closing: CancellationToken::new(),
             servers: Recent::new(SERVER_REMEMBERED_FOR, MOST_REMEMBERED),

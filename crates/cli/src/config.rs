@@ -28,6 +28,8 @@ pub(crate) struct Config {
     pub worker_listen: Option<SocketAddr>,
     /// How the outside reaches the API, when it differs from `listen`; see [`Config::public_url`].
     pub public_url: Option<Url>,
+    /// Event streams that this process serves at once.
+    pub event_streams: usize,
     /// Postgres, when set; see [`Config::database_url`].
     pub database_url: Option<SecretString>,
     /// Redis, when set; see [`Config::redis_url`].
@@ -116,6 +118,7 @@ impl Config {
             listen: reader.socket_address("listen"),
             worker_listen: reader.optional_socket_address("worker_listen"),
             public_url: reader.http_url("public_url"),
+            event_streams: reader.whole_number("event_streams", 1..=65_536),
             database_url: reader.secret_url("database_url", &["postgres", "postgresql"]),
             redis_url: reader.redis_url("redis_url"),
             redis_namespace: reader.name("redis_namespace"),

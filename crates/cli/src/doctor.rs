@@ -100,7 +100,16 @@ async fn examine_postgres(config: &Config) -> Vec<Finding> {
         Ok(version) => Finding::ok("Postgres", format!("version {version}")),
         Err(error) => Finding::broken("Postgres", error.to_string()),
     };
-    vec![server, schema]
+    let mut findings = vec![server, schema];
+    match store.risky_settings().await {
+        Ok(off) if off.is_empty() => {}
+        Ok(off) => findings.push(Finding::warning(
+            "durability",
+            format!("{} off: a power cut can cost what was committed", off.join(", ")),
+        )),
+        Err(error) => findings.push(Finding::broken("durability", error.to_string())),
+    }
+    findings
 }
 
 async fn examine_redis(config: &Config) -> Vec<Finding> {

@@ -3,7 +3,7 @@
 //! The one place where the rooms are put together. A process that ends in good order has finished or handed back
 //! everything it had claimed.
 
-use std::net::SocketAddr;
+use std::{net::SocketAddr, time::Duration};
 
 use anyhow::{Context as _, bail};
 use secrecy::ExposeSecret as _;
@@ -12,11 +12,14 @@ use sincro_core::retry::RetryPolicy;
 use sincro_providers::{GatewaySettings, Gateways};
 use sincro_queue::{Queue, QueueSettings};
 use sincro_store::{SecretKey, Store};
-use tokio::net::TcpListener;
+use tokio::{net::TcpListener, time::sleep};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use crate::{config::Config, lifecycle::Lifecycle};
+
+/// How often a ledger that is away is asked for.
+const KNOCK_AGAIN: Duration = Duration::from_millis(500);
 
 /// The ledger and the queue, connected.
 #[derive(Clone)]
@@ -49,23 +52,26 @@ impl Parts {
 
 /// Connects to the ledger alone.
 pub(crate) async fn connect_store(config: &Config) -> anyhow::Result<Store> {
-    let secret_key = SecretKey::from_base64(config.secret_key()?.expose_secret()).context("secret_key")?;
     let url = config.database_url()?.expose_secret();
-    Store::connect(url, config.database_connections, Some(secret_key))
+    Store::connect(url, config.database_connections, Some(secret_key(config)?))
         .await
         .context("database_url: the ledger cannot be reached")
 }
 
+fn secret_key(config: &Config) -> anyhow::Result<SecretKey> {
+    SecretKey::from_base64(config.secret_key()?.expose_secret()).context("secret_key")
+}
+
 /// Serves the API until it is drained.
 pub(crate) async fn api(config: Config, lifecycle: Lifecycle) -> anyhow::Result<()> {
-    let parts = ready(&config).await?;
+    let Some(parts) = ready(&config, &lifecycle.drain).await? else { return Ok(()) };
     let listener = listen(config.listen).await?;
     api_over(&parts, &config, &listener)?.serve(listener, lifecycle.drain).await.context("the API")
 }
 
 /// Runs jobs until it is drained.
 pub(crate) async fn worker(config: Config, lifecycle: Lifecycle) -> anyhow::Result<()> {
-    let parts = ready(&config).await?;
+    let Some(parts) = ready(&config, &lifecycle.drain).await? else { return Ok(()) };
     match config.worker_listen {
         None => run_worker(parts, &config, lifecycle.drain).await,
         Some(address) => {
@@ -78,7 +84,7 @@ pub(crate) async fn worker(config: Config, lifecycle: Lifecycle) -> anyhow::Resu
 
 /// Both in one process. Either one's failure stops the other.
 pub(crate) async fn all(config: Config, lifecycle: Lifecycle) -> anyhow::Result<()> {
-    let parts = ready(&config).await?;
+    let Some(parts) = ready(&config, &lifecycle.drain).await? else { return Ok(()) };
     let listener = listen(config.listen).await?;
     both(parts, &config, listener, lifecycle.drain).await
 }
@@ -119,7 +125,46 @@ pub(crate) async fn listen(address: SocketAddr) -> anyhow::Result<TcpListener> {
     TcpListener::bind(address).await.with_context(|| format!("listen: {address} cannot be listened on"))
 }
 
-async fn ready(config: &Config) -> anyhow::Result<Parts> {
+/// Waits for a ledger that is away, and refuses one that is there and cannot be right; none if the process is to end before.
+async fn ready(config: &Config, drain: &CancellationToken) -> anyhow::Result<Option<Parts>> {
+    tokio::select! {
+        parts = until_ready(config) => parts.map(Some),
+        () = drain.cancelled() => Ok(None),
+    }
+}
+
+async fn until_ready(config: &Config) -> anyhow::Result<Parts> {
+    // What is wrong with the settings is said at once.
+    secret_key(config)?;
+    config.redis_url()?;
+    let mut waits = false;
+    loop {
+        match migrated(config).await {
+            Err(error) if is_away(&error) => {
+                if !waits {
+                    let error = format!("{error:#}");
+                    tracing::warn!(error, "waiting for the ledger; nothing runs until Postgres is there");
+                }
+                waits = true;
+                sleep(KNOCK_AGAIN).await;
+            }
+            Ok(parts) => {
+                if waits {
+                    tracing::info!("the ledger is there");
+                }
+                return Ok(parts);
+            }
+            refused => return refused,
+        }
+    }
+}
+
+fn is_away(error: &anyhow::Error) -> bool {
+    matches!(error.downcast_ref(), Some(sincro_store::Error::Unavailable(_)))
+}
+
+async fn migrated(config: &Config) -> anyhow::Result<Parts> {
+    Store::knock(config.database_url()?.expose_secret()).await.context("database_url")?;
     let parts = Parts::connect(config).await?;
     if !parts.store.is_migrated().await? {
         bail!("the database is not up to date: run `sincro migrate` first");
@@ -136,6 +181,7 @@ fn api_over(parts: &Parts, config: &Config, listener: &TcpListener) -> anyhow::R
     let settings = sincro_api::Settings {
         public_url: config.public_url(listener.local_addr()?).parse().context("public_url")?,
         max_attempts: config.max_attempts,
+        most_streams: config.event_streams,
         worker_slots: u32::try_from(config.worker_concurrency).unwrap_or(u32::MAX),
         capabilities: sincro_providers::capabilities,
         check_credentials: |provider, given| {

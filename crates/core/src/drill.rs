@@ -23,6 +23,8 @@ words! {
         Calling = "calling",
         /// The gateway has answered; nobody else knows.
         Called = "called",
+        /// What the answer comes to is decided, and the lease still held; the ledger has not heard.
+        Judged = "judged",
         /// Results are written, not committed.
         Settling = "settling",
         /// Results are committed; the queue still holds their jobs.

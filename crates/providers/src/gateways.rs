@@ -91,8 +91,9 @@ impl Gateways {
     pub async fn call(&self, connection: &Connection, call: &Call) -> Result<Answered, Refusal> {
         let provider = connection.channel.provider;
         let Some(gateway) = registry::gateway(provider) else {
-            let detail = format!("{}: {provider} is not built yet", call.name());
-            return Err(Refusal::Permanent { code: "provider_not_built", detail });
+            let detail = format!("{}: {provider} is unknown to this version", call.name());
+            // A newer version may know it, and run beside this one.
+            return Err(Refusal::Transient { code: "provider_not_built", detail });
         };
         let started = Instant::now();
         let outcome = gateway.call(&self.http, connection, call).await;

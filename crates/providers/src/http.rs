@@ -5,7 +5,11 @@
 //! the environment, and nothing is sent twice. What is read is bounded three times: each answer by its length and by the clock, and
 //! all answers in memory together by their room; a list of contacts goes to a file.
 
-use std::{error::Error as StdError, io, time::Duration};
+use std::{
+    error::Error as StdError,
+    io,
+    time::{Duration, Instant},
+};
 
 use reqwest::{
     Client, Method, Response,
@@ -26,6 +30,8 @@ use crate::{
 
 /// Shorter than servers keep an idle connection (60 s and more), so that a request seldom meets a closed one.
 const POOL_IDLE: Duration = Duration::from_secs(30);
+/// An answer that waited so long for its room in memory and ran out of time did so through our fault.
+const OURS: Duration = Duration::from_secs(1);
 
 /// A request that is ready but for its secrets.
 #[derive(Debug)]
@@ -168,15 +174,22 @@ impl Http {
             return Err(too_large(name, limit));
         }
         // No room is set aside for what was announced: it is believed as it comes.
-        let mut body = Vec::new();
-        while let Some(piece) = response.chunk().await.map_err(|error| self.broken(name, error, body.len()))? {
+        let (mut body, mut waited) = (Vec::new(), Duration::ZERO);
+        loop {
+            let piece = match response.chunk().await {
+                // The gateway's time ran out while it waited for us.
+                Err(error) if error.is_timeout() && waited > OURS => return Err(no_room(name, waited)),
+                piece => piece.map_err(|error| self.broken(name, error, body.len()))?,
+            };
+            let Some(piece) = piece else { return Ok(body) };
             if body.len() + piece.len() > limit {
                 return Err(too_large(name, limit));
             }
+            let asked = Instant::now();
             held.grow(body.len() + piece.len()).await;
+            waited += asked.elapsed();
             body.extend_from_slice(&piece);
         }
-        Ok(body)
     }
 
     /// The same into a file.
@@ -233,6 +246,10 @@ impl Http {
 
 fn announced(response: &Response) -> Option<usize> {
     response.content_length().and_then(|length| usize::try_from(length).ok())
+}
+
+fn no_room(name: &str, waited: Duration) -> Refusal {
+    Refusal::Unreachable { detail: format!("{name}: the answer found no room in memory for {waited:.1?}") }
 }
 
 fn too_large(name: &str, limit: usize) -> Refusal {

@@ -93,7 +93,7 @@ if l.seq and seq <= l.seq then return finish('applied') end
 local follows = l.seq and seq == l.seq + 1
 local starts = opens == '1' and not l.alive
 local ends = state == 'closed' -- whatever came before has nothing to say any more
-if l.filling or not (follows or starts or ends) then return finish('early') end
+if not ends and (l.filling or not (follows or starts)) then return finish('early') end
 -- A lane that nobody knows, and jobs of it that somebody holds: it was lost. It comes back when they are settled.
 if starts and not l.seq and is_held(sync) then return finish('early') end
 if state == 'closed' then

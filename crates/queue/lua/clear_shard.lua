@@ -1,8 +1,10 @@
 -- One step of dropping what an emptied shard still holds, before it is restored. What is known of channels and
 -- servers stays: their limiters and cooldowns are true whatever happened to the jobs. Only the rules are to be told anew.
+-- Where somebody else wrote, none of it can be believed, and all goes whatever its type.
 --
 -- KEYS[1]  the shard's prefix
 -- ARGV[1]  time, unused  [2] token of the restoration  [3] cursor, 0 at first
+--     [4]  1 when nothing is to stay
 -- Returns  the next cursor, 0 when all is dropped; '' when another restoration began or this one has ended
 
 if not string.match(P, '^sincro:{.+}:$') then return redis.error_reply('ERR clear_shard: not a shard') end
@@ -17,12 +19,13 @@ local function is_level(key)
 end
 
 local function stays(key)
-  return key == RESTORING or key == TICKET or key == PROBES or key == SERVERS or begins(key, CALLS)
+  if key == RESTORING or key == ANEW then return true end
+  return ARGV[4] ~= '1' and (key == TICKET or key == PROBES or key == SERVERS or begins(key, CALLS))
 end
 
 local step = redis.call('SCAN', ARGV[3], 'MATCH', P .. '*', 'COUNT', 1000)
 for _, key in ipairs(step[2]) do
-  if is_level(key) then
+  if ARGV[4] ~= '1' and is_level(key) then
     redis.call('HDEL', key, 'version')
   elseif not stays(key) then
     redis.call('UNLINK', key)

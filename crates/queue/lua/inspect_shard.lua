@@ -16,5 +16,7 @@ local held, leases = redis.call('HLEN', HELD), redis.call('ZCARD', LEASES)
 local whole = held == leases and leases == running
 
 local every_ms = tonumber(ARGV[2])
+-- One that would stay for ever is not ours.
+if redis.call('PTTL', COMPARED) == -1 then redis.call('DEL', COMPARED) end
 local due = every_ms == 0 or redis.call('SET', COMPARED, '1', 'NX', 'PX', every_ms)
 return { 'open', epoch, int(redis.call('EXISTS', RESTORING)), whole and '1' or '0', due and '1' or '0' }

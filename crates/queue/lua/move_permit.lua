@@ -17,6 +17,8 @@ for _, level in ipairs(levels) do room = lift_permit(level, held.permit, to, ARG
 if room then
   for _, level in ipairs(levels) do put_permit(level, to) end
   redis.call('HSET', HELD, ARGV[2], hold_value(held.sync, held.attempt, held.channel, held.ticket, to))
+else
+  for _, level in ipairs(levels) do drop_permit(level) end
 end
 place_all()
 return room and 'moved' or 'late'

@@ -10,8 +10,9 @@
 --          delay wait_us    the attempt failed; not before then
 --          back ''          the attempt does not count; at once, in front
 --          snooze wait_us   the attempt does not count; not before then
---          cooldown 'level (channel, server)|wait_us|grows (0, 1)|slower (0, 1)|reason|detail'   back, and the level rests
---          pause 'by|reason'   back, and its channel stands still
+--          cooldown 'level (channel, server)|wait_us|grows (0, 1)|slower (0, 1)|reason|detail'   back, and the level rests;
+--                   to the end of its lane when it was the call that tried the level again
+--          pause 'by|reason'   back to the end of its lane, and its channel stands still
 --          still_lost ''    of a look at the session: another look later
 --          used: 1 when the call was made; a permit that was not used is given back
 -- Returns  the jobs of the stale groups
@@ -19,22 +20,24 @@
 local LAST_PROBE_US = 300 * 1000000
 local PROBE_AGAIN_US = 1000000 -- a look that could not be made
 local GROUP, MOST = 5, 1000
+-- What an argument has to be; a ruling that nobody can read hands its job back, so that one cannot hold up the others.
 local ARGUMENT = {
   done = '^$', next = '^$', back = '^$', delay = '^%d+$', snooze = '^%d+$', still_lost = '^$',
-  cooldown = '^%a+|%d+|[01]|[01]|[^|]*|', pause = '^%a+|.',
+  cooldown = '^%a+|%d+|[01]|[01]|[^|]*|', pause = '^%a+|',
 }
 
 if (#ARGV - 2) % GROUP ~= 0 or #ARGV > 2 + GROUP * MOST then
   return redis.error_reply('ERR settle_jobs: not 0 to 1000 groups of five')
 end
-for i = 3, #ARGV, GROUP do
-  local pattern = ARGUMENT[ARGV[i + 2]]
-  if not pattern or not string.match(ARGV[i + 3], pattern) then
-    return redis.error_reply('ERR settle_jobs: unreadable ruling ' .. ARGV[i + 2] .. ' ' .. ARGV[i + 3])
-  end
-end
 
 local freed_much = false
+
+local function readable(ruling, argument)
+  local pattern = ARGUMENT[ruling]
+  if pattern and string.match(argument, pattern) then return ruling, argument end
+  redis.log(redis.LOG_WARNING, 'sincro: unreadable ruling ' .. ruling .. ' ' .. argument)
+  return 'back', ''
+end
 
 local function rest(ch, sv, ticket, argument)
   local level, wait_us, grows, slower, reason, detail = string.match(argument, '^(%a+)|(%d+)|([01])|([01])|([^|]*)|(.*)$')
@@ -68,10 +71,19 @@ local function rule_probe(ch, ticket, ruling)
   end
 end
 
-local function rule(job, held, ch, ruling, argument)
+-- Whether a job is refused although it was the one call that was to try the level again: others try first the next time.
+local function is_refused_again(held, ch, sv, ruling, argument)
+  if ruling ~= 'cooldown' then return ruling == 'pause' end
+  local level = string.match(argument, '^server') and sv or ch
+  return level.trial and tells_news(level, held.ticket)
+end
+
+local function rule(job, held, ch, sv, ruling, argument)
   if held.probe then return rule_probe(ch, held.ticket, ruling) end
   local l = lane(held.sync)
-  if ruling == 'next' then
+  if is_refused_again(held, ch, sv, ruling, argument) then
+    put_last(l, job, held.attempt - 1)
+  elseif ruling == 'next' then
     put_back(l, job, '+', held.attempt - 1)
   elseif ruling == 'delay' then
     delay(l, job, held.attempt, now + argument)
@@ -108,8 +120,9 @@ for i = 3, #ARGV, GROUP do
   local job, ticket, ruling, argument, used = unpack(ARGV, i, i + GROUP - 1)
   local held = hold(job)
   if held and held.ticket == ticket then
+    ruling, argument = readable(ruling, argument)
     local ch, sv = release(job, held)
-    rule(job, held, ch, ruling, argument)
+    rule(job, held, ch, sv, ruling, argument)
     account(held, ch, sv, ruling, argument, used == '1')
   else
     stale[#stale + 1] = job

@@ -108,7 +108,10 @@ impl Queue {
                         self.report_emptied(shard);
                         return failure;
                     }
-                    Err(error) => failure = Err(error),
+                    Err(error) => {
+                        self.report_failure(shard, &error);
+                        failure = Err(error);
+                    }
                 }
             }
         }

@@ -44,6 +44,7 @@ pub(crate) const NAMES: &[(&str, &str, &str)] = &[
     ("TICKET", "ticket", "string: the last ticket given out"),
     ("ANSWER", "answer:", "string: what the worker's last successful claim gave it, for one lease"),
     ("RESTORING", "restoring", "string: the token of the restoration under way; lanes may be missing until it is gone"),
+    ("ANEW", "anew", "string: there for a moment after the shard was begun anew, because its keys were of no use"),
     ("COMPARED", "compared", "string: there for a while after the shard was compared with the ledger"),
     ("WAKE", "wake", "pub/sub: something can be claimed earlier than it could"),
 ];

@@ -1,9 +1,9 @@
 //! The handle on the queue, and what is asked of it as a whole.
 
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeMap, BTreeSet},
     sync::{
-        Arc, LazyLock, Mutex, PoisonError,
+        Arc, LazyLock, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicI64, Ordering},
     },
 };
@@ -93,6 +93,8 @@ struct Inner {
     emptied: watch::Sender<BTreeSet<u16>>,
     /// Those that only a newer version knows.
     newer: Mutex<BTreeSet<u16>>,
+    /// Those whose keys the scripts fail on, and how.
+    unusable: Mutex<BTreeMap<u16, Error>>,
 }
 
 impl Queue {
@@ -111,8 +113,8 @@ impl Queue {
     fn over(link: Link, settings: &QueueSettings) -> Self {
         let QueueSettings { namespace, shards, .. } = settings;
         let prefixes = (0..*shards).map(|shard| keys::prefix(namespace, shard)).collect();
-        let (emptied, newer) = Default::default();
-        let inner = Inner { namespace: namespace.clone(), prefixes, emptied, newer };
+        let (emptied, newer, unusable) = Default::default();
+        let inner = Inner { namespace: namespace.clone(), prefixes, emptied, newer, unusable };
         Self { link, inner: Arc::new(inner), time: Time::Redis }
     }
 
@@ -146,7 +148,7 @@ impl Queue {
         keys::shard_of(server, self.shards().end)
     }
 
-    /// The shards that were found without their epoch and wait for a restoration, as this process learns of them.
+    /// The shards that were found without their epoch, or with keys of no use, and wait for a restoration, as this process learns of them.
     #[must_use]
     pub fn emptied(&self) -> watch::Receiver<BTreeSet<u16>> {
         self.inner.emptied.subscribe()
@@ -155,7 +157,7 @@ impl Queue {
     pub(crate) fn report_emptied(&self, shard: u16) {
         let news = self.inner.emptied.send_if_modified(|shards| shards.insert(shard));
         // What only a newer version may restore is looked at again and again; that was said.
-        let told = self.inner.newer.lock().unwrap_or_else(PoisonError::into_inner).contains(&shard);
+        let told = lock(&self.inner.newer).contains(&shard);
         if news && !told {
             tracing::info!(shard, "the queue is new or was emptied; nothing of this shard runs until it is restored");
         }
@@ -163,7 +165,7 @@ impl Queue {
 
     /// Takes note of a shard that only a newer version knows, and says so once.
     pub fn report_newer(&self, shard: u16) {
-        let news = self.inner.newer.lock().unwrap_or_else(PoisonError::into_inner).insert(shard);
+        let news = lock(&self.inner.newer).insert(shard);
         if news {
             tracing::warn!(shard, "a newer version of sincro runs this queue; this one waits until it does no longer");
         }
@@ -171,8 +173,24 @@ impl Queue {
     }
 
     pub(crate) fn report_open(&self, shard: u16) {
-        self.inner.emptied.send_if_modified(|shards| shards.remove(&shard));
-        self.inner.newer.lock().unwrap_or_else(PoisonError::into_inner).remove(&shard);
+        // Others may get along with what one script has failed on.
+        if !lock(&self.inner.unusable).contains_key(&shard) {
+            self.inner.emptied.send_if_modified(|shards| shards.remove(&shard));
+        }
+        lock(&self.inner.newer).remove(&shard);
+    }
+
+    /// Takes note of a script that failed on the keys of its shard; of no other failure.
+    pub(crate) fn report_failure(&self, shard: u16, error: &Error) {
+        let Error::Unusable(cause) = error else { return };
+        lock(&self.inner.unusable).entry(shard).or_insert_with(|| Error::Unusable(cause.to_string().into()));
+        self.inner.emptied.send_if_modified(|shards| shards.insert(shard));
+    }
+
+    /// How a script has failed on the keys of the shard, if one has since the last such question.
+    #[must_use]
+    pub fn take_failure(&self, shard: u16) -> Option<Error> {
+        lock(&self.inner.unusable).remove(&shard)
     }
 
     /// The same queue at a time of the caller's choice (µs since the Unix epoch), for tests under a virtual clock.
@@ -221,4 +239,9 @@ impl std::fmt::Debug for Queue {
             .field("shards", &self.shards())
             .finish_non_exhaustive()
     }
+}
+
+/// Nothing that is locked here can be left half-changed, so a panic elsewhere does not matter.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -17,6 +17,7 @@ use crate::{
 };
 
 static BEGIN_RESTORE: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("../lua/begin_restore.lua")));
+static BEGIN_ANEW: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("../lua/begin_anew.lua")));
 static CLEAR_SHARD: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("../lua/clear_shard.lua")));
 static RESTORE_COOLDOWN: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("../lua/restore_cooldown.lua")));
 static RESTORE_CALLS: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("../lua/restore_calls.lua")));
@@ -45,17 +46,31 @@ impl Queue {
     /// # Errors
     /// [`Error::Newer`] when the shard is none of ours.
     pub async fn begin_restore(&self, shard: u16) -> Result<Option<Restoration>, Error> {
+        self.begin(&BEGIN_RESTORE, shard, false).await
+    }
+
+    /// Begins to restore a shard whose keys are of no use ([`Error::Unusable`]), alive or not: all of them go, as in a flush. None
+    /// when that was done a moment ago.
+    ///
+    /// # Errors
+    /// [`Error::Newer`] when the shard is none of ours.
+    pub async fn begin_anew(&self, shard: u16) -> Result<Option<Restoration>, Error> {
+        self.begin(&BEGIN_ANEW, shard, true).await
+    }
+
+    async fn begin(&self, script: &'static Script, shard: u16, anew: bool) -> Result<Option<Restoration>, Error> {
         if !self.shards().contains(&shard) {
             return Err(Error::Settings(format!("there is no shard {shard}")));
         }
         let restoration = Restoration { queue: self.clone(), shard, token: Uuid::now_v7().to_string() };
-        let call = self.call(&BEGIN_RESTORE, shard).arg(&restoration.token);
+        let call = self.call(script, shard).arg(&restoration.token);
         match text(self.link.run_one(call).await?)?.as_str() {
-            "begun" => restoration.clear().await?,
+            "begun" => restoration.clear(anew).await?,
             "open" => {
                 self.report_open(shard);
                 return Ok(None);
             }
+            "spared" => return Ok(None),
             "newer" => return Err(Error::Newer(shard)),
             other => return Err(Error::Unreadable(other.to_owned())),
         }
@@ -155,10 +170,10 @@ impl Restoration {
         }
     }
 
-    async fn clear(&self) -> Result<(), Error> {
+    async fn clear(&self, anew: bool) -> Result<(), Error> {
         let mut cursor = "0".to_owned();
         loop {
-            let call = self.queue.call(&CLEAR_SHARD, self.shard).arg(&self.token).arg(&cursor);
+            let call = self.queue.call(&CLEAR_SHARD, self.shard).arg(&self.token).arg(&cursor).arg(i32::from(anew));
             cursor = text(self.queue.link.run_one(call).await?)?;
             match cursor.as_str() {
                 "" => return Err(Error::TakenOver(self.shard)),

@@ -10,6 +10,9 @@ pub enum Error {
     /// The database cannot be reached or cannot work now: nothing was written, try again later.
     #[error("the database is unavailable: {0}")]
     Unavailable(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// The database is there and does not let us in, or there is none of that name: waiting does not help.
+    #[error("the database does not let us in: {0}")]
+    Refused(#[source] Box<dyn std::error::Error + Send + Sync>),
     /// There is no such row.
     #[error("no such {0}")]
     NotFound(Missing),
@@ -19,7 +22,10 @@ pub enum Error {
     /// A migration failed.
     #[error("the schema could not be brought up to date: {0}")]
     Migration(String),
-    /// A row or a statement nobody can make sense of: a bug, or somebody else's hand in the tables.
+    /// The credentials do not open: another secret key sealed them.
+    #[error("{0}")]
+    Sealed(String),
+    /// A row nobody can make sense of, or data that no row takes: a bug, or somebody else's hand in the tables.
     #[error("the ledger holds something unreadable: {0}")]
     Unreadable(String),
 }
@@ -78,15 +84,12 @@ impl Error {
 impl From<sqlx::Error> for Error {
     fn from(error: sqlx::Error) -> Self {
         match &error {
-            // Connection (08), authorisation (28), transaction rollback (40: deadlock, serialization), resources
-            // (53: connections, memory, disk), operator intervention (57: shutdown), system (58): not the statement's fault.
-            sqlx::Error::Database(database) => {
-                let class = database.code().map(|code| code.chars().take(2).collect::<String>());
-                match class.as_deref() {
-                    Some("08" | "28" | "40" | "53" | "57" | "58" | "25" | "55") => Self::Unavailable(Box::new(error)),
-                    _ => Self::Unreadable(error.to_string()),
-                }
-            }
+            // Data that does not fit (22), that a constraint forbids (23), that is too much (54): no later try mends it. For
+            // everything else somebody has to do something about the database, or nobody (40: deadlock, serialization).
+            sqlx::Error::Database(database) => match database.code().as_deref().and_then(|code| code.get(..2)) {
+                Some("22" | "23" | "54") => Self::Unreadable(error.to_string()),
+                _ => Self::Unavailable(Box::new(error)),
+            },
             sqlx::Error::ColumnDecode { .. } | sqlx::Error::Decode(_) | sqlx::Error::Encode(_) => {
                 Self::Unreadable(error.to_string())
             }

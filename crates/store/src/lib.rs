@@ -2,6 +2,7 @@
 //!
 //! | module | what it keeps |
 //! |---|---|
+//! | `knock` | whether there is a database that lets us in |
 //! | `migrate` | the schema, brought up to date |
 //! | [`access`] | API keys and remembered answers |
 //! | [`channels`] | channels and their sealed credentials |
@@ -35,6 +36,7 @@ pub mod contacts;
 mod cooldowns;
 mod error;
 pub mod jobs;
+mod knock;
 pub mod limits;
 pub mod listing;
 mod migrate;
@@ -62,9 +64,10 @@ pub use secret::{BadSecretKey, SecretKey};
 const CONNECTION_WAIT: Duration = Duration::from_secs(10);
 
 /// What holds for every connection: a process that freezes within a transaction, or a lock that is not given back, stops
-/// the others for so long at most.
-const LIMITS: &str =
-    "SET lock_timeout = '10s'; SET statement_timeout = '60s'; SET idle_in_transaction_session_timeout = '15s'";
+/// the others for so long at most. And a commit is on disk when it is answered, whatever a role or a database has set.
+const SESSION: &str = "
+    SET lock_timeout = '10s'; SET statement_timeout = '60s'; SET idle_in_transaction_session_timeout = '15s';
+    SELECT set_config('synchronous_commit', 'on', false) WHERE current_setting('synchronous_commit') = 'off'";
 
 /// The ledger. Cheap to clone; all clones share one pool.
 #[derive(Debug, Clone)]
@@ -81,11 +84,19 @@ impl Store {
             .max_connections(connections)
             .acquire_timeout(CONNECTION_WAIT)
             .after_connect(|connection, _| {
-                Box::pin(async move { sqlx::raw_sql(LIMITS).execute(connection).await.map(drop) })
+                Box::pin(async move { sqlx::raw_sql(SESSION).execute(connection).await.map(drop) })
             })
             .connect(database_url)
             .await?;
         Ok(Self { pool, secret_key })
+    }
+
+    /// Asks once whether the database lets us in, and waits for none that is away: for who wants to say so, and ask again.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`] when asking again may help, [`Error::Refused`] when somebody has to change the settings.
+    pub async fn knock(database_url: &str) -> Result<(), Error> {
+        knock::knock(database_url).await
     }
 
     /// Brings the schema up to this binary's version. Safe to run beside other processes doing the same.
@@ -107,6 +118,13 @@ impl Store {
     /// The version of the database server, as it calls itself.
     pub async fn server_version(&self) -> Result<String, Error> {
         Ok(sqlx::query_scalar("SHOW server_version").fetch_one(&self.pool).await?)
+    }
+
+    /// Settings of the server with which a power cut can cost what was committed.
+    pub async fn risky_settings(&self) -> Result<Vec<String>, Error> {
+        let off = "SELECT name FROM pg_settings
+                   WHERE name IN ('fsync', 'full_page_writes', 'synchronous_commit') AND setting = 'off' ORDER BY name";
+        Ok(sqlx::query_scalar(off).fetch_all(&self.pool).await?)
     }
 
     fn secret_key(&self) -> Result<&SecretKey, Error> {

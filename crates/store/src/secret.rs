@@ -53,7 +53,7 @@ impl SecretKey {
     }
 
     pub(crate) fn open(&self, channel: Uuid, sealed: &[u8]) -> Result<SecretString, Error> {
-        let damaged = || Error::unreadable("credentials do not open: was SINCRO_SECRET_KEY changed?");
+        let damaged = || Error::Sealed("credentials do not open: was SINCRO_SECRET_KEY changed?".to_owned());
         let (nonce, body) = sealed.split_at_checked(NONCE_LEN).ok_or_else(damaged)?;
         let nonce = Nonce::try_assume_unique_for_key(nonce).map_err(|_| damaged())?;
         let mut body = body.to_vec();

@@ -231,7 +231,7 @@ impl JobChange {
         match if asked_elsewhere.contains(&job.id) { &skipped } else { outcome } {
             Outcome::Ended(ending) => {
                 (change.after, change.reason, change.error) = ended(ending);
-                change.attempts = fence.attempt;
+                change.attempts = fence.attempt.min(job.attempt_limit);
                 change.steps_done += 1;
             }
             Outcome::Next(step) => {

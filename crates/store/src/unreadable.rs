@@ -79,7 +79,7 @@ async fn write(
         job.id,
         after.as_str(),
         due as _,
-        fence.attempt,
+        fence.attempt.min(job.attempt_limit),
         UNREADABLE,
         job.cause,
         clock::now()

@@ -5,7 +5,10 @@
 
 mod plan;
 
-use std::sync::Arc;
+use std::{
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Instant,
+};
 
 use chrono::TimeDelta;
 use sincro_core::{
@@ -37,8 +40,9 @@ use crate::{
     suspects::{self, Suspects, Turn},
 };
 
-/// How long a job rests when the ledger could not be reached.
+/// How long a job rests when the ledger could not be reached: as long as that has lasted, within these bounds.
 const LEDGER_AWAY: TimeDelta = TimeDelta::seconds(2);
+const LEDGER_AWAY_LONG: TimeDelta = TimeDelta::seconds(30);
 
 /// How long a job rests whose result did not count.
 const OVERTAKEN: TimeDelta = TimeDelta::seconds(1);
@@ -54,6 +58,8 @@ pub(crate) struct Executor {
     punctuality: Punctuality,
     suspects: Suspects,
     retry: RetryPolicy,
+    /// Since when the ledger has taken nothing.
+    refused_since: Mutex<Option<Instant>>,
 }
 
 impl Executor {
@@ -61,7 +67,8 @@ impl Executor {
         let connections = Connections::new(store.clone());
         let prober = Prober::new(store.clone(), queue.clone(), gateways.clone());
         let (punctuality, suspects) = (Punctuality::default(), Suspects::default());
-        Self { store, queue, gateways, ledger, connections, prober, punctuality, suspects, retry }
+        let refused_since = Mutex::default();
+        Self { store, queue, gateways, ledger, connections, prober, punctuality, suspects, retry, refused_since }
     }
 
     /// From claim to ruling.
@@ -70,10 +77,30 @@ impl Executor {
         if claim.probe {
             return self.prober.look(&claim).await;
         }
-        self.try_execute(&claim).await.unwrap_or_else(|error| {
-            tracing::warn!(job = claim.job, attempt = claim.attempt, %error, "the ledger is away; the job goes back unharmed");
-            Ruling::Snooze { due: clock::now() + LEDGER_AWAY }
-        })
+        match self.try_execute(&claim).await {
+            Ok(ruling) => {
+                *self.refused_since() = None;
+                ruling
+            }
+            Err(error) => self.without_ledger(&claim, &error),
+        }
+    }
+
+    /// What becomes of a job whose result the ledger does not take. The longer it takes none, the longer jobs wait for another
+    /// try: the call is made once more with each.
+    fn without_ledger(&self, claim: &Claim, error: &Error) -> Ruling {
+        let (job, attempt) = (claim.job, claim.attempt);
+        if let Error::Unreadable(_) = error {
+            tracing::error!(job, attempt, %error, "the ledger cannot work with this job; its attempt has failed");
+            return Ruling::Delay { due: clock::now() + LEDGER_AWAY };
+        }
+        tracing::warn!(job, attempt, %error, "the ledger does not take this job now; it goes back unharmed");
+        let lasted = TimeDelta::from_std(self.refused_since().get_or_insert_with(Instant::now).elapsed());
+        Ruling::Snooze { due: clock::now() + lasted.unwrap_or(LEDGER_AWAY_LONG).clamp(LEDGER_AWAY, LEDGER_AWAY_LONG) }
+    }
+
+    fn refused_since(&self) -> MutexGuard<'_, Option<Instant>> {
+        self.refused_since.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     async fn try_execute(&self, claim: &Claim) -> Result<Ruling, Arc<Error>> {
@@ -100,7 +127,7 @@ impl Executor {
             return Ok(Ruling::Snooze { due: clock::now() + suspects::ASKS_AGAIN });
         }
         let connection = match self.connections.of(&job).await {
-            Err(Error::Unreadable(reason)) => return self.pause(&job, Pause::new(PausedBy::Gateway, reason)).await,
+            Err(Error::Sealed(reason)) => return self.pause(&job, Pause::new(PausedBy::Gateway, reason)).await,
             opened => opened?,
         };
         if job.kind == JobKind::Plan && job.step.is_listed() {
@@ -150,7 +177,7 @@ impl Executor {
         if !matches!(recorded, Recorded::Over | Recorded::Overtaken) {
             metrics::counter!("sincro_jobs_settled_total", "outcome" => outcome_name(&outcome)).increment(1);
         }
-        Ok(self.ruled(recorded, &notices).await)
+        Ok(self.ruled(fence, recorded, &notices).await)
     }
 
     async fn refused(&self, job: Job, fence: Fence, channel: &Channel, refusal: Refusal) -> Result<Ruling, Arc<Error>> {
@@ -178,16 +205,17 @@ impl Executor {
         let Reading { outcome, address, messages, learned } = reading;
         let name = outcome_name(&outcome);
         let settlement = Settlement { job, fence, outcome, address, messages, learned };
+        reach(Point::Judged).await;
         let (recorded, notices) = self.ledger.settle(settlement).await?;
         reach(Point::Settled).await;
         if !matches!(recorded, Recorded::Over | Recorded::Overtaken) {
             metrics::counter!("sincro_jobs_settled_total", "outcome" => name).increment(1);
         }
-        Ok(self.ruled(recorded, &notices).await)
+        Ok(self.ruled(fence, recorded, &notices).await)
     }
 
     /// What the queue is told of what the ledger has.
-    async fn ruled(&self, recorded: Recorded, notices: &[Notice]) -> Ruling {
+    async fn ruled(&self, fence: Fence, recorded: Recorded, notices: &[Notice]) -> Ruling {
         deliver(&self.store, &self.queue, notices).await;
         match recorded {
             Recorded::Ended | Recorded::Over => Ruling::Done,
@@ -195,7 +223,12 @@ impl Executor {
             Recorded::Delayed { due } => Ruling::Delay { due },
             Recorded::Overtaken => {
                 metrics::counter!("sincro_late_results_total").increment(1);
-                tracing::warn!("the result came after the job had gone on without it; it changed nothing");
+                let Fence { job, attempt, .. } = fence;
+                tracing::warn!(
+                    job,
+                    attempt,
+                    "the result came after the job had gone on without it; it changed nothing"
+                );
                 // Ours no longer, as a rule; if it is (the queue is older than the ledger), not at once again.
                 Ruling::Snooze { due: clock::now() + OVERTAKEN }
             }
@@ -210,9 +243,9 @@ fn late(claim: &Claim) -> Ruling {
     Ruling::Back
 }
 
-/// Every attempt was claimed and none came back: the job kills its workers, or they were killed.
+/// Every attempt was claimed and none came back: the job kills its workers, or they were killed, or nothing could be recorded.
 fn no_attempt_returned() -> Outcome {
-    let detail = "no attempt came back: each worker that had the job stopped, or panicked, before it could settle it";
+    let detail = "no attempt came back: each worker that had the job stopped, or panicked, or could not settle it";
     Outcome::Ended(Ending::Failed(Failure::new("worker_lost", detail)))
 }
 

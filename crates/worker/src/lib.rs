@@ -85,7 +85,7 @@ pub struct Settings {
     pub retention: Option<TimeDelta>,
 }
 
-/// Works until `stop`; then finishes or hands back what runs.
+/// Works until `stop`; then finishes or hands back what runs. Where Redis is away by then, the leases run out instead.
 pub async fn run(
     store: Store,
     queue: Queue,
@@ -121,7 +121,7 @@ pub async fn run(
         tokio::select! {
             ended = &mut working => {
                 beside.shutdown().await;
-                return Ok(ended?);
+                return good_end(ended, &stop);
             }
             // Those that serve the handlers end with the last of them. Without one that panicked the worker would call
             // gateways and record nothing.
@@ -131,6 +131,17 @@ pub async fn run(
                 return Err(Error::Beside(panic));
             }
         }
+    }
+}
+
+/// A worker that was asked to stop has ended well without Redis, too: nothing of what it could not say is lost.
+fn good_end(ended: Result<(), sincro_queue::Error>, stop: &CancellationToken) -> Result<(), Error> {
+    match ended {
+        Err(error @ sincro_queue::Error::Unreachable(_)) if stop.is_cancelled() => {
+            tracing::warn!(%error, "ended without telling the queue; what was claimed comes back when its leases run out");
+            Ok(())
+        }
+        ended => Ok(ended?),
     }
 }
 

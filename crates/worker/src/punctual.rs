@@ -18,6 +18,9 @@ const TOLERANCE: Duration = Duration::from_millis(5);
 /// "Usual" is the shortest way among the last so many, at least; twice as many at most. Not an average: what is usual must be
 /// the same at every worker.
 const REMEMBERED: u32 = 128;
+/// What is usual until so many ways are known: the first of a process is as long as everything that is done for the first time.
+const FIRST_USUAL: Duration = Duration::from_millis(20);
+const FIRST: u32 = 8;
 /// Calls that may stand closer are as good as unlimited: no lateness of one of them shows.
 const CLOSEST_LIMITED: Duration = Duration::from_millis(1);
 /// So often a permit is moved for one call.
@@ -60,6 +63,7 @@ struct Ways(Mutex<Shortest>);
 
 #[derive(Debug)]
 struct Shortest {
+    in_all: u32,
     counted: u32,
     now: Duration,
     before: Duration,
@@ -67,26 +71,33 @@ struct Shortest {
 
 impl Default for Shortest {
     fn default() -> Self {
-        Self { counted: 0, now: Duration::MAX, before: Duration::MAX }
+        Self { in_all: 0, counted: 0, now: Duration::MAX, before: Duration::MAX }
+    }
+}
+
+impl Shortest {
+    fn usual(&self) -> Duration {
+        let shortest = self.now.min(self.before);
+        if self.in_all <= FIRST { shortest.min(FIRST_USUAL) } else { shortest }
     }
 }
 
 impl Ways {
     /// The shortest seen lately.
     fn shortest(&self) -> Duration {
-        let shortest = self.lock();
-        shortest.now.min(shortest.before)
+        self.lock().usual()
     }
 
     /// Whether a way of that length is none that is markedly longer than usual. Takes note of it.
     fn is_usual(&self, way: Duration) -> bool {
         let mut shortest = self.lock();
         if shortest.counted == REMEMBERED {
-            *shortest = Shortest { counted: 0, now: Duration::MAX, before: shortest.now };
+            *shortest = Shortest { counted: 0, now: Duration::MAX, before: shortest.now, ..*shortest };
         }
+        shortest.in_all = shortest.in_all.saturating_add(1);
         shortest.counted += 1;
         shortest.now = shortest.now.min(way);
-        way <= shortest.now.min(shortest.before).saturating_add(TOLERANCE)
+        way <= shortest.usual().saturating_add(TOLERANCE)
     }
 
     fn lock(&self) -> MutexGuard<'_, Shortest> {
@@ -103,9 +114,19 @@ mod tests {
     #[test]
     fn a_way_that_is_always_long_is_no_lateness_but_one_that_gets_longer_is() {
         let ways = Ways::default();
-        assert!((0..1_000).all(|n| ways.is_usual(30 * MS + n % 5 * MS)));
+        let usual = (0..1_000).filter(|n| ways.is_usual(30 * MS + n % 5 * MS)).count();
+        assert_eq!(usual, 1_000 - FIRST as usize);
         assert_eq!(ways.shortest(), 30 * MS);
         assert!(!ways.is_usual(36 * MS));
+    }
+
+    #[test]
+    fn the_first_way_is_late_when_everything_was_done_for_the_first_time() {
+        let ways = Ways::default();
+        assert!(!ways.is_usual(300 * MS));
+        assert_eq!(ways.shortest(), FIRST_USUAL, "so far its permit stays behind");
+        assert!(ways.is_usual(10 * MS));
+        assert!(!ways.is_usual(16 * MS));
     }
 
     #[test]

@@ -10,7 +10,7 @@ use sincro_core::{
     drill::{self, Point},
     sync::SyncId,
 };
-use sincro_queue::{Inspection, LaneView, OpenLane, Queue};
+use sincro_queue::{Error, Inspection, LaneView, OpenLane, Queue};
 use sincro_store::{
     Store,
     restore::{LaneCount, OpenSync, Restoration},
@@ -70,11 +70,12 @@ pub(crate) async fn reconcile(store: &Store, queue: &Queue, every: Duration) -> 
 }
 
 async fn reconcile_shard(store: &Store, queue: &Queue, shard: u16, every: Duration) -> Result<usize, Trouble> {
-    let seems_well = match queue.inspect(shard, every).await? {
-        Inspection::Open { restoring, whole, due, .. } => whole && !restoring && !due,
+    let seems_well = match queue.inspect(shard, every).await {
+        Ok(Inspection::Open { restoring, whole, due, .. }) => whole && !restoring && !due,
         // Whoever claims hears of that, and so does everybody.
-        Inspection::Newer => true,
-        Inspection::Emptied => false,
+        Ok(Inspection::Newer) => true,
+        Ok(Inspection::Emptied) | Err(Error::Unusable(_)) => false,
+        Err(error) => return Err(error.into()),
     };
     if seems_well {
         return Ok(0);

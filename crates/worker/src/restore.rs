@@ -10,7 +10,7 @@ use std::{
 };
 
 use sincro_core::drill::{self, Point};
-use sincro_queue::{LAYOUT, Queue};
+use sincro_queue::{Error, LAYOUT, Queue};
 use sincro_store::{Store, restore::Restoration};
 use tokio::time::{Instant, timeout_at};
 
@@ -90,28 +90,79 @@ pub(crate) async fn restore(store: &Store, queue: &Queue, shard: u16) -> Result<
     Ok(true)
 }
 
-/// Gives the shard a life if it has none, and puts back what is missing; returns how many lanes that were.
+/// Gives the shard a life if it has none, or if nobody can work with its keys, and puts back what is missing; returns how many
+/// lanes that were.
 pub(crate) async fn restore_locked(ledger: &mut Restoration, queue: &Queue, shard: u16) -> Result<usize, Trouble> {
+    let failed = match queue.take_failure(shard) {
+        Some(error) => error,
+        None => match restore_kept(ledger, queue, shard).await {
+            Err(Trouble::Queue(error @ Error::Unusable(_))) => error,
+            restored => return restored,
+        },
+    };
     let begun = Instant::now();
+    let Some(before) = life_before(ledger, queue, shard).await? else { return Ok(0) };
+    match queue.begin_anew(shard).await {
+        Ok(Some(restoration)) => {
+            tracing::error!(
+                shard,
+                error = %failed,
+                "somebody else wrote where the queue is, and its scripts fail on that; it is restored from the ledger"
+            );
+            fill(ledger, queue, shard, restoration, before, begun).await
+        }
+        // Somebody has come first: what failed may be mended.
+        Ok(None) => restore_kept(ledger, queue, shard).await,
+        Err(error) => leave(queue, shard, error),
+    }
+}
+
+/// The same as far as the shard's keys are of use.
+async fn restore_kept(ledger: &mut Restoration, queue: &Queue, shard: u16) -> Result<usize, Trouble> {
+    let begun = Instant::now();
+    let Some(before) = life_before(ledger, queue, shard).await? else { return Ok(0) };
+    match queue.begin_restore(shard).await {
+        Ok(Some(restoration)) => fill(ledger, queue, shard, restoration, before, begun).await,
+        Ok(None) => reconcile::go_on(ledger, queue, shard).await,
+        Err(error) => leave(queue, shard, error),
+    }
+}
+
+/// Whether the shard had a life before; none when it is a newer version's.
+async fn life_before(ledger: &mut Restoration, queue: &Queue, shard: u16) -> Result<Option<bool>, Trouble> {
     let before = ledger.life().await?;
     if before.is_some_and(|life| life.layout > LAYOUT) {
         queue.report_newer(shard);
-        return Ok(0);
+        return Ok(None);
     }
-    let restoration = match queue.begin_restore(shard).await {
-        Ok(Some(restoration)) => restoration,
-        Ok(None) => return reconcile::go_on(ledger, queue, shard).await,
-        Err(sincro_queue::Error::Newer(_)) => {
+    Ok(Some(before.is_some()))
+}
+
+/// A shard that is a newer version's is left to that.
+fn leave(queue: &Queue, shard: u16, error: Error) -> Result<usize, Trouble> {
+    match error {
+        Error::Newer(_) => {
             queue.report_newer(shard);
-            return Ok(0);
+            Ok(0)
         }
-        Err(error) => return Err(error.into()),
-    };
+        error => Err(error.into()),
+    }
+}
+
+/// Opens a shard under a new epoch, and puts its lanes back.
+async fn fill(
+    ledger: &mut Restoration,
+    queue: &Queue,
+    shard: u16,
+    restoration: sincro_queue::Restoration,
+    had_life: bool,
+    begun: Instant,
+) -> Result<usize, Trouble> {
     drill::reach(Point::Emptied).await;
     let epoch = ledger.begin_epoch(LAYOUT).await?;
     restoration.rest(&ledger.cooldowns().await?).await?;
     restoration.recall(&ledger.calls().await?).await?;
-    restoration.open_epoch(epoch, before.is_none()).await?;
+    restoration.open_epoch(epoch, !had_life).await?;
     let open_ms = millis(begun);
     let lanes = reconcile::put_all_back(ledger, queue, shard, epoch).await?;
     queue.finish_restore(shard, epoch).await?;

@@ -14,6 +14,7 @@ use uuid::Uuid;
 
 use super::{
     backend::{Backend, MESSAGES, Promise},
+    plan::CHANNELS,
     site::Site,
 };
 use crate::support::{audit, within};
@@ -86,12 +87,8 @@ async fn work_in_queue(site: &Site) -> Vec<String> {
     for key in keys {
         let name = key.split_once("}:").map(|(_, name)| name).unwrap_or_default();
         let kind = name.split(':').next().unwrap_or_default();
-        if ["leases", "held", "lane", "lanes", "delayed", "later", "running", "restoring"].contains(&kind) {
+        if ["leases", "held", "lane", "lanes", "queued", "delayed", "later", "running", "restoring"].contains(&kind) {
             left.push(name.to_owned());
-        }
-        if kind == "depth" {
-            let depth: BTreeMap<String, i64> = queue.hgetall(&key).await.unwrap();
-            left.extend(depth.iter().filter(|(_, n)| **n != 0).map(|(what, n)| format!("depth of {what}: {n}")));
         }
     }
     left
@@ -137,6 +134,7 @@ pub(super) async fn compare(site: &Site, backend: &Backend) {
             whole.insert(promise.channel);
         }
     }
+    assert_eq!(whole.len(), CHANNELS, "channels of which a whole sync is complete");
     for channel in whole {
         let truth = truth_of(site, channel);
         audit::messages_are_the_truth(&backend.client, backend.channels[channel], &truth, MESSAGES as usize).await;

@@ -115,6 +115,11 @@ impl Backend {
         self.promises.lock().unwrap().clone()
     }
 
+    /// Whether this verb was ever taken.
+    pub(super) fn has_done(&self, verb: &str) -> bool {
+        self.done.lock().unwrap().contains(&verb)
+    }
+
     /// How often each verb was taken, and how many requests had to be repeated.
     pub(super) fn tally(&self) -> String {
         let done = self.done.lock().unwrap();

@@ -13,7 +13,7 @@ pub(super) enum Fault {
     Kill {
         member: usize,
     },
-    /// A worker is killed, and starts with the order to die at a point of its code.
+    /// A member is killed, and starts with the order to die at a point of its code.
     Drill {
         member: usize,
         point: Point,

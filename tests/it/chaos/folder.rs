@@ -12,6 +12,7 @@ use std::{
 use tempfile::TempDir;
 
 use super::warden::Warden;
+use crate::support::private::stand_in;
 
 /// A folder that goes with the run if the run went well.
 pub(super) struct Folder {
@@ -26,10 +27,7 @@ impl Folder {
     pub(super) fn new() -> Self {
         let mut place = tempfile::Builder::new().prefix("sincro-chaos-").tempdir().unwrap();
         place.disable_cleanup(true);
-        let account = (id(&["-u"]) == Some(0)).then(|| {
-            let of = |name: &str| Some((id(&["-u", name])?, id(&["-g", name])?));
-            of("postgres").or_else(|| of("nobody")).expect("as root, Postgres needs a user `postgres` or `nobody`")
-        });
+        let account = stand_in();
         if account.is_some() {
             fs::set_permissions(place.path(), Permissions::from_mode(0o711)).unwrap();
         }
@@ -74,9 +72,4 @@ impl Folder {
     pub(super) fn remove(&mut self) {
         self.place.disable_cleanup(false);
     }
-}
-
-fn id(arguments: &[&str]) -> Option<u32> {
-    let output = Command::new("id").args(arguments).output().expect("every Unix has `id`");
-    String::from_utf8_lossy(&output.stdout).trim().parse().ok()
 }

@@ -2,6 +2,7 @@
 
 use std::{
     fs,
+    os::unix::process::ExitStatusExt as _,
     process::{Child, ExitStatus, Stdio},
     time::Duration,
 };
@@ -17,6 +18,11 @@ use crate::support::{process, within};
 
 /// After a start that failed, as a supervisor would wait.
 const AGAIN_AFTER: Duration = Duration::from_millis(500);
+/// Who is told to end is gone after so long: a worker has its time of grace (2 s) and six seconds for the last words to a Redis
+/// that is away, the API ten seconds for answers under way; the rest is a busy machine's.
+const GONE_AFTER: Duration = Duration::from_secs(15);
+const SIGABRT: i32 = 6;
+const SIGTERM: i32 = 15;
 
 /// A place for one process.
 pub(super) struct Member {
@@ -40,8 +46,9 @@ struct Life {
     log_before: usize,
     /// Told to die at a point of its code.
     drilled: bool,
-    /// Told to end.
-    ends: bool,
+    /// When it was told to end, or woke up with that order.
+    ends: Option<Instant>,
+    frozen: bool,
 }
 
 /// What became of a process.
@@ -51,8 +58,10 @@ pub(super) enum Found {
     Fine,
     /// It died at the point it was told to.
     Died,
-    /// It ended although nobody told it to.
+    /// It ended although nobody told it to, or not as it was told to.
     Ended(ExitStatus),
+    /// It was told to end long ago, and lives.
+    Lingers,
 }
 
 impl Member {
@@ -92,7 +101,7 @@ impl Member {
         let log_before = self.log(folder).len();
         let child = command.spawn().unwrap();
         folder.warden.note(&self.name, &child);
-        self.life = Some(Life { child, log_before, drilled: drill.is_some(), ends: false });
+        self.life = Some(Life { child, log_before, drilled: drill.is_some(), ends: None, frozen: false });
         self.down_until = None;
         self.lives += 1;
     }
@@ -109,17 +118,24 @@ impl Member {
     /// SIGTERM; it is started again when it has ended.
     pub(super) fn terminate(&mut self) {
         if let Some(life) = &mut self.life {
-            life.ends = true;
+            life.ends = Some(Instant::now());
         }
         self.signal("TERM");
     }
 
-    pub(super) fn freeze(&self) {
+    pub(super) fn freeze(&mut self) {
         self.signal("STOP");
+        if let Some(life) = &mut self.life {
+            life.frozen = true;
+        }
     }
 
-    pub(super) fn thaw(&self) {
+    pub(super) fn thaw(&mut self) {
         self.signal("CONT");
+        if let Some(life) = &mut self.life {
+            life.frozen = false;
+            life.ends = life.ends.map(|_| Instant::now());
+        }
     }
 
     /// Looks after it, as a supervisor does: what is not up is started, when its time has come.
@@ -130,18 +146,19 @@ impl Member {
             }
             return Found::Fine;
         };
-        let Some(status) = life.child.try_wait().unwrap() else { return Found::Fine };
-        let (drilled, ends) = (life.drilled, life.ends);
+        let Some(status) = life.child.try_wait().unwrap() else {
+            let lingers = !life.frozen && life.ends.is_some_and(|told| told.elapsed() > GONE_AFTER);
+            return if lingers { Found::Lingers } else { Found::Fine };
+        };
+        let (drilled, ends) = (life.drilled, life.ends.is_some());
         let was_up = self.is_up(folder);
         self.life = None;
         self.down_until = Some(Instant::now() + AGAIN_AFTER);
-        match status.code() {
-            Some(0) if ends => Found::Fine,
+        match (status.code(), status.signal()) {
+            (Some(0), _) if ends => Found::Fine,
             // Told to end before it listened to signals.
-            None if ends && !was_up => Found::Fine,
-            None if drilled => Found::Died,
-            // It may refuse to start without its servers.
-            Some(_) if !was_up => Found::Fine,
+            (None, Some(SIGTERM)) if ends && !was_up => Found::Fine,
+            (None, Some(SIGABRT)) if drilled => Found::Died,
             _ => Found::Ended(status),
         }
     }
@@ -152,7 +169,7 @@ impl Member {
         within(&format!("{name} is up"), async {
             while !self.is_up(folder) {
                 let found = self.look_after(folder);
-                assert!(!matches!(found, Found::Ended(_)), "{name}: {found:?}");
+                assert!(matches!(found, Found::Fine | Found::Died), "{name}: {found:?}");
                 sleep(Duration::from_millis(20)).await;
             }
         })

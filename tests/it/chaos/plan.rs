@@ -25,6 +25,8 @@ const FAIR: Duration = Duration::from_millis(3_500);
 const COMPLAINT: Duration = Duration::from_secs(2);
 /// When everything is well again; the rest of a round is fair already.
 const CLEARED: Duration = Duration::from_millis(13_500);
+/// Where a member may be told to die: what only the API comes past, and the points of both.
+const OF_API: [Point; 2] = [Point::Requested, Point::Delivered];
 const FAULT_GAPS_MS: std::ops::Range<u64> = 150..1_100;
 const DEED_GAPS_MS: std::ops::Range<u64> = 300..1_800;
 
@@ -118,14 +120,19 @@ fn draw_round(start: Duration, dice: &mut StdRng, events: &mut Vec<(Duration, Ev
 
 fn draw_fault(dice: &mut StdRng) -> Fault {
     let member = dice.random_range(0..=API);
-    let worker = dice.random_range(0..WORKERS);
     let end = if dice.random_bool(0.5) { End::Orderly } else { End::Crash };
     let by = Duration::from_millis(dice.random_range(20..400));
     match dice.random_range(0..100) {
         0..14 => Fault::Kill { member },
         14..26 => {
-            let point = *Point::ALL.choose(dice).expect("there are points");
-            Fault::Drill { member: worker, point, passage: dice.random_range(1..5) }
+            let passes =
+                |point: &Point| if member == API { OF_API.contains(point) } else { *point != Point::Requested };
+            let points: Vec<Point> = Point::ALL.iter().copied().filter(passes).collect();
+            Fault::Drill {
+                member,
+                point: *points.choose(dice).expect("there are points"),
+                passage: dice.random_range(1..5),
+            }
         }
         26..31 => Fault::Terminate { member },
         31..43 => Fault::Freeze { member },

@@ -2,30 +2,22 @@
 
 use std::{
     fs,
-    net::{Ipv4Addr, TcpListener},
     path::{Path, PathBuf},
-    process::{Child, Command},
-    time::Duration,
+    process::Command,
 };
 
 use sqlx::{Connection as _, PgConnection};
-use tokio::time::sleep;
 
 use super::folder::Folder;
-use crate::support::{environment, within};
+use crate::support::private::{Kept, free_port, postgres, program, text};
 
-const POLL: Duration = Duration::from_millis(10);
 const POSTGRES: &str = "postgres";
 const REDIS: &str = "redis";
+const REDIS_SETTINGS: &str =
+    "--bind 127.0.0.1 --appendonly yes --appendfsync everysec --maxmemory-policy noeviction --save  --port";
 /// Little is lost with a process that dies while the machine lives on, so nothing is forced to the disk.
-const POSTGRES_SETTINGS: [&str; 6] = [
-    "listen_addresses=127.0.0.1",
-    "unix_socket_directories=",
-    "max_connections=100",
-    "max_parallel_workers_per_gather=0",
-    "fsync=off",
-    "log_line_prefix=%m [%p] ",
-];
+const POSTGRES_SETTINGS: &str = "-D data -c listen_addresses=127.0.0.1 -c unix_socket_directories= -c max_connections=100 \
+    -c max_parallel_workers_per_gather=0 -c fsync=off -c log_line_prefix=%m:%p: -p";
 
 /// How a server ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -42,27 +34,24 @@ pub(super) struct Server {
     name: &'static str,
     pub(super) port: u16,
     program: PathBuf,
-    child: Option<Child>,
+    kept: Option<Kept>,
 }
 
 impl Server {
     pub(super) fn redis() -> Self {
-        let program = find("redis-server", &["/usr/bin", "/usr/local/bin", "/opt/homebrew/bin"], &[]);
-        Self { name: REDIS, port: free_port(), program, child: None }
+        Self { name: REDIS, port: free_port(), program: program("redis-server"), kept: None }
     }
 
     /// With an empty cluster.
     pub(super) fn postgres(folder: &Folder) -> Self {
-        let program = find("postgres", &[], &["/usr/lib/postgresql", "/opt/homebrew/opt", "/usr/local/opt"]);
-        // A link on the PATH has no `initdb` beside it.
-        let program = program.canonicalize().unwrap();
+        let program = postgres::server();
         let made = folder
             .command(&program.with_file_name("initdb"), POSTGRES)
             .args(["-D", "data", "-U", "sincro", "--auth=trust", "--encoding=UTF8", "--locale=C", "--no-sync"])
             .status()
             .unwrap();
         assert!(made.success(), "initdb failed: {}", folder.log_path(POSTGRES).display());
-        Self { name: POSTGRES, port: free_port(), program, child: None }
+        Self { name: POSTGRES, port: free_port(), program, kept: None }
     }
 
     /// The same server over a line at this port.
@@ -75,46 +64,32 @@ impl Server {
 
     /// Starts it and waits until it answers.
     pub(super) async fn start(&mut self, folder: &Folder) {
-        if self.child.is_some() {
+        if self.kept.is_some() {
             return;
         }
-        let mut command = folder.command(&self.program, self.name);
-        if self.name == REDIS {
-            command.args(["--bind", "127.0.0.1", "--port", &self.port.to_string(), "--save", ""]);
-            command.args(["--appendonly", "yes", "--appendfsync", "everysec", "--maxmemory-policy", "noeviction"]);
-        } else {
-            command.args(["-D", "data", "-c", &format!("port={}", self.port)]);
-            command.args(POSTGRES_SETTINGS.iter().flat_map(|setting| ["-c", setting]));
-        }
-        let mut child = command.spawn().unwrap();
-        folder.warden.note(self.name, &child);
-        within(&format!("a ready {}", self.name), async {
-            while !self.answers().await {
-                let ended = child.try_wait().unwrap();
-                assert!(ended.is_none(), "{} did not start: {}", self.name, folder.log_path(self.name).display());
-                sleep(POLL).await;
-            }
-        })
-        .await;
-        self.child = Some(child);
+        let port = self.port.to_string();
+        let settings = if self.name == REDIS { REDIS_SETTINGS } else { POSTGRES_SETTINGS };
+        let mut command = vec![text(&self.program)];
+        command.extend(settings.split(' '));
+        command.push(&port);
+        // A killed Postgres would leave its family behind.
+        let end = if self.name == REDIS { "KILL" } else { "QUIT" };
+        let shell = folder.command(Path::new("sh"), self.name);
+        let kept = Kept::start(shell, end, folder.log_path(self.name), &command);
+        kept.until("an answer", async || self.answers().await).await;
+        self.kept = Some(kept);
     }
 
     /// Stops it and waits until it is gone.
     pub(super) async fn stop(&mut self, end: End) {
-        let Some(mut child) = self.child.take() else { return };
+        let Some(kept) = self.kept.take() else { return };
         let signal = match (self.name, end) {
             (REDIS, End::Orderly) => "TERM",
             (REDIS, End::Crash) => "KILL",
             (_, End::Orderly) => "INT",
             (_, End::Crash) => "QUIT",
         };
-        send(signal, child.id());
-        within(&format!("the end of {}", self.name), async {
-            while child.try_wait().unwrap().is_none() {
-                sleep(POLL).await;
-            }
-        })
-        .await;
+        kept.stop(signal).await;
     }
 
     /// What it kept, as it is now.
@@ -150,38 +125,10 @@ impl Server {
     }
 }
 
-impl Drop for Server {
-    fn drop(&mut self) {
-        let Some(mut child) = self.child.take() else { return };
-        // A killed Postgres would leave its family behind.
-        send(if self.name == REDIS { "KILL" } else { "QUIT" }, child.id());
-        let _ = child.wait();
-    }
-}
-
 /// Sends a signal to a child of ours that was not waited for yet.
 pub(super) fn send(signal: &str, pid: u32) {
     let sent = Command::new("kill").arg(format!("-{signal}")).arg(pid.to_string()).status().unwrap();
     assert!(sent.success(), "{pid} did not take SIG{signal}");
-}
-
-/// A port nobody listens at now; what is started there keeps it over its lives.
-pub(super) fn free_port() -> u16 {
-    TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap().port()
-}
-
-/// A program on the `PATH`, in one of these folders, or in `bin` of what lies in one of those.
-fn find(program: &str, places: &[&str], parents: &[&str]) -> PathBuf {
-    let path = environment::variable("PATH").unwrap_or_default();
-    let children = parents.iter().flat_map(|parent| fs::read_dir(parent).into_iter().flatten().flatten());
-    let mut versions: Vec<PathBuf> = children.map(|child| child.path().join("bin")).collect();
-    versions.sort();
-    let mut found = std::env::split_paths(&path)
-        .chain(places.iter().map(PathBuf::from))
-        .chain(versions.into_iter().rev())
-        .map(|place| place.join(program))
-        .filter(|file| file.is_file());
-    found.next().unwrap_or_else(|| panic!("{program} is missing: `./just install-services` installs it"))
 }
 
 /// Replaces a folder by a copy of another one, with the owners of its files.

@@ -8,9 +8,9 @@ use super::{
     folder::Folder,
     member::{Found, Member},
     plan::{API, CHANNELS, Plan, WORKERS},
-    servers::{End, Server, free_port},
+    servers::{End, Server},
 };
-use crate::support::{Gateway, process, within};
+use crate::support::{Gateway, private::free_port, process, within};
 
 const PEOPLE: u32 = 90;
 const SECRET_KEY: &str = "MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5MDE=";
@@ -91,7 +91,8 @@ impl Site {
             match member.look_after(&self.folder) {
                 Found::Fine => {}
                 Found::Died => self.died_at_points += 1,
-                Found::Ended(status) => panic!("{} ended by itself: {status}", member.name),
+                Found::Ended(status) => panic!("{} ended by itself, or not as it was told to: {status}", member.name),
+                Found::Lingers => panic!("{} was told to end and is still there", member.name),
             }
         }
     }

@@ -5,7 +5,7 @@ use sincro_core::limit::Limit;
 use sincro_simulator::Settings;
 
 use super::Site;
-use crate::support::{Api, Gateway, World, gateway::people, nodes::Cluster, within};
+use crate::support::{Api, Gateway, World, gateway::people, private::nodes::Cluster, within};
 
 /// Slow enough that the syncs outlast the test.
 const SLOW: Limit = Limit { rate_per_second: 2.0, burst: 1, concurrency: 1 };

@@ -1,11 +1,18 @@
 //! The event stream of a sync: at once, in order, to its end, and on from where a reader was.
 
+use std::{
+    io::{Read as _, Write as _},
+    net::{SocketAddr, TcpStream},
+};
+
 use reqwest::{Method, Response};
+use serde_json::{Value, json};
 use sincro_core::sync::{SyncId, SyncState, SyncStatus};
+use socket2::{Domain, Socket, Type};
 use tokio::task::JoinSet;
 
 use super::{PHONE, idle_channel};
-use crate::support::{Client, Gateway, Stage, World, people, stage::FAST, within};
+use crate::support::{Client, Gateway, Stage, World, bounds::LONG, people, stage::FAST, within};
 
 /// Opens the stream; with the last id that was seen, if any.
 async fn open(api: &Client, sync: SyncId, seen: Option<&str>) -> Response {
@@ -108,6 +115,81 @@ async fn many_readers_at_once_all_see_the_same_end() {
     let end = api.status(sync).await;
     assert_eq!((ends.len(), end.state), (READERS, SyncState::Completed));
     assert!(ends.iter().all(|seen| *seen == end), "somebody saw another end");
+}
+
+#[tokio::test]
+async fn one_stream_more_than_there_may_be_is_refused_until_one_is_closed() {
+    let world = World::with(&[("SINCRO_EVENT_STREAMS", "2")]).await;
+    let api = world.api().await;
+    let sync = api.start_ticket(idle_channel(&api).await, PHONE, 5).await.id;
+    let (mut one, mut other) = (api.follow(sync).await, api.follow(sync).await);
+    for stream in [&mut one, &mut other] {
+        within("the first event", stream.next()).await.unwrap();
+    }
+    let refused = open(&api, sync, None).await;
+    assert_eq!(refused.status(), 503);
+    assert!(refused.headers()["retry-after"].to_str().unwrap().parse::<u64>().unwrap() >= 1);
+    assert_eq!(refused.json::<Value>().await.unwrap()["code"], "too_many_streams");
+    drop(one);
+    let opened = async {
+        loop {
+            let stream = open(&api, sync, None).await;
+            if stream.status() != 503 {
+                return stream;
+            }
+        }
+    };
+    let opened = within("room for another stream", opened).await;
+    api.steer(sync, "cancel").await;
+    assert_eq!(read(opened).await.last().unwrap().1.state, SyncState::Cancelled);
+    assert_eq!(other.end().await.state, SyncState::Cancelled);
+}
+
+#[tokio::test]
+async fn nothing_piles_up_for_a_reader_who_does_not_read() {
+    const EVENTS: usize = 60;
+    let world = World::new().await;
+    let api = world.api().await;
+    let _worker = world.worker().await;
+    let channel = idle_channel(&api).await;
+    // Each event is about two kilobytes, so what fits into the sleeper's line is soon full.
+    let reason = json!({"reason": "\u{1f4a4}".repeat(500)});
+    api.post_json(&format!("/v1/channels/{channel}/pause"), &reason).await.ok::<Value>();
+    let sync = api.start_ticket(channel, PHONE, 5).await.id;
+    let mut reader = api.follow(sync).await;
+    reader.until(|status| status.limited_by.as_ref().is_some_and(|why| why.len() > 2_000)).await;
+    let mut sleeper = narrow_stream(&api, sync);
+    for _ in 0..EVENTS {
+        let now = api.status(sync).await.revision;
+        api.steer(sync, "pause").await;
+        api.steer(sync, "resume").await;
+        reader.until(|status| status.revision > now).await;
+    }
+    api.steer(sync, "cancel").await;
+    reader.end().await;
+    let mut slept = String::new();
+    sleeper.read_to_string(&mut slept).unwrap();
+    let told = slept.matches("event: status").count();
+    assert!(slept.contains("\"state\":\"cancelled\""), "it is told the end: {slept}");
+    assert!(told < EVENTS * 2 / 3, "{told} of {EVENTS} events were kept for it, {} bytes", slept.len());
+}
+
+/// A stream whose line holds a few dozen kilobytes that nobody has read, where others hold megabytes.
+fn narrow_stream(api: &Client, sync: SyncId) -> TcpStream {
+    let address = api.base.trim_start_matches("http://");
+    let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+    socket.set_recv_buffer_size(1).unwrap();
+    socket.set_tcp_mss(88).unwrap();
+    socket.connect(&address.parse::<SocketAddr>().unwrap().into()).unwrap();
+    let mut stream = TcpStream::from(socket);
+    stream.set_read_timeout(Some(LONG)).unwrap();
+    let key = api.key();
+    let request = format!(
+        "GET /v1/syncs/{sync}/events HTTP/1.1\r\nhost: {address}\r\nauthorization: Bearer {key}\r\n\
+         connection: close\r\n\r\n"
+    );
+    stream.write_all(request.as_bytes()).unwrap();
+    stream
 }
 
 #[tokio::test]

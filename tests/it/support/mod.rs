@@ -10,20 +10,21 @@
 //! | `follow` | a sync's event stream, read until something is so |
 //! | `gateway` | the simulated gateway and what it saw |
 //! | `audit` | what must be true of every sync that ended |
+//! | `authority` | certificates of one test's own |
 //! | `footprint` | what a request leaves behind |
 //! | `servers` | a database and a Redis namespace that go with the test |
-//! | `nodes` | Redis servers as a cluster or behind a Sentinel, to be killed and frozen |
-//! | `private` | a Redis or a Postgres of one test's own |
-//! | `own_redis` | a Redis that comes back with what it saved |
+//! | `private` | a Redis, several of them, or a Postgres of one test's own, to be killed, frozen and started again |
 //! | `proxy` | a line that can be cut and slowed down |
 //! | `turn` | tests beside each other, or one alone |
 //! | `bounds` | nothing waits for ever |
 //! | `environment` | where the servers are |
+//! | `source` | what is written in this repository |
 //!
 //! A test never sleeps. It waits for an event of the stream, a line of a log, a call at the gateway, or the end of a
 //! process; every wait has a bound that only a broken system reaches.
 
 pub(crate) mod audit;
+pub(crate) mod authority;
 pub(crate) mod bounds;
 pub(crate) mod client;
 pub(crate) mod environment;
@@ -31,12 +32,11 @@ pub(crate) mod fleet;
 pub(crate) mod follow;
 pub(crate) mod footprint;
 pub(crate) mod gateway;
-pub(crate) mod nodes;
-pub(crate) mod own_redis;
 pub(crate) mod private;
 pub(crate) mod process;
 pub(crate) mod proxy;
 pub(crate) mod servers;
+pub(crate) mod source;
 pub(crate) mod stage;
 pub(crate) mod turn;
 pub(crate) mod world;

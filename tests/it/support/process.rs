@@ -2,7 +2,7 @@
 
 use std::{
     io::{BufRead as _, BufReader},
-    path::PathBuf,
+    path::{Path, PathBuf},
     process::{Child, Command, ExitStatus, Stdio},
     sync::OnceLock,
     thread::{self, JoinHandle},
@@ -11,7 +11,7 @@ use std::{
 use serde_json::Value;
 use tokio::sync::watch;
 
-use super::{bounds::within, environment};
+use super::{bounds::within, environment, source};
 
 /// So many lines of its log are shown when a test fails.
 const TAIL: usize = 40;
@@ -34,7 +34,12 @@ pub(crate) fn binary() -> &'static PathBuf {
 
 /// The command `sincro` with nothing of this process's environment but what every process needs.
 pub(crate) fn command() -> Command {
-    let mut command = Command::new(binary());
+    command_of(binary())
+}
+
+/// The same of another build of it.
+pub(crate) fn command_of(program: &Path) -> Command {
+    let mut command = Command::new(program);
     command.env_clear();
     for variable in ["PATH", "HOME", "TMPDIR", "LD_LIBRARY_PATH", "LLVM_PROFILE_FILE"] {
         if let Some(value) = environment::variable(variable) {
@@ -91,9 +96,25 @@ impl Process {
         within(&what, heard).await.unwrap_or_else(|| panic!("{what} and ended"))
     }
 
+    /// Waits until it has said this more often than so many times.
+    pub(crate) async fn said_more_often(&self, message: &str, than: usize) {
+        let mut log = self.log.clone();
+        let said = |log: &Log| log.lines.iter().filter(|line| is_about(line, message)).count() > than;
+        let heard = async { log.wait_for(|log| log.ended || said(log)).await.is_ok_and(|log| said(&log)) };
+        let what = format!("{} did not say {message:?} more than {than} times", self.name);
+        assert!(within(&what, heard).await, "{what} and ended");
+    }
+
     /// How often it has said this so far.
     pub(crate) fn times_said(&self, message: &str) -> usize {
         self.log.borrow().lines.iter().filter(|line| is_about(line, message)).count()
+    }
+
+    /// It has not said this so far, and could have: the message is in the source as it is here.
+    pub(crate) fn never_said(&self, message: &str) {
+        let mut sources = source::of_crates();
+        assert!(sources.any(|source| source.contains(message)), "nothing ever says {message:?}");
+        assert_eq!(self.times_said(message), 0, "{} said {message:?}", self.name);
     }
 
     /// All it has said so far.

@@ -1,10 +1,13 @@
-//! A line between a process and Redis that can be cut, mended and slowed down.
+//! A line between a process and Redis or Postgres that can be cut, mended and slowed down.
 
 use std::{
     future::pending,
     io,
     net::SocketAddr,
-    sync::{Arc, Mutex},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicUsize, Ordering},
+    },
     time::Duration,
 };
 
@@ -20,30 +23,48 @@ use url::Url;
 
 /// Longer than any test: what is sent does not arrive until the line is quick again.
 const NEVER: Duration = Duration::from_hours(1);
+const POSTGRES_PORT: u16 = 5432;
 
 /// Passes connections on to a server.
 pub(crate) struct Proxy {
     address: SocketAddr,
     to: Arc<ConnectionAddr>,
     delay: watch::Sender<Duration>,
+    standing: Arc<AtomicUsize>,
     accepting: Mutex<Option<JoinHandle<()>>>,
 }
 
 impl Proxy {
     /// A line to the Redis at this URL.
     pub(crate) async fn to_redis(url: &str) -> Self {
-        let to = url.into_connection_info().unwrap().addr().clone();
+        Self::to(url.into_connection_info().unwrap().addr().clone()).await
+    }
+
+    /// A line to the Postgres at this URL.
+    pub(crate) async fn to_postgres(url: &str) -> Self {
+        let url = Url::parse(url).unwrap();
+        let host = url.host_str().expect("DATABASE_URL names a host").to_owned();
+        Self::to(ConnectionAddr::Tcp(host, url.port().unwrap_or(POSTGRES_PORT))).await
+    }
+
+    async fn to(to: ConnectionAddr) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
-        let proxy = Self { address, to: Arc::new(to), delay: watch::Sender::default(), accepting: Mutex::default() };
+        let proxy = Self {
+            address,
+            to: Arc::new(to),
+            delay: watch::Sender::default(),
+            standing: Arc::default(),
+            accepting: Mutex::default(),
+        };
         proxy.accept(listener);
         proxy
     }
 
-    /// The same Redis, with the same user and database, over this line.
+    /// The same server, with the same user and database, over this line.
     pub(crate) fn url(&self, original: &str) -> String {
         let mut url = Url::parse(original).unwrap();
-        if url.scheme() != "redis" {
+        if !matches!(url.scheme(), "redis" | "postgres" | "postgresql") {
             url = Url::parse("redis://localhost").unwrap();
         }
         url.set_host(Some("127.0.0.1")).unwrap();
@@ -79,13 +100,23 @@ impl Proxy {
         self.slow(NEVER);
     }
 
+    /// How many connections stand.
+    pub(crate) fn standing(&self) -> usize {
+        self.standing.load(Ordering::Relaxed)
+    }
+
     fn accept(&self, listener: TcpListener) {
-        let (to, delay) = (self.to.clone(), self.delay.clone());
+        let (to, delay, standing) = (self.to.clone(), self.delay.clone(), self.standing.clone());
         let accepting = tokio::spawn(async move {
             // Dropped with this task, and the lines with it.
             let mut lines = JoinSet::new();
             while let Ok((from, _)) = listener.accept().await {
-                lines.spawn(pass_on(from, to.clone(), delay.clone()));
+                let counted = Standing::count(&standing);
+                let line = pass_on(from, to.clone(), delay.clone());
+                lines.spawn(async move {
+                    let _counted = counted;
+                    line.await
+                });
             }
         });
         *self.accepting.lock().unwrap() = Some(accepting);
@@ -95,6 +126,22 @@ impl Proxy {
 impl Drop for Proxy {
     fn drop(&mut self) {
         self.cut();
+    }
+}
+
+/// One connection that stands, until it is dropped.
+struct Standing(Arc<AtomicUsize>);
+
+impl Standing {
+    fn count(standing: &Arc<AtomicUsize>) -> Self {
+        standing.fetch_add(1, Ordering::Relaxed);
+        Self(standing.clone())
+    }
+}
+
+impl Drop for Standing {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
     }
 }
 

@@ -39,6 +39,13 @@ impl Database {
         Self { url: url.into(), server, name }
     }
 
+    /// The URL of another database on its server, which need not be there.
+    pub(crate) fn named(&self, name: &str) -> String {
+        let mut url = Url::parse(&self.url).unwrap();
+        url.set_path(name);
+        url.into()
+    }
+
     /// Ends every connection to it but the asking one, as a server does that fails over.
     pub(crate) async fn cut_connections(&self) {
         let mut connection = PgConnection::connect(&self.url).await.unwrap();
@@ -116,11 +123,31 @@ impl Namespace {
         keys.len()
     }
 
+    /// Puts something of another type in the place of a key of the first shard, as somebody does who takes the wrong one.
+    pub(crate) fn spoil(&self, name: &str) {
+        let (mut redis, key) = (self.connect(), format!("sincro:{{{}/0}}:{name}", self.name));
+        let of_a_kind: String = redis::cmd("TYPE").arg(&key).query(&mut redis).unwrap();
+        let (command, value) = if of_a_kind == "string" { ("RPUSH", "x") } else { ("SET", "x") };
+        let spoilt =
+            redis::pipe().atomic().del(&key).ignore().cmd(command).arg(&key).arg(value).ignore().exec(&mut redis);
+        spoilt.unwrap_or_else(|error| panic!("{name}: {error}"));
+    }
+
     /// Jobs that wait for their turn or their time in the first shard.
     pub(crate) fn waiting(&self) -> i64 {
-        let key = format!("sincro:{{{}/0}}:depth", self.name);
-        let (queued, delayed): (Option<i64>, Option<i64>) = self.connect().hmget(key, &["queued", "delayed"]).unwrap();
-        queued.unwrap_or(0) + delayed.unwrap_or(0)
+        let key = |name: &str| format!("sincro:{{{}/0}}:{name}", self.name);
+        let mut redis = self.connect();
+        let queued: Vec<i64> = redis.hvals(key("queued")).unwrap();
+        let lanes: Vec<String> = redis.zrange(key("delayed"), 0, -1).unwrap();
+        let delayed = lanes.iter().map(|lane| redis.zcard::<_, i64>(key(&format!("later:{lane}"))).unwrap());
+        queued.into_iter().sum::<i64>() + delayed.sum::<i64>()
+    }
+
+    /// When the leases in the first shard run out, the first one first: microseconds since the Unix epoch.
+    pub(crate) fn leases(&self) -> Vec<u64> {
+        let key = format!("sincro:{{{}/0}}:leases", self.name);
+        let held: Vec<(String, String)> = self.connect().zrange_withscores(key, 0, -1).unwrap();
+        held.iter().map(|(_, until)| until.parse().expect("whole microseconds")).collect()
     }
 
     fn connect(&self) -> redis::Connection {

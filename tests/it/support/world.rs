@@ -2,6 +2,7 @@
 
 use std::{
     ops::Deref,
+    path::Path,
     process::Output,
     sync::atomic::{AtomicU32, Ordering},
 };
@@ -145,7 +146,11 @@ impl World {
 
     /// Starts `sincro api` or `sincro all` with settings of its own and waits until it listens.
     pub(crate) async fn listening(&self, verb: &str, settings: &[Setting<'_>]) -> Api {
-        let process = self.start(&[verb], settings);
+        self.when_listening(self.start(&[verb], settings)).await
+    }
+
+    /// Waits until a process that was started listens.
+    pub(crate) async fn when_listening(&self, process: Process) -> Api {
         let line = process.said("serving the API").await;
         let address = line["address"].as_str().expect("the log names the address");
         let client = Client::new(&format!("http://{address}"), &self.key);
@@ -154,7 +159,12 @@ impl World {
 
     /// Starts a process and waits for nothing.
     pub(crate) fn start(&self, arguments: &[&str], settings: &[Setting<'_>]) -> Process {
-        let mut command = process::command();
+        self.start_program(process::binary(), arguments, settings)
+    }
+
+    /// The same with another build of the program.
+    pub(crate) fn start_program(&self, program: &Path, arguments: &[&str], settings: &[Setting<'_>]) -> Process {
+        let mut command = process::command_of(program);
         command.args(arguments);
         self.set(&mut command, settings);
         let number = self.started.fetch_add(1, Ordering::Relaxed);
@@ -168,7 +178,12 @@ impl World {
 
     /// Runs a command with settings of its own to its end.
     pub(crate) async fn sincro_with(&self, arguments: &[&str], settings: &[Setting<'_>]) -> Output {
-        let mut command = process::command();
+        self.run_program(process::binary(), arguments, settings).await
+    }
+
+    /// The same with another build of the program.
+    pub(crate) async fn run_program(&self, program: &Path, arguments: &[&str], settings: &[Setting<'_>]) -> Output {
+        let mut command = process::command_of(program);
         command.args(arguments).stdin(std::process::Stdio::null());
         self.set(&mut command, settings);
         let mut command = tokio::process::Command::from(command);

@@ -29,8 +29,8 @@ impl<S: Sync> FromRequestParts<S> for IdempotencyKey {
 impl IdempotencyKey {
     /// What the ledger remembers: whose key it is, and the whole request it stands for.
     pub(super) fn with(self, caller: &Principal, body: &Bytes) -> Option<Idempotency> {
-        let request = [self.line.as_bytes(), body].concat();
-        self.key.map(|key| Idempotency { key_id: caller.key_id, key, request })
+        let request = || [self.line.as_bytes(), body].concat();
+        self.key.map(|key| Idempotency { key_id: caller.key_id, key, request: request() })
     }
 }
 

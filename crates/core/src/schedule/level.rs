@@ -207,7 +207,7 @@ impl Level {
     }
 
     /// A call that was claimed before the last cooldown ended says nothing new.
-    const fn tells_news(&self, ticket: i64) -> bool {
+    pub(super) const fn tells_news(&self, ticket: i64) -> bool {
         ticket >= self.cooldown_until
     }
 

@@ -36,7 +36,7 @@ pub use settle::{Ruling, Settlement};
 
 use self::{
     channel::Channel,
-    lane::Lane,
+    lane::{Entry, Lane},
     line::{Class, Server},
     text::Text,
 };
@@ -172,6 +172,15 @@ impl Schedule {
     fn put_back(&mut self, lane: usize, job: JobId, attempts: i32, going_on: bool) {
         if self.lanes[lane].is_alive() {
             self.lanes[lane].put_back(job, attempts, going_on);
+            self.queued += 1;
+            self.file_lane(lane);
+        }
+    }
+
+    /// Behind all that waits in its lane; dropped when the lane is gone.
+    fn put_last(&mut self, lane: usize, job: JobId, attempts: i32) {
+        if self.lanes[lane].is_alive() {
+            self.lanes[lane].push(Entry::One { job, attempts, going_on: false });
             self.queued += 1;
             self.file_lane(lane);
         }

@@ -36,7 +36,7 @@ pub enum Ruling {
     Back,
     /// The attempt does not count; not before so many µs.
     Snooze(i64),
-    /// Back, and its channel or server rests.
+    /// Back, and its channel or server rests; to the end of its lane after a pause, or when its call tried the level again.
     Rest(Rest),
     /// Of a look at a session: it is not back.
     StillLost,
@@ -71,11 +71,27 @@ impl Schedule {
         }
         let Some(hold) = self.release(job) else { return false };
         match hold.lane {
+            Some(lane) if self.is_refused_again(hold.channel, ticket, ruling) => {
+                self.put_last(lane, job, hold.attempt - 1);
+            }
             Some(lane) => self.rule(now, lane, job, hold.attempt, ruling),
             None => self.channels[hold.channel].rule_probe(now, ticket, ruling),
         }
         self.account(now, hold.channel, ticket, ruling, used);
         true
+    }
+
+    /// Whether a job is refused although it was the one call that was to try the level again: others try first the next time.
+    fn is_refused_again(&self, channel: usize, ticket: i64, ruling: &Ruling) -> bool {
+        let channel = &self.channels[channel];
+        match ruling {
+            Ruling::Rest(Rest::Pause(_)) => true,
+            Ruling::Rest(Rest::Cooldown { level, .. }) => {
+                let level = if *level == At::Server { &self.servers[channel.server].level } else { &channel.level };
+                level.trial && level.tells_news(ticket)
+            }
+            _ => false,
+        }
     }
 
     fn rule(&mut self, now: i64, lane: usize, job: JobId, attempt: i32, ruling: &Ruling) {

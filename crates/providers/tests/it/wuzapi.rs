@@ -183,5 +183,5 @@ async fn a_provider_that_is_not_built_refuses_for_good() {
     let mut connection = connection("http://gate.invalid");
     connection.channel.provider = Provider::Whapi;
     let refusal = Gateways::new(&settings()).unwrap().call(&connection, &Call::Status).await.unwrap_err();
-    assert_eq!(refusal.to_string(), "provider_not_built: status: whapi is not built yet");
+    assert_eq!(refusal.to_string(), "provider_not_built: status: whapi is unknown to this version");
 }

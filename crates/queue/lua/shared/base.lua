@@ -25,7 +25,7 @@ local function life()
   local epoch, home = unpack(redis.call('MGET', EPOCH, HOME))
   local run, layout = string.match(home or '', '^(%x*)|(%d+)$')
   if layout and tonumber(layout) > LAYOUT then return nil, 'newer' end
-  if not epoch or not layout or tonumber(layout) < LAYOUT then return nil, 'emptied' end
+  if not string.match(epoch or '', '^%d+$') or not layout or tonumber(layout) < LAYOUT then return nil, 'emptied' end
   local this = run ~= '' and this_run() or ''
   if this ~= '' and this ~= run then return nil, 'emptied' end
   return epoch

@@ -63,6 +63,14 @@ local function put_back(l, job, mark, attempts)
   file(l)
 end
 
+-- Behind all that waits in its lane.
+local function put_last(l, job, attempts)
+  if not l.alive then return end
+  redis.call('RPUSH', LANE .. l.sync, job .. ':' .. attempts)
+  count(l, 'queued', 1)
+  file(l)
+end
+
 -- Not before `due`; dropped when the lane is gone.
 local function delay(l, job, attempts, due)
   if not l.alive then return end

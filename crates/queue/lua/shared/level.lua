@@ -121,12 +121,20 @@ local function lift_permit(level, from, to, again)
   if not level.limited then return true end
   if again then level.rough_us, level.changed = math.min(ROUGHEST_US, level.rough_us + ROUGHER_US), true end
   level.stored = {}
-  if redis.call('LREM', CALLS .. level.id, 1, from) == 0 then return false end
+  level.lifted = redis.call('LREM', CALLS .. level.id, 1, from) == 1
+  if not level.lifted then return false end
   for i, window in ipairs(level.windows) do
     local before = permit(level, window.calls)
     if before and before + (i == 1 and stretched(level, window.micros) or window.micros) > to then return false end
   end
   return true
+end
+
+-- Gives back what was lifted.
+local function drop_permit(level)
+  if not level.lifted then return end
+  level.stored = {}
+  level.tat, level.changed = level.tat - stretched(level, level.interval_us), true
 end
 
 local function put_permit(level, to)

@@ -50,7 +50,7 @@ impl Backend for ClaimBackend {
         Poll::Ready(Ok(()))
     }
 
-    /// Ends when the worker is to stop or the driver has ended; what is not started then is handed back by the driver.
+    /// Ends when the worker is to stop or the driver has ended; what is not started then is handed back at once.
     fn poll_next(
         &mut self,
         cx: &mut Context<'_>,
@@ -62,6 +62,10 @@ impl Backend for ClaimBackend {
                 Poll::Ready(Some(claim)) => return Poll::Ready(Some(Ok(task(claim)))),
                 Poll::Ready(None) => {}
             }
+        }
+        self.claims.close();
+        while let Ok(Claim { key, .. }) = self.claims.try_recv() {
+            let _ = self.outcomes.send(Outcome { key, ruling: Ruling::Back });
         }
         // Without this apalis would wait for a stop signal for ever; it can only say "not started", which cannot be.
         let _ = worker.stop();

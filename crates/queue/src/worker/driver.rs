@@ -185,6 +185,7 @@ impl Driver {
                     metrics::counter!(telemetry::CLAIMS, "result" => "error").increment(1);
                 }
                 desk.note_trouble(&error);
+                self.queue.report_failure(desk.shard, &error);
             }
         }
     }

@@ -10,7 +10,7 @@ use sincro_core::{
 };
 use sincro_queue::{Depth, Ruling, steps::HeldBack};
 
-use crate::bench::{Bench, Held, WIDE, held, opens, rule};
+use crate::bench::{Bench, Held, WIDE, held, ids, opens, rule};
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -57,6 +57,48 @@ async fn a_cooldown_holds_the_whole_channel_and_costs_no_attempt() {
     bench.pass(Duration::from_micros(1));
     let trial = bench.claim(8).await;
     assert_eq!((trial.len(), trial[0].job, trial[0].attempt), (1, 1, 1));
+}
+
+#[tokio::test]
+async fn a_job_that_is_refused_each_time_does_not_keep_the_others_of_its_channel_waiting() {
+    let (mut bench, jobs) = eight_out().await;
+    bench.settle(&jobs[..1], &cooldown(SECOND, true)).await;
+    bench.settle(&jobs[1..], &Ruling::Done).await;
+    bench.pass(SECOND);
+    let trial = bench.claim(8).await;
+    assert_eq!(ids(&trial), [1], "it may have been anybody's fault");
+    bench.settle(&trial, &cooldown(SECOND, true)).await;
+    bench.pass(2 * SECOND);
+    let trial = bench.claim(8).await;
+    assert_eq!(ids(&trial), [9]);
+    bench.settle(&trial, &Ruling::Done).await;
+    for first in (10..1_000).step_by(8) {
+        let jobs = bench.claim(8).await;
+        assert_eq!(jobs[0].job, first);
+        bench.settle(&jobs, &Ruling::Done).await;
+        bench.pass(Duration::from_millis(50));
+    }
+    assert_eq!(bench.depth().await, Depth { queued: 0, running: 0, delayed: 0 });
+}
+
+#[tokio::test]
+async fn a_job_whose_channel_is_paused_for_it_comes_last_when_that_goes_on() {
+    let (mut bench, jobs) = eight_out().await;
+    bench.settle(&jobs[..1], &Ruling::Rest(Rest::Pause(Pause::new(PausedBy::Session, "not logged in")))).await;
+    bench.settle(&jobs[1..], &Ruling::Back).await;
+    bench.pass(2 * SECOND);
+    let look = bench.claim(8).await;
+    bench.settle(&look, &Ruling::Done).await;
+    assert_eq!(ids(&bench.claim(8).await), [8, 7, 6, 5, 4, 3, 2, 9]);
+}
+
+#[tokio::test]
+async fn a_pause_without_a_reason_is_one() {
+    let (mut bench, jobs) = eight_out().await;
+    let nameless = Pause { by: PausedBy::Gateway, reason: String::new() };
+    assert!(bench.settle(&jobs, &Ruling::Rest(Rest::Pause(nameless))).await.is_empty());
+    assert!(bench.claim(8).await.is_empty());
+    assert_eq!(bench.depth().await, Depth { queued: 1_000, running: 0, delayed: 0 });
 }
 
 #[tokio::test]

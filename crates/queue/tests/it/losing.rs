@@ -7,9 +7,12 @@ use sincro_core::{
     notice::{ChannelRule, Entry, LaneState, Notice},
     verdict::Rest,
 };
-use sincro_queue::{Depth, Inspection, LaneView, OpenLane, Ruling};
+use sincro_queue::{
+    Depth, Error, Inspection, LaneView, OpenLane, Ruling,
+    steps::{self, Ask},
+};
 
-use crate::bench::{Bench, SERVER, WIDE, follows, ids, lane, opens, rule, sync_of};
+use crate::bench::{Bench, LEASE, SERVER, WIDE, follows, ids, lane, opens, rule, sync_of};
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -208,7 +211,7 @@ async fn a_level_that_is_told_of_anew_after_its_rest_was_lost_is_not_called_befo
             } else {
                 30 * SECOND
             };
-            bench.pass(unsure - Duration::from_micros(1));
+            bench.pass(unsure.saturating_sub(Duration::from_micros(1)));
             assert!(bench.ask(1).await.jobs.is_empty(), "{level:?}");
             bench.pass(Duration::from_micros(1));
             assert_eq!(bench.ask(1).await.jobs.len(), 1, "{level:?}: it never waits for ever");
@@ -282,6 +285,19 @@ async fn a_notice_that_an_older_snapshot_does_not_know_follows_it() {
     assert_eq!(bench.apply(&[notice.clone(), more]).await.len(), 2);
     assert_eq!(view(&bench, &notice).await, LaneView { loss: None, seq: Some(2), jobs: 108 });
     assert_eq!(bench.depth().await, Depth { queued: 105, running: 3, delayed: 0 });
+}
+
+#[tokio::test]
+async fn a_lane_that_nobody_went_on_putting_back_ends_with_its_sync() {
+    let bench = Bench::new().await;
+    let notice = opens(&rule(WIDE), 1, 3_000);
+    bench.apply(std::slice::from_ref(&notice)).await;
+    let mut snapshot = notice.clone();
+    lane(&mut snapshot).jobs = (1..=3_000).map(|job| Entry::Tried { job, attempts: 0, due_ms: 0 }).collect();
+    assert_eq!(bench.clock().put_chunk(0, 1, &snapshot, "token", 0).await.unwrap(), "put");
+    assert_eq!(bench.apply(&[follows(&notice, LaneState::Closed)]).await.len(), 1);
+    assert_eq!(bench.clock().put_chunk(0, 1, &snapshot, "token", 1).await.unwrap(), "taken");
+    assert_eq!(bench.depth().await, Depth::default());
 }
 
 #[tokio::test]
@@ -399,4 +415,68 @@ async fn a_thousand_lanes_are_looked_at_in_a_moment() {
     let views = bench.clock().inspect_lanes(0, &lanes).await.unwrap();
     println!("1,000 lanes: {:.1} ms of Redis", (spent() - before) / 1_000.0);
     assert!(views.iter().all(|view| view.loss.is_none() && view.jobs == 10));
+}
+
+/// Whether a claim, or a look at the shard, fails on what is written there.
+async fn is_of_use(bench: &Bench) -> bool {
+    let ask = Ask { shard: 0, max: 10, max_bulk: 10, lease: LEASE, asker: "other", number: 1, again: false };
+    let failures =
+        [steps::claim(&bench.clock(), &ask).await.err(), bench.clock().inspect(0, Duration::ZERO).await.err()];
+    let unusable = |failure: &Error| match failure {
+        Error::Unusable(_) => true,
+        other => panic!("{other}"),
+    };
+    !failures.iter().flatten().any(unusable)
+}
+
+#[tokio::test]
+async fn what_somebody_else_wrote_is_told_by_whoever_comes_upon_it() {
+    for (key, value) in [("queued", "x"), ("held", "x"), ("leases", "x"), ("servers", "x"), ("delayed", "x")] {
+        let (bench, ..) = busy().await;
+        assert!(is_of_use(&bench).await);
+        let _: () = run(&bench, "SET", key, &[value]);
+        assert!(!is_of_use(&bench).await, "{key} is a text now");
+    }
+    for key in ["ticket", "opened"] {
+        let (bench, ..) = busy().await;
+        let _: () = run(&bench, "SET", key, &["x"]);
+        assert!(!is_of_use(&bench).await, "{key} is no number now");
+    }
+    let (bench, ..) = busy().await;
+    let _: () = run(&bench, "HSET", "queued", &["x", "x"]);
+    assert!(!is_of_use(&bench).await, "a lane has no number now");
+}
+
+#[tokio::test]
+async fn a_shard_that_is_begun_anew_holds_nothing_of_what_was_there_whatever_it_is() {
+    let (bench, _, notice) = busy().await;
+    for key in bench.place.keys() {
+        let mut raw = bench.place.raw();
+        let of_a_kind: String = redis::cmd("TYPE").arg(&key).query(&mut raw).unwrap();
+        let command = if of_a_kind == "string" { "RPUSH" } else { "SET" };
+        redis::pipe().del(&key).cmd(command).arg(&key).arg("x").exec(&mut raw).unwrap();
+    }
+    let _: i64 = run(&bench, "RPUSH", "restoring", &["x"]);
+    let _: () = run(&bench, "SET", "anew", &["for ever"]);
+    let restoration = bench.clock().begin_anew(0).await.unwrap().unwrap();
+    assert_eq!(bench.place.keys(), [bench.place.key("anew"), bench.place.key("restoring")]);
+    restoration.open_epoch(2, false).await.unwrap();
+    assert!(bench.put_back(2, &snapshot(&notice, &[(7, 100)])).await);
+    bench.clock().finish_restore(0, 2).await.unwrap();
+    assert!(is_whole(&bench).await && is_of_use(&bench).await);
+    assert_eq!(loss(&bench, &notice).await, "");
+    assert!(bench.clock().begin_anew(0).await.unwrap().is_none(), "that was done just now");
+    assert_eq!(bench.depth().await.queued, 94);
+}
+
+#[tokio::test]
+async fn a_shard_is_compared_with_the_ledger_again_although_a_mark_says_for_ever_that_it_was() {
+    let (bench, ..) = busy().await;
+    let _: () = run(&bench, "SET", "compared", &["x"]);
+    for expected in [true, false] {
+        let Inspection::Open { due, .. } = bench.clock().inspect(0, Duration::from_mins(1)).await.unwrap() else {
+            panic!("it is open")
+        };
+        assert_eq!(due, expected);
+    }
 }

@@ -4,6 +4,7 @@
 
 mod channels;
 mod cooldowns;
+mod durability;
 mod identity;
 mod limits;
 mod outlooks;

@@ -40,7 +40,7 @@ impl Executor {
         }
         let fence = fence(claim, &job);
         if let Err(refused) = self.store.begin_listing(&job, fence).await? {
-            return Ok(self.ruled(refused, &[]).await);
+            return Ok(self.ruled(fence, refused, &[]).await);
         }
         let next = list.next.clone();
         let mut pages = list.pages();
@@ -55,13 +55,13 @@ impl Executor {
             }
             match self.store.list_page(&job, fence, place, page).await {
                 Ok(Ok(())) => {}
-                Ok(Err(refused)) => return Ok(self.ruled(refused, &[]).await),
+                Ok(Err(refused)) => return Ok(self.ruled(fence, refused, &[]).await),
                 Err(error) => return self.unplanned(job, fence, error).await,
             }
         }
         match self.store.end_listing(&job, fence, next).await? {
             Ok(step) => job.step = step,
-            Err(refused) => return Ok(self.ruled(refused, &[]).await),
+            Err(refused) => return Ok(self.ruled(fence, refused, &[]).await),
         }
         job.steps_done += 1;
         self.plan_kept(claim, job, channel).await
@@ -84,7 +84,7 @@ impl Executor {
                 Err(error) => return self.unplanned(job, fence, error).await,
             };
             reach(Point::Planned).await;
-            let ruling = self.ruled(planned.recorded, &planned.notices).await;
+            let ruling = self.ruled(fence, planned.recorded, &planned.notices).await;
             match planned.step {
                 Some(step) if step.is_listed() && planned.recorded == Recorded::Next && Instant::now() < enough => {
                     job = Job { step, steps_done: job.steps_done + 1, ..job };

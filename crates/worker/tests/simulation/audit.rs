@@ -27,7 +27,7 @@ const NOWHERE: [(&str, &str); 7] = [
     ("open jobs in a sync that is over", "SELECT count(*) FROM jobs j JOIN syncs s ON s.id = j.sync_id
       WHERE s.finished_at IS NOT NULL AND j.state IN ('queued', 'delayed', 'awaiting')"),
     ("jobs with more attempts than they may have", "SELECT count(*) FROM jobs
-      WHERE attempts > attempt_limit + (coalesce(reason, '') = 'worker_lost')::int"),
+      WHERE attempts > attempt_limit"),
     ("syncs whose messages are not those of their jobs", "SELECT count(*) FROM syncs s
       JOIN (SELECT sync_id, sum(fetched) AS fetched, sum(stored) AS stored, sum(duplicate) AS duplicate FROM jobs GROUP BY 1) j
         ON j.sync_id = s.id

@@ -27,15 +27,24 @@ impl World<'_> {
         for task in units.iter().filter_map(|unit| self.tasks.get(unit)) {
             let Kind::Job { claim, .. } = &task.kind else { continue };
             // Later the result is in the ledger already, or there is none.
-            let undecided = matches!(task.at, None | Some(Point::Claimed | Point::Calling | Point::Called));
+            let undecided =
+                matches!(task.at, None | Some(Point::Claimed | Point::Calling | Point::Called | Point::Judged));
             if claim.probe || !undecided {
                 continue;
             }
             let life = "SELECT max(epoch) FROM queue_epochs";
             let life: Option<i64> = sqlx::query_scalar(life).fetch_one(&self.place.sql).await.map_err(refused)?;
-            let too_late = task.at == Some(Point::Called) && !claim.holds_lease();
+            let Some(row) = self.row_of(claim.job).await? else { continue };
+            let too_late = match task.at {
+                Some(Point::Called) => !claim.holds_lease(),
+                // From here on the ledger alone can tell.
+                Some(Point::Judged) => {
+                    row.attempts >= claim.attempt || task.seen.is_some_and(|seen| seen != row.steps_done)
+                }
+                _ => false,
+            };
             if (too_late || life != Some(claim.epoch)) && self.alone_at(claim.job, units) {
-                rows.extend(self.row_of(claim.job).await?);
+                rows.push(row);
             }
         }
         Ok(rows)
@@ -45,6 +54,16 @@ impl World<'_> {
     fn alone_at(&self, job: JobId, units: &[Unit]) -> bool {
         let same = |task: &&Task| matches!(&task.kind, Kind::Job { claim, .. } if claim.job == job);
         units.iter().filter_map(|unit| self.tasks.get(unit)).filter(same).count() == 1
+    }
+
+    /// How far the job is that this task has just loaded.
+    pub(crate) async fn steps_seen(&self, unit: Unit) -> Kept<Option<i32>> {
+        match self.tasks.get(&unit).map(|task| &task.kind) {
+            Some(Kind::Job { claim, .. }) if !claim.probe => {
+                Ok(self.row_of(claim.job).await?.map(|row| row.steps_done))
+            }
+            _ => Ok(None),
+        }
     }
 
     /// Nothing was written for them.

@@ -65,6 +65,7 @@ const LONGEST: Duration = Duration::from_mins(2);
 #[test]
 fn whatever_dies_or_is_lost_every_job_ends_and_every_message_is_stored_once() {
     let seeds = seeds();
+    assert!(!seeds.is_empty(), "no history was asked for");
     let loud = seeds.end - seeds.start == 1;
     let next = Arc::new(AtomicU64::new(seeds.start));
     let tellers: Vec<_> = (0..AT_ONCE.min(usize::try_from(seeds.end - seeds.start).unwrap()))
@@ -116,9 +117,10 @@ async fn tell(seed: u64, place: &Place, loud: bool) -> Result<(), String> {
             match differs.or((steps.len() != again.len()).then(|| steps.len().min(again.len()))) {
                 None => Ok(()),
                 Some(i) => Err(format!(
-                    "seed {seed} is not the same history twice: step {i} was\n  {:?}\nand then\n  {:?}",
+                    "seed {seed} is not the same history twice: step {i} was\n  {:?}\nand then\n  {:?}\n{}",
                     steps.get(i),
-                    again.get(i)
+                    again.get(i),
+                    how_to_repeat(seed)
                 )),
             }
         }
@@ -128,6 +130,7 @@ async fn tell(seed: u64, place: &Place, loud: bool) -> Result<(), String> {
 
 /// One history from its beginning to its end: whether everything held, and its steps.
 async fn history(seed: u64, place: &Place, kinds: Kinds, loud: bool) -> (Result<(), Broken>, Vec<String>) {
+    let telling = Telling(seed);
     place.clean().await;
     let mut world = World::new(seed, place, kinds, loud).await;
     let told = tokio::time::timeout(LONGEST, world.run()).await.unwrap_or_else(|_| {
@@ -135,7 +138,26 @@ async fn history(seed: u64, place: &Place, kinds: Kinds, loud: bool) -> (Result<
         Err(Broken { promise: "nothing_waits_for_ever", seen: held })
     });
     let steps = world.leave();
+    drop(telling);
     (told, steps)
+}
+
+/// Names the seed of a history that ends in a panic.
+struct Telling(u64);
+
+impl Drop for Telling {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            println!("the telling of seed {} panicked; {}", self.0, how_to_repeat(self.0));
+        }
+    }
+}
+
+fn how_to_repeat(seed: u64) -> String {
+    format!(
+        "again: ./just simulate --seed {seed}    \
+         (SINCRO_SEED={seed} cargo test -p sincro-worker --test simulation -- --nocapture)"
+    )
 }
 
 /// What broke, how few kinds of misfortune are enough for it, the last steps, and how to see all of them.
@@ -156,9 +178,8 @@ async fn report(seed: u64, place: &Place, Broken { promise, seen }: &Broken, all
     let tail = last.join("\n  ");
     format!(
         "{promise} is broken by seed {seed}: {seen}\n\
-         with these alone it breaks as well: {kinds}; of its {} steps the last before peace, and the first after:\n  {tail}\n\
-         again: ./just simulate --seed {seed}    \
-         (SINCRO_SEED={seed} cargo test -p sincro-worker --test simulation -- --nocapture)",
-        fewest.len()
+         with these alone it breaks as well: {kinds}; of its {} steps the last before peace, and the first after:\n  {tail}\n{}",
+        fewest.len(),
+        how_to_repeat(seed)
     )
 }

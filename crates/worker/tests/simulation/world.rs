@@ -68,6 +68,8 @@ pub(crate) struct Task {
     pub(crate) kind: Kind,
     /// Where it stands; none at its beginning.
     pub(crate) at: Option<Point>,
+    /// How many steps of its job were done when it was loaded.
+    pub(crate) seen: Option<i32>,
     pub(crate) abort: AbortHandle,
 }
 
@@ -201,8 +203,10 @@ impl<'p> World<'p> {
             match news {
                 News::Held(point) => {
                     self.tell(format_args!("  {} is at {point}", self.name_of(unit)));
+                    let seen = if point == Point::Calling { self.steps_seen(unit).await? } else { None };
                     if let Some(task) = self.tasks.get_mut(&unit) {
                         task.at = Some(point);
+                        task.seen = task.seen.or(seen);
                     }
                 }
                 News::Cut(point) => {
@@ -274,7 +278,7 @@ impl<'p> World<'p> {
     ) -> Unit {
         let unit = self.next_unit();
         let abort = self.stage.enter(unit, skew_us, task);
-        self.tasks.insert(unit, Task { kind, at: None, abort });
+        self.tasks.insert(unit, Task { kind, at: None, seen: None, abort });
         unit
     }
 
