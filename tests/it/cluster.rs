@@ -1,5 +1,7 @@
 //! Several Redis servers: a cluster whose shards move, freeze and die, and a master that is replaced by its replica.
 
+mod away;
+
 use std::time::Duration;
 
 use sincro_core::{

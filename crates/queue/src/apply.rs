@@ -1,6 +1,6 @@
 //! Notices of the ledger on their way into the queue.
 
-use std::sync::LazyLock;
+use std::{collections::BTreeSet, sync::LazyLock};
 
 use redis::Value;
 use sincro_core::{
@@ -19,6 +19,18 @@ const ENTRIES_PER_CALL: usize = 1_000;
 pub(crate) const CALLS_PER_TRIP: usize = 16;
 
 static APPLY_NOTICE: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("../lua/apply_notice.lua")));
+
+/// How far notices came.
+#[derive(Debug, Default)]
+pub struct Delivery {
+    /// Those that are in, now or from before: they can be forgotten. The others wait: for an earlier notice of their sync, or for
+    /// their shard.
+    pub applied: Vec<NoticeId>,
+    /// Shards that take nothing for now: out of reach, refusing whatever comes, without a life, or a newer version's.
+    pub shut: BTreeSet<u16>,
+    /// Why some were not applied, where somebody should hear of it.
+    pub failure: Option<Error>,
+}
 
 /// What became of one call of the script.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -39,14 +51,7 @@ impl Queue {
     /// Returns those that are in and can be forgotten. The others wait: for an earlier notice of their sync, or for the
     /// restoration of their shard. An error means that none is known to be in.
     pub async fn apply(&self, notices: &[Notice]) -> Result<Vec<NoticeId>, Error> {
-        let mut applied = Vec::with_capacity(notices.len());
-        let mut failure = None;
-        for shard in self.shards() {
-            let of_shard = notices.iter().filter(|notice| self.shard_of(&notice.channel.server) == shard);
-            if let Err(error) = self.apply_to(shard, of_shard, &mut applied).await {
-                failure = Some(error);
-            }
-        }
+        let Delivery { applied, failure, .. } = self.deliver(notices).await;
         match failure {
             Some(error) if applied.is_empty() => Err(error),
             Some(error) => {
@@ -57,12 +62,24 @@ impl Queue {
         }
     }
 
-    /// One shard's part of [`Queue::apply`]. A notice that Redis refuses does not stop those behind it.
+    /// The same for whoever has more to tell: a shard that takes nothing says nothing of the others.
+    pub async fn deliver(&self, notices: &[Notice]) -> Delivery {
+        let mut delivery = Delivery::default();
+        for shard in self.shards() {
+            let of_shard = notices.iter().filter(|notice| self.shard_of(&notice.channel.server) == shard);
+            if let Err(error) = self.apply_to(shard, of_shard, &mut delivery).await {
+                delivery.failure = Some(error);
+            }
+        }
+        delivery
+    }
+
+    /// One shard's part of [`Queue::deliver`]. A notice that Redis refuses does not stop those behind it.
     async fn apply_to<'a>(
         &self,
         shard: u16,
         notices: impl Iterator<Item = &'a Notice>,
-        applied: &mut Vec<NoticeId>,
+        delivery: &mut Delivery,
     ) -> Result<(), Error> {
         // Beside each call the notice that is in when the call is: every notice at its last chunk.
         let (mut calls, mut completes) = (Vec::new(), Vec::new());
@@ -71,15 +88,18 @@ impl Queue {
             completes.resize(calls.len() - 1, None);
             completes.push(Some(notice.id));
         }
-        let mut failure = Ok(());
+        // Until it has taken a call.
+        let (mut failure, mut taken) = (Ok(()), calls.is_empty());
+        delivery.shut.insert(shard);
         for (calls, completes) in calls.chunks(CALLS_PER_TRIP).zip(completes.chunks(CALLS_PER_TRIP)) {
             for (answer, completed) in self.link.run(calls).await?.into_iter().zip(completes) {
                 match answer.and_then(read) {
                     Ok(Applied::In) => {
                         self.report_open(shard);
-                        applied.extend(completed);
+                        delivery.applied.extend(completed);
+                        taken = true;
                     }
-                    Ok(Applied::Early) => {}
+                    Ok(Applied::Early) => taken = true,
                     Ok(Applied::Newer) => {
                         self.report_newer(shard);
                         return failure;
@@ -94,6 +114,9 @@ impl Queue {
                     }
                 }
             }
+        }
+        if taken {
+            delivery.shut.remove(&shard);
         }
         failure
     }

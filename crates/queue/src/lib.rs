@@ -83,6 +83,7 @@ mod turns;
 mod view;
 mod worker;
 
+pub use apply::Delivery;
 pub use calls::MinuteCount;
 pub use error::Error;
 pub use keys::LAYOUT;

@@ -14,7 +14,7 @@ mod view;
 use std::{sync::Arc, time::Duration};
 
 use futures::future::join_all;
-use redis::{ErrorKind, RedisResult, ServerErrorKind, Value, aio::PubSub};
+use redis::{ErrorKind, RedisError, RedisResult, ServerErrorKind, Value, aio::PubSub};
 use secrecy::SecretString;
 
 use self::{atlas::Atlas, node::Node, place::Address, view::View};
@@ -179,6 +179,10 @@ impl Link {
     /// Learns from an answer; true when the call did nothing and another server will take it.
     fn note(&self, node: &Node, answer: &RedisResult<Value>) -> bool {
         let Err(error) = answer else { return false };
+        if is_no_master(error) {
+            self.0.distrust();
+            return false;
+        }
         match error.kind() {
             ErrorKind::Server(ServerErrorKind::Moved) => {
                 self.0.doubt();
@@ -188,13 +192,7 @@ impl Link {
             }
             // A slot on its way to another server (ASK, TRYAGAIN) is in two places, and neither has the whole shard:
             // whoever asks waits until it is moved.
-            ErrorKind::Server(
-                ServerErrorKind::Ask
-                | ServerErrorKind::TryAgain
-                | ServerErrorKind::ReadOnly
-                | ServerErrorKind::ClusterDown
-                | ServerErrorKind::MasterDown,
-            ) => {
+            ErrorKind::Server(ServerErrorKind::Ask | ServerErrorKind::TryAgain | ServerErrorKind::ClusterDown) => {
                 self.0.doubt();
                 false
             }
@@ -257,6 +255,35 @@ fn nobody_serves(slot: u16) -> Error {
     Error::Refused(format!("no server of the cluster has slot {slot}").into())
 }
 
+/// Whether a replica said it. Redis 7 hands the code of a refused write on; older ones put it into the text of the script's error.
+fn is_no_master(error: &RedisError) -> bool {
+    let in_script = || error.detail().is_some_and(|text| text.contains("-READONLY "));
+    matches!(error.kind(), ErrorKind::Server(ServerErrorKind::ReadOnly | ServerErrorKind::MasterDown)) || in_script()
+}
+
 fn is_server_error(answer: &RedisResult<Value>, kind: ServerErrorKind) -> bool {
     matches!(answer, Err(error) if error.kind() == ErrorKind::Server(kind))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_replica_is_known_by_its_refusal_whatever_its_version() {
+        let error = |line: &str| {
+            let answer = redis::parse_redis_value(format!("-{line}\r\n").as_bytes());
+            answer.and_then(Value::extract_error).expect_err("an error is an error")
+        };
+        for line in [
+            "READONLY You can't write against a read only replica. script: 5b0f, on @user_script:12.",
+            "ERR Error running script (call to f_5b0f): @user_script:12: @user_script: 12: -READONLY You can't write",
+            "MASTERDOWN Link with MASTER is down and replica-serve-stale-data is set to 'no'.",
+        ] {
+            assert!(is_no_master(&error(line)), "{line}");
+        }
+        for line in ["OOM command not allowed when used memory > 'maxmemory'.", "ERR settle_jobs: unreadable ruling"] {
+            assert!(!is_no_master(&error(line)), "{line}");
+        }
+    }
 }

@@ -160,14 +160,30 @@ impl Store {
 
     /// A channel with its credentials opened, both of the same version: for the worker only.
     pub async fn connection(&self, id: ChannelId) -> Result<Connection, Error> {
-        let mut tx = self.pool.begin().await?;
-        lock(&mut tx, id).await?;
-        let channel = find(&mut tx, id).await?;
-        let sealed =
-            sqlx::query_scalar!("SELECT credentials FROM channels WHERE id = $1", id).fetch_one(&mut *tx).await?;
-        tx.commit().await?;
-        let credentials = self.secret_key()?.open(id, &sealed)?;
-        Ok(Connection { channel, credentials })
+        // One statement sees one version, and waits for nobody who is changing the channel.
+        let row = sqlx::query!(
+            "SELECT id, name, provider, base_url, features, rate_per_second, burst, concurrency, paused_by, reason,
+                    hook_token, version, created_at, credentials FROM channels WHERE id = $1",
+            id
+        );
+        let row = row.fetch_optional(&self.pool).await?.ok_or(Error::NotFound(Missing::Channel))?;
+        let credentials = self.secret_key()?.open(id, &row.credentials)?;
+        let channel = ChannelRow {
+            id: row.id,
+            name: row.name,
+            provider: row.provider,
+            base_url: row.base_url,
+            features: row.features,
+            rate_per_second: row.rate_per_second,
+            burst: row.burst,
+            concurrency: row.concurrency,
+            paused_by: row.paused_by,
+            reason: row.reason,
+            hook_token: row.hook_token,
+            version: row.version,
+            created_at: row.created_at,
+        };
+        Ok(Connection { channel: channel.try_into()?, credentials })
     }
 
     /// Changes a channel; the queue must hear the notice. Moving it to another server is refused while a sync is open.

@@ -41,6 +41,15 @@ pub(crate) struct NoticeRow {
     pub(crate) sync_state: Option<String>,
 }
 
+/// Some notices of the outbox.
+#[derive(Debug, Default)]
+pub struct NoticePage {
+    /// Those that can be read, in the order in which each sync needs them.
+    pub notices: Vec<Notice>,
+    /// The last one that was looked at, readable or not; none when there was none.
+    pub last: Option<NoticeId>,
+}
+
 /// One place for the columns: `notice_rows!("WHERE n.id = $1", id)`.
 macro_rules! notice_rows {
     ($tail:literal $(, $arg:expr)* $(,)?) => {
@@ -103,16 +112,30 @@ pub(crate) const fn lane_state(state: SyncState) -> LaneState {
 }
 
 impl Store {
-    /// Notices that were written before `before` and not delivered, in the order in which each sync needs them. One that
-    /// cannot be read is left out, and stays.
-    pub async fn undelivered_notices(&self, before: DateTime<Utc>, limit: i64) -> Result<Vec<Notice>, Error> {
-        let rows = notice_rows!("WHERE n.created_at < $1 ORDER BY n.id LIMIT $2", before, limit);
-        let readable = rows.fetch_all(&self.pool).await?.into_iter().filter_map(|row| {
+    /// Notices behind `after` that were written before `before` and not delivered, but for those of the servers `without`. One
+    /// that cannot be read is left out, and stays.
+    pub async fn undelivered_notices(
+        &self,
+        before: DateTime<Utc>,
+        after: NoticeId,
+        without: &[String],
+        limit: i64,
+    ) -> Result<NoticePage, Error> {
+        let rows = notice_rows!(
+            "WHERE n.created_at < $1 AND n.id > $2 AND c.server <> ALL ($3) ORDER BY n.id LIMIT $4",
+            before,
+            after,
+            without,
+            limit
+        );
+        let rows = rows.fetch_all(&self.pool).await?;
+        let last = rows.last().map(|row| row.id);
+        let readable = rows.into_iter().filter_map(|row| {
             let id = row.id;
             let unreadable = |error: &Error| tracing::error!(notice = id, %error, "a notice is not delivered");
             Notice::try_from(row).inspect_err(unreadable).ok()
         });
-        Ok(readable.collect())
+        Ok(NoticePage { notices: readable.collect(), last })
     }
 
     /// Forgets notices the queue has applied.

@@ -56,26 +56,34 @@ pub(crate) async fn run(store: Store, queue: Queue, every: Duration) {
 }
 
 /// Looks at every shard, and compares those with the ledger that nobody has compared for so long; returns how many lanes were
-/// put back.
+/// put back. A shard that is away does not keep the others waiting: the first trouble is told at the end.
 pub(crate) async fn reconcile(store: &Store, queue: &Queue, every: Duration) -> Result<usize, Trouble> {
-    let mut put_back = 0;
+    let (mut put_back, mut trouble) = (0, None);
     for shard in queue.shards() {
-        let seems_well = match queue.inspect(shard, every).await {
-            Ok(Inspection::Open { restoring, whole, due, .. }) => whole && !restoring && !due,
-            // Whoever claims hears of that, and so does everybody.
-            Ok(Inspection::Newer) => true,
-            Ok(Inspection::Emptied) | Err(Error::Unusable(_)) => false,
-            Err(error) => return Err(error.into()),
-        };
-        if seems_well {
-            continue;
-        }
-        // Without the lock somebody else is at it.
-        if let Some(mut ledger) = store.lock_restoration(queue.namespace(), shard).await? {
-            put_back += restore_locked(&mut ledger, queue, shard).await?;
-            ledger.end().await?;
+        match reconcile_shard(store, queue, shard, every).await {
+            Ok(lanes) => put_back += lanes,
+            Err(Trouble::Store(error)) => return Err(error.into()),
+            Err(error) => _ = trouble.get_or_insert(error),
         }
     }
+    trouble.map_or(Ok(put_back), Err)
+}
+
+async fn reconcile_shard(store: &Store, queue: &Queue, shard: u16, every: Duration) -> Result<usize, Trouble> {
+    let seems_well = match queue.inspect(shard, every).await {
+        Ok(Inspection::Open { restoring, whole, due, .. }) => whole && !restoring && !due,
+        // Whoever claims hears of that, and so does everybody.
+        Ok(Inspection::Newer) => true,
+        Ok(Inspection::Emptied) | Err(Error::Unusable(_)) => false,
+        Err(error) => return Err(error.into()),
+    };
+    if seems_well {
+        return Ok(0);
+    }
+    // Without the lock somebody else is at it.
+    let Some(mut ledger) = store.lock_restoration(queue.namespace(), shard).await? else { return Ok(0) };
+    let put_back = restore_locked(&mut ledger, queue, shard).await?;
+    ledger.end().await?;
     Ok(put_back)
 }
 

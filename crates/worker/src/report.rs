@@ -2,7 +2,8 @@
 //! SQL can tell what API and events tell.
 //!
 //! One process does it at a time, under the ledger's lock; the others try to follow it. At most 1,000 open syncs are
-//! reported, the oldest; of the others the views show what the ledger knows. A round that fails is followed by the next.
+//! reported, the oldest; of the others the views show what the ledger knows. A shard that does not answer is left out of a round;
+//! a round that fails is followed by the next.
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
@@ -11,7 +12,7 @@ use std::{
 };
 
 use chrono::{DateTime, Utc};
-use futures::{StreamExt as _, TryStreamExt as _, stream};
+use futures::{Stream, StreamExt as _, future::join_all, stream};
 use sincro_core::{
     channel::ChannelId,
     clock,
@@ -83,9 +84,16 @@ async fn round(store: &Store, queue: &Queue, written: &mut Written) -> Result<()
         open.iter().map(|open| (open.server.clone(), open.status.channel_id)).collect();
     let servers: HashMap<String, String> =
         channels.iter().map(|(server, channel)| (channel.to_string(), server.clone())).collect();
-    note_calls(store, queue, &channels, written).await?;
-    let syncs = look_at_syncs(queue, open).await?;
-    let levels = look_at_channels(queue, channels).await?;
+    let mut away = note_calls(store, queue, &channels, written).await?;
+    let answers = |server: &str| !away.shards.contains(&queue.shard_of(server));
+    let (open, channels) = (
+        open.into_iter().filter(|open| answers(&open.server)).collect(),
+        channels.into_iter().filter(|(server, _)| answers(server)).collect(),
+    );
+    let syncs: HashMap<_, _> = away.keep_answers(look_at_syncs(queue, open)).await;
+    let levels: Vec<_> = away.keep_answers(look_at_channels(queue, channels)).await;
+    let levels: HashMap<_, _> =
+        levels.into_iter().flatten().flatten().map(|level| (level.key.clone(), level)).collect();
 
     let now = Instant::now();
     let all = written.all_due.is_none_or(|due| now >= due);
@@ -95,8 +103,10 @@ async fn round(store: &Store, queue: &Queue, written: &mut Written) -> Result<()
     }
     // As long as the queue has made them: it knows how often a rest was asked for in a row.
     for (level, cooldown) in news.1.iter().filter_map(|level| Some((level, level.cooldown.as_ref()?))) {
-        if let Some(kept) = rest(queue, level, cooldown, &servers).await? {
-            store.note_cooldown(&kept).await?;
+        match rest(queue, level, cooldown, &servers).await {
+            Ok(Some(kept)) => store.note_cooldown(&kept).await?,
+            Ok(None) => {}
+            Err(error) => away.note(error),
         }
     }
     written.syncs.remember(syncs);
@@ -104,27 +114,60 @@ async fn round(store: &Store, queue: &Queue, written: &mut Written) -> Result<()
     if all {
         written.all_due = Some(now + ALL_EVERY);
     }
-    Ok(())
+    away.trouble.map_or(Ok(()), |error| Err(error.into()))
 }
 
-async fn look_at_syncs(queue: &Queue, open: Vec<OpenSync>) -> Result<HashMap<SyncId, SyncOutlook>, Trouble> {
-    let looks = stream::iter(open).map(|OpenSync { status, server }| async move {
+fn look_at_syncs(
+    queue: &Queue,
+    open: Vec<OpenSync>,
+) -> impl Stream<Item = Result<(SyncId, SyncOutlook), sincro_queue::Error>> {
+    let looks = stream::iter(open).map(move |OpenSync { status, server }| async move {
         let live = queue.live(&server, status.channel_id, status.id).await?;
         Ok((status.id, outlook(status, &live, clock::now())))
     });
-    looks.buffer_unordered(QUESTIONS_AT_ONCE).try_collect().await
+    looks.buffer_unordered(QUESTIONS_AT_ONCE)
 }
 
-async fn look_at_channels(
+fn look_at_channels(
     queue: &Queue,
     channels: BTreeSet<(String, ChannelId)>,
-) -> Result<HashMap<String, LevelOutlook>, Trouble> {
-    let looks = stream::iter(channels).map(|(server, channel)| async move {
+) -> impl Stream<Item = Result<Option<[LevelOutlook; 2]>, sincro_queue::Error>> {
+    let looks = stream::iter(channels).map(move |(server, channel)| async move {
         let view = queue.channel_view(&server, channel).await?;
-        Ok::<_, Trouble>(view.map(|view| levels(server, channel, view)))
+        Ok(view.map(|view| levels(server, channel, view)))
     });
-    let found: Vec<Option<[LevelOutlook; 2]>> = looks.buffer_unordered(QUESTIONS_AT_ONCE).try_collect().await?;
-    Ok(found.into_iter().flatten().flatten().map(|level| (level.key.clone(), level)).collect())
+    looks.buffer_unordered(QUESTIONS_AT_ONCE)
+}
+
+/// What did not answer in a round.
+#[derive(Default)]
+struct Away {
+    /// These are not asked again.
+    shards: BTreeSet<u16>,
+    /// The first failure.
+    trouble: Option<sincro_queue::Error>,
+}
+
+impl Away {
+    fn note(&mut self, error: sincro_queue::Error) {
+        self.trouble.get_or_insert(error);
+    }
+
+    /// What was answered of all that was asked.
+    async fn keep_answers<T, C: Default + Extend<T>>(
+        &mut self,
+        asked: impl Stream<Item = Result<T, sincro_queue::Error>>,
+    ) -> C {
+        let mut asked = std::pin::pin!(asked);
+        let mut answers = C::default();
+        while let Some(answer) = asked.next().await {
+            match answer {
+                Ok(answer) => answers.extend([answer]),
+                Err(error) => self.note(error),
+            }
+        }
+        answers
+    }
 }
 
 /// The sync as everybody shows it.
@@ -163,7 +206,7 @@ async fn rest(
     level: &LevelOutlook,
     cooldown: &Cooldown,
     servers: &HashMap<String, String>,
-) -> Result<Option<KeptCooldown>, Trouble> {
+) -> Result<Option<KeptCooldown>, sincro_queue::Error> {
     let (server, channel) = match level.level {
         Level::Server => (level.key.clone(), None),
         Level::Channel => match servers.get(&level.key) {
@@ -176,27 +219,42 @@ async fn rest(
     Ok(left.ok().map(|left| KeptCooldown { server, channel, left, reason: cooldown.reason.clone() }))
 }
 
-/// Writes down how often levels with caps were called. Those whose last sync has ended are counted once more, so that nothing
-/// needs to be assumed of them.
+/// Writes down how often levels with caps were called, and tells which shards did not say it. Levels whose last sync has ended
+/// are counted once more, so that nothing needs to be assumed of them.
 async fn note_calls(
     store: &Store,
     queue: &Queue,
     channels: &BTreeSet<(String, ChannelId)>,
     written: &mut Written,
-) -> Result<(), Trouble> {
+) -> Result<Away, Trouble> {
     let open: BTreeSet<(String, Option<ChannelId>)> = channels
         .iter()
         .flat_map(|(server, channel)| [(server.clone(), None), (server.clone(), Some(*channel))])
         .collect();
-    let asked: Vec<_> = open.union(&written.counted).cloned().collect();
-    let counts = queue.count_calls(&asked).await?;
+    let mut asked: BTreeMap<u16, Vec<(String, Option<ChannelId>)>> = BTreeMap::new();
+    for level in open.union(&written.counted) {
+        asked.entry(queue.shard_of(&level.0)).or_default().push(level.clone());
+    }
+    // All at once: a shard whose server is silent must not keep the others waiting.
+    let answers = asked.iter().map(async |(shard, levels)| (*shard, queue.count_calls(levels).await));
+    let (mut counts, mut away) = (Vec::new(), Away::default());
+    for (shard, answer) in join_all(answers).await {
+        match answer {
+            Ok(of_shard) => counts.extend(of_shard),
+            Err(error) => {
+                away.shards.insert(shard);
+                away.note(error);
+            }
+        }
+    }
     let rows: Vec<CallCount> = counts.iter().flat_map(call_counts).collect();
     if !rows.is_empty() {
         store.note_calls(&rows).await?;
     }
+    written.counted.retain(|(server, _)| away.shards.contains(&queue.shard_of(server)));
     let counted = counts.into_iter().map(|count| (count.server, count.channel));
-    written.counted = counted.filter(|level| open.contains(level)).collect();
-    Ok(())
+    written.counted.extend(counted.filter(|level| open.contains(level)));
+    Ok(away)
 }
 
 /// The rows of this minute and of the one before, if that had any calls.

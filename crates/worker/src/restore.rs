@@ -5,39 +5,77 @@
 //! process restores at a time, by the ledger's lock; should it die, the next one goes on where it was.
 
 use std::{
-    collections::BTreeSet,
-    time::{Duration, Instant},
+    collections::{BTreeMap, btree_map::Entry},
+    time::Duration,
 };
 
 use sincro_core::drill::{self, Point};
 use sincro_queue::{Error, LAYOUT, Queue};
 use sincro_store::{Store, restore::Restoration};
-use tokio::time::sleep;
+use tokio::time::{Instant, timeout_at};
 
 use crate::{reconcile, trouble::Trouble};
 
-/// Before the next try, when somebody else is at it or something failed.
+/// Before the next try, when somebody else is at it or something failed for the first time.
 const AGAIN_AFTER: Duration = Duration::from_millis(200);
+/// What fails again and again is tried less often: each try is a connection to the ledger, in every worker.
+const LONGEST_PAUSE: Duration = Duration::from_secs(3);
+
+/// A shard that is to be restored.
+struct Waiting {
+    due: Instant,
+    pause: Duration,
+    /// The last try failed, and that was said.
+    in_trouble: bool,
+}
+
+impl Waiting {
+    fn from(now: Instant) -> Self {
+        Self { due: now, pause: AGAIN_AFTER, in_trouble: false }
+    }
+
+    /// Somebody else is at it.
+    fn stand_by(&mut self, now: Instant) {
+        *self = Self { due: now + AGAIN_AFTER, ..Self::from(now) };
+    }
+
+    /// A try has failed; whether that is news.
+    fn fail(&mut self, now: Instant) -> bool {
+        self.due = now + self.pause;
+        self.pause = (self.pause * 2).min(LONGEST_PAUSE);
+        !std::mem::replace(&mut self.in_trouble, true)
+    }
+}
 
 /// Restores whatever turns out to be empty, until the future is dropped. A shard is watched until all its lanes are back.
 pub(crate) async fn run(store: Store, queue: Queue) {
     let mut emptied = queue.emptied();
-    // The queue is gone when there is no more to hear of it, and so is the worker.
-    while let Ok(shards) = emptied.wait_for(|shards| !shards.is_empty()).await.map(|shards| shards.clone()) {
-        let mut waiting: BTreeSet<u16> = shards;
-        loop {
-            for shard in waiting.clone() {
-                match restore(&store, &queue, shard).await {
-                    Ok(true) => _ = waiting.remove(&shard),
-                    Ok(false) => {}
-                    Err(error) => tracing::warn!(shard, %error, "the queue could not be restored; trying again"),
+    let mut waiting: BTreeMap<u16, Waiting> = BTreeMap::new();
+    loop {
+        // The queue is gone when there is no more to hear of it, and so is the worker.
+        let news = match waiting.values().map(|waiting| waiting.due).min() {
+            None => emptied.wait_for(|shards| !shards.is_empty()).await.map(|_| ()),
+            Some(due) => timeout_at(due, emptied.changed()).await.unwrap_or(Ok(())),
+        };
+        if news.is_err() {
+            return;
+        }
+        for shard in emptied.borrow_and_update().iter() {
+            waiting.entry(*shard).or_insert_with(|| Waiting::from(Instant::now()));
+        }
+        let due: Vec<u16> =
+            waiting.iter().filter(|(_, waiting)| waiting.due <= Instant::now()).map(|(shard, _)| *shard).collect();
+        for shard in due {
+            let restored = restore(&store, &queue, shard).await;
+            let Entry::Occupied(mut waiting) = waiting.entry(shard) else { continue };
+            match restored {
+                Ok(true) => _ = waiting.remove(),
+                Ok(false) => waiting.get_mut().stand_by(Instant::now()),
+                Err(error) if waiting.get_mut().fail(Instant::now()) => {
+                    tracing::warn!(shard, %error, "the queue could not be restored; trying again");
                 }
+                Err(error) => tracing::debug!(shard, %error, "the queue still cannot be restored"),
             }
-            if waiting.is_empty() {
-                break;
-            }
-            sleep(AGAIN_AFTER).await;
-            waiting.extend(emptied.borrow_and_update().iter());
         }
     }
 }
@@ -134,4 +172,28 @@ async fn fill(
 
 fn millis(since: Instant) -> u64 {
     u64::try_from(since.elapsed().as_millis()).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_cannot_be_restored_is_tried_less_and_less_often_and_said_once() {
+        let now = Instant::now();
+        let mut waiting = Waiting::from(now);
+        assert_eq!(waiting.due, now, "the first try is made at once");
+        assert!(waiting.fail(now));
+        let pauses: Vec<u128> = (0..6)
+            .map(|_| {
+                let pause = waiting.due - now;
+                assert!(!waiting.fail(now), "it was said");
+                pause.as_millis()
+            })
+            .collect();
+        assert_eq!(pauses, [200, 400, 800, 1_600, 3_000, 3_000]);
+        waiting.stand_by(now);
+        assert_eq!(waiting.due, now + AGAIN_AFTER, "whoever is at it may be through soon");
+        assert!(waiting.fail(now), "a trouble of another time is said again");
+    }
 }

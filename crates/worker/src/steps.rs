@@ -30,7 +30,8 @@ pub async fn reconcile(store: &Store, queue: &Queue) -> Result<usize, Trouble> {
 
 /// Tells the queue, then forgets what it has applied; how many that were, none when the queue did not hear.
 pub async fn deliver(store: &Store, queue: &Queue, notices: &[Notice]) -> Option<usize> {
-    crate::deliver::deliver(store, queue, notices).await
+    let delivery = crate::deliver::deliver(store, queue, notices).await;
+    delivery.failure.is_none().then_some(delivery.applied.len())
 }
 
 /// What executes the claims of one worker.

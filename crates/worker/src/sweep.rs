@@ -1,11 +1,14 @@
 //! The janitor of the outbox: delivers what a crash left between the ledger's commit and the queue, and forgets
 //! answers nobody will ask for again.
 
-use std::time::Duration;
+use std::{collections::BTreeSet, time::Duration};
 
 use chrono::{DateTime, TimeDelta, Utc};
-use sincro_core::clock;
-use sincro_queue::Queue;
+use sincro_core::{
+    clock,
+    notice::{Notice, NoticeId},
+};
+use sincro_queue::{Delivery, Queue};
 use sincro_store::{Error, Store};
 use tokio::time::{Instant, MissedTickBehavior, interval};
 
@@ -13,7 +16,7 @@ use crate::deliver::deliver;
 
 /// A notice younger than this is being delivered by whoever wrote it.
 const GIVEN_TO_ITS_WRITER: TimeDelta = TimeDelta::seconds(1);
-const NOTICES_AT_ONCE: usize = 500;
+const NOTICES_AT_ONCE: i64 = 500;
 /// More that the queue does not take yet are not passed over in one round.
 const MOST_PASSED_OVER: usize = 10_000;
 const ANSWERS_EVERY: Duration = Duration::from_hours(1);
@@ -43,11 +46,14 @@ pub(crate) async fn run(store: Store, queue: Queue, every: Duration) {
 pub(crate) async fn sweep(store: &Store, queue: &Queue, before: DateTime<Utc>) -> Result<usize, Error> {
     let mut round = Round::default();
     loop {
-        let most = i64::try_from(round.most()).unwrap_or(i64::MAX);
-        let left = store.undelivered_notices(before, most).await?;
-        // A queue that does not hear one page would not hear the next one.
-        let Some(taken) = deliver(store, queue, round.page(&left)).await else { return Ok(round.delivered) };
-        if !round.goes_on(left.len(), taken) {
+        let without: Vec<String> = round.without.iter().cloned().collect();
+        let page = store.undelivered_notices(before, round.after, &without, NOTICES_AT_ONCE).await?;
+        let Some(last) = page.last else { return Ok(round.delivered) };
+        let open = round.open(page.notices, |server| queue.shard_of(server));
+        let delivery = deliver(store, queue, &open).await;
+        round.note(last, &open, &delivery, |server| queue.shard_of(server));
+        // All of them may take nothing: then no page is worth reading.
+        if round.shut.len() >= queue.shards().len() || round.passed_over > MOST_PASSED_OVER {
             return Ok(round.delivered);
         }
     }
@@ -55,73 +61,114 @@ pub(crate) async fn sweep(store: &Store, queue: &Queue, before: DateTime<Utc>) -
 
 /// How far a round is.
 ///
-/// What the queue would not take yet (an earlier notice of the same sync is missing, its shard is being restored) stays at
-/// the head of the outbox, so each page is read together with what was passed over before it.
+/// What the queue would not take yet (an earlier notice of the same sync is missing) stays in the outbox, and is read once in a
+/// round. A shard that takes nothing is asked once, and what is for its servers is read no more: it says nothing of the others.
 #[derive(Default)]
 struct Round {
+    /// The last notice that was read.
+    after: NoticeId,
+    /// Shards that take nothing for now.
+    shut: BTreeSet<u16>,
+    /// Those of their servers that notices were read for.
+    without: BTreeSet<String>,
     passed_over: usize,
     delivered: usize,
 }
 
 impl Round {
-    /// How many notices to read from the head on.
-    fn most(&self) -> usize {
-        self.passed_over + NOTICES_AT_ONCE
+    /// Those of a page that are worth trying.
+    fn open(&mut self, page: Vec<Notice>, shard_of: impl Fn(&str) -> u16) -> Vec<Notice> {
+        let (open, shut): (Vec<_>, Vec<_>) =
+            page.into_iter().partition(|notice| !self.shut.contains(&shard_of(&notice.channel.server)));
+        self.without.extend(shut.into_iter().map(|notice| notice.channel.server));
+        open
     }
 
-    /// Those of them that were not tried.
-    fn page<'a, N>(&self, left: &'a [N]) -> &'a [N] {
-        left.get(self.passed_over..).unwrap_or_default()
-    }
-
-    /// Whether there may be another page, after so many were read and so many of this page taken. A page that is short tells
-    /// nothing: what the ledger itself cannot read is not on it.
-    fn goes_on(&mut self, read: usize, taken: usize) -> bool {
-        let was_empty = read <= self.passed_over;
-        self.delivered += taken;
-        self.passed_over = read.saturating_sub(taken);
-        !was_empty && self.passed_over <= MOST_PASSED_OVER
+    /// Takes note of what became of them.
+    fn note(&mut self, last: NoticeId, tried: &[Notice], delivery: &Delivery, shard_of: impl Fn(&str) -> u16) {
+        self.after = last;
+        self.delivered += delivery.applied.len();
+        self.shut.extend(&delivery.shut);
+        let servers = tried.iter().map(|notice| &notice.channel.server);
+        let (shut, open): (Vec<_>, Vec<_>) = servers.partition(|server| delivery.shut.contains(&shard_of(server)));
+        self.passed_over += open.len().saturating_sub(delivery.applied.len());
+        self.without.extend(shut.into_iter().cloned());
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use sincro_core::{limit::Limit, notice::ChannelRule};
+    use uuid::Uuid;
+
     use super::*;
 
-    /// Sweeps an outbox of which the queue takes what it likes; how many it took, what is left, and how many pages that were.
-    fn swept(mut outbox: Vec<usize>, takes: impl Fn(&usize) -> bool) -> (usize, Vec<usize>, usize) {
-        let mut round = Round::default();
-        for pages_read in 1.. {
-            let left: Vec<usize> = outbox.iter().copied().take(round.most()).collect();
-            let page = round.page(&left);
-            assert!(page.len() <= NOTICES_AT_ONCE);
-            let accepted: Vec<usize> = page.iter().copied().filter(|notice| takes(notice)).collect();
-            outbox.retain(|notice| !accepted.contains(notice));
-            if !round.goes_on(left.len(), accepted.len()) {
-                return (round.delivered, outbox, pages_read);
+    /// A notice of a server that is named after its shard.
+    fn notice(id: NoticeId, shard: u16) -> Notice {
+        let channel = ChannelRule {
+            id: Uuid::nil(),
+            server: shard.to_string(),
+            version: 1,
+            limit: Limit::default().into(),
+            paused: None,
+            server_limit: None,
+            server_version: 0,
+        };
+        Notice { id, channel, lane: None }
+    }
+
+    fn shard_of(server: &str) -> u16 {
+        server.parse().unwrap()
+    }
+
+    /// What one round makes of an outbox, given as the shards of its notices: how many were delivered, and how many read. Some
+    /// shards take nothing; of the others' notices the queue takes what it likes.
+    fn swept(outbox: &[u16], shut: &[u16], takes: impl Fn(NoticeId) -> bool) -> (usize, usize) {
+        let outbox: Vec<Notice> = (1..).zip(outbox).map(|(id, shard)| notice(id, *shard)).collect();
+        let (mut round, mut read) = (Round::default(), 0);
+        loop {
+            let left = outbox.iter().filter(|notice| notice.id > round.after);
+            let left = left.filter(|notice| !round.without.contains(&notice.channel.server));
+            let page: Vec<Notice> = left.take(usize::try_from(NOTICES_AT_ONCE).unwrap()).cloned().collect();
+            let Some(last) = page.last().map(|notice| notice.id) else { return (round.delivered, read) };
+            read += page.len();
+            let tried = round.open(page, shard_of);
+            let mut delivery = Delivery::default();
+            for notice in &tried {
+                let shard = shard_of(&notice.channel.server);
+                if shut.contains(&shard) {
+                    delivery.shut.insert(shard);
+                } else if takes(notice.id) {
+                    delivery.applied.push(notice.id);
+                }
+            }
+            round.note(last, &tried, &delivery, shard_of);
+            if round.passed_over > MOST_PASSED_OVER {
+                return (round.delivered, read);
             }
         }
-        unreachable!("the pages end before the numbers do");
     }
 
     #[test]
     fn all_pages_are_delivered() {
-        assert_eq!(swept((0..1_200).collect(), |_| true), (1_200, vec![], 4));
-        assert_eq!(swept(vec![], |_| true), (0, vec![], 1));
+        assert_eq!(swept(&[0; 1_200], &[], |_| true), (1_200, 1_200));
+        assert_eq!(swept(&[], &[], |_| true), (0, 0));
     }
 
     #[test]
-    fn a_page_of_notices_that_cannot_be_applied_does_not_starve_those_behind_it() {
-        let (delivered, left, _) = swept((0..2_300).collect(), |notice| *notice >= 700);
-        assert_eq!((delivered, left), (1_600, (0..700).collect()));
-        let (delivered, left, _) = swept((0..2_300).collect(), |notice| notice % 2 == 0);
-        assert_eq!((delivered, left.len()), (1_150, 1_150));
+    fn notices_that_cannot_be_applied_do_not_starve_those_behind_them_and_are_read_once() {
+        assert_eq!(swept(&[0; 2_300], &[], |id| id > 700), (1_600, 2_300));
+        assert_eq!(swept(&[0; 2_300], &[], |id| id % 2 == 0), (1_150, 2_300));
+    }
+
+    #[test]
+    fn a_shard_that_takes_nothing_does_not_starve_the_others_however_much_waits_for_it() {
+        let outbox = [vec![0; 20_000], vec![1; 700], vec![0; 20_000]].concat();
+        assert_eq!(swept(&outbox, &[0], |_| true), (700, 1_200), "one page of what waits for it is read, and no more");
     }
 
     #[test]
     fn a_round_ends_however_many_cannot_be_applied() {
-        let (delivered, left, pages) = swept((0..15_000).collect(), |_| false);
-        assert_eq!((delivered, left.len()), (0, 15_000));
-        assert_eq!(pages, MOST_PASSED_OVER / NOTICES_AT_ONCE + 1);
+        assert_eq!(swept(&vec![0; 15_000], &[], |_| false), (0, 10_500));
     }
 }

@@ -1,7 +1,8 @@
 //! Where the queue is: kept up to date by looking around whenever something failed.
 //!
-//! One server is where its URL says. A cluster is asked for its slots, and Sentinels for their master. Servers keep
-//! their connection for as long as somebody names them.
+//! One server is where its URL says; should it turn out to be no master, its name may lead to another one by now, so it is connected
+//! to anew. A cluster is asked for its slots, and Sentinels for their master. Servers keep their connection for as long as somebody
+//! names them.
 
 use std::{
     collections::HashMap,
@@ -12,6 +13,7 @@ use std::{
     time::Duration,
 };
 
+use redis::ConnectionInfo;
 use tokio::{sync::watch, time::Instant};
 
 use crate::{
@@ -26,6 +28,8 @@ use crate::{
 
 /// Between two looks around, however many requests fail.
 const LOOK_PAUSE: Duration = Duration::from_millis(200);
+/// Between two new connections to the one server there is, for as long as it is no master.
+const ANEW_PAUSE: Duration = Duration::from_secs(2);
 /// How often Sentinels are asked although nothing failed: a master that was cut off from them goes on answering.
 const SENTINELS_EVERY: Duration = Duration::from_secs(5);
 
@@ -38,6 +42,8 @@ pub(super) struct Atlas {
     view: watch::Sender<Option<Arc<View>>>,
     /// Something failed since the last look around.
     doubted: AtomicBool,
+    /// A server has turned out to be no master.
+    distrusted: AtomicBool,
     looked_at: Mutex<Instant>,
     /// One looks at a time, and not before this moment.
     next_look: tokio::sync::Mutex<Instant>,
@@ -65,6 +71,7 @@ impl Atlas {
             sentinels,
             view: watch::Sender::new(view),
             doubted: AtomicBool::new(false),
+            distrusted: AtomicBool::new(false),
             looked_at: Mutex::new(Instant::now()),
             next_look: tokio::sync::Mutex::new(Instant::now()),
         })
@@ -98,6 +105,12 @@ impl Atlas {
         self.doubted.store(true, Ordering::Relaxed);
     }
 
+    /// What serves here says that it is no master.
+    pub(super) fn distrust(&self) {
+        self.distrusted.store(true, Ordering::Relaxed);
+        self.doubt();
+    }
+
     /// What is known, after a look around if there is a doubt. An old view is better than none.
     pub(super) async fn view(self: &Arc<Self>) -> Result<Arc<View>, Error> {
         if !self.sentinels.is_empty() && lock(&self.looked_at).elapsed() > SENTINELS_EVERY {
@@ -123,8 +136,13 @@ impl Atlas {
             return Ok(());
         }
         self.doubted.store(false, Ordering::Relaxed);
+        let distrusted = self.distrusted.swap(false, Ordering::Relaxed);
         let found = match &self.place {
-            Place::Server(_) => return Ok(()),
+            Place::Server(_) if !distrusted => return Ok(()),
+            Place::Server(info) => {
+                *next_look = Instant::now() + ANEW_PAUSE;
+                return self.connect_anew(info);
+            }
             Place::Sentinels { master, .. } => self.find_master(master).await,
             Place::Cluster { seeds, .. } => self.survey_cluster(seeds).await,
         };
@@ -138,6 +156,14 @@ impl Atlas {
                 Err(error)
             }
         }
+    }
+
+    /// The connection stands, and leads to a server that was demoted: only a new one asks where its name leads now.
+    fn connect_anew(&self, info: &ConnectionInfo) -> Result<(), Error> {
+        tracing::debug!("redis is a replica; connecting anew, should its name lead to another server by now");
+        let node = Arc::new(Node::new(None, info.clone(), PATIENCE)?);
+        self.view.send_replace(Some(Arc::new(View { spans: vec![(ALL_SLOTS, node)], replicas: Vec::new() })));
+        Ok(())
     }
 
     async fn find_master(&self, name: &str) -> Result<Findings, Error> {

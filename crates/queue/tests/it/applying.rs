@@ -10,7 +10,7 @@ use sincro_core::{
 use sincro_queue::{Depth, Ruling};
 
 use crate::{
-    bench::{Bench, WIDE, follows, ids, lane, opens, rule, sync_of},
+    bench::{Bench, WIDE, connect, follows, ids, lane, open_first, opens, rule, sync_of},
     server::Place,
 };
 
@@ -112,6 +112,29 @@ async fn one_notice_that_redis_refuses_does_not_stop_the_others() {
     let fine = opens(&rule(WIDE), 10, 12);
     assert_eq!(bench.apply(&[unreadable, fine]).await, [10]);
     assert_eq!(bench.depth().await, queued(3));
+}
+
+#[tokio::test]
+async fn a_shard_that_takes_nothing_says_nothing_of_the_others() {
+    let place = Place::own();
+    let queue = connect(&place, 2).await;
+    open_first(&queue, 1).await;
+    let notice = |id, shard| {
+        let server = (0..1_000).map(|n| format!("wuzapi/gateway-{n}")).find(|server| queue.shard_of(server) == shard);
+        Notice { id, channel: ChannelRule { server: server.unwrap(), ..rule(WIDE) }, lane: None }
+    };
+    let delivery = queue.deliver(&[notice(1, 0), notice(2, 1)]).await;
+    assert_eq!((delivery.applied, delivery.shut, delivery.failure.is_some()), (vec![2], [0].into(), false));
+
+    open_first(&queue, 0).await;
+    let mut unreadable = opens(&notice(3, 0).channel, 1, 1);
+    lane(&mut unreadable).jobs = vec![Entry::Span { first: -5, last: 1 }];
+    let delivery = queue.deliver(&[unreadable, notice(4, 0), notice(5, 1)]).await;
+    assert_eq!((delivery.applied, delivery.shut, delivery.failure.is_some()), (vec![4, 5], [].into(), true));
+
+    let _: () = redis::cmd("CONFIG").arg("SET").arg("maxmemory").arg(1).query(&mut place.raw()).unwrap();
+    let delivery = queue.deliver(&[notice(6, 0), notice(7, 1)]).await;
+    assert_eq!((delivery.applied, delivery.shut, delivery.failure.is_some()), (vec![], [0, 1].into(), true));
 }
 
 #[tokio::test]

@@ -10,6 +10,7 @@ mod applying;
 mod bench;
 mod channels;
 mod claiming;
+mod failover;
 mod history;
 mod levels;
 mod losing;

@@ -99,7 +99,7 @@ async fn rules_about_a_channel_and_its_server_reach_the_queue_with_one_notice_an
     let notices =
         replace(&world, &[rule(&world.channel.id.to_string(), 1.0), rule(&server, 3.0), rule("wuzapi/*", 2.0)]).await;
     assert_eq!(notices.len(), 1);
-    let left = world.store.undelivered_notices(sincro_core::clock::now(), 10).await.unwrap();
+    let left = world.store.undelivered_notices(sincro_core::clock::now(), 0, &[], 10).await.unwrap().notices;
     assert_eq!(left, notices, "it can be delivered after a crash");
     let (sync, _) = world.sync_of(vec![by_phone(1)]).await;
     let paused = world.store.pause_sync(sync, None).await.unwrap().1.unwrap();

@@ -58,7 +58,11 @@ async fn what_the_queue_must_hold_of_a_sync_is_counted_with_what_it_has_not_hear
     let mut restoration = locked(&world).await;
     let unheard = LaneCount { seq: 1, jobs: 4, undelivered: Some(1), unopened: true };
     assert_eq!(restoration.lane_counts(&[sync]).await.unwrap()[&sync], unheard);
-    world.store.forget_notices(&[world.store.undelivered_notices(clock::now(), 1).await.unwrap()[0].id]).await.unwrap();
+    world
+        .store
+        .forget_notices(&[world.store.undelivered_notices(clock::now(), 0, &[], 1).await.unwrap().notices[0].id])
+        .await
+        .unwrap();
     world.finish(&jobs[0], Vec::new()).await;
     world.store.pause_sync(sync, None).await.unwrap();
     let half_heard = LaneCount { seq: 2, jobs: 3, undelivered: Some(2), unopened: false };

@@ -106,11 +106,11 @@ async fn notices_stay_until_they_are_forgotten() {
     let world = World::new().await;
     let (sync, _) = world.sync_of(vec![by_phone(1)]).await;
     world.store.pause_sync(sync, None).await.unwrap();
-    let left = world.store.undelivered_notices(sincro_core::clock::now(), 10).await.unwrap();
+    let left = world.store.undelivered_notices(sincro_core::clock::now(), 0, &[], 10).await.unwrap().notices;
     assert_eq!(left.len(), 2);
     assert!(left.iter().all(|notice| notice.lane.as_ref().unwrap().state == LaneState::Paused), "the newest state");
     world.store.forget_notices(&[left[0].id, left[1].id]).await.unwrap();
-    assert!(world.store.undelivered_notices(sincro_core::clock::now(), 10).await.unwrap().is_empty());
+    assert!(world.store.undelivered_notices(sincro_core::clock::now(), 0, &[], 10).await.unwrap().notices.is_empty());
 }
 
 #[tokio::test]
@@ -167,6 +167,6 @@ async fn a_row_that_cannot_be_read_takes_no_other_with_it() {
     assert_eq!(named, ids[..1]);
     world.store.pause_channel(world.channel.id, "lunch").await.unwrap();
     world.execute(r#"UPDATE notices SET jobs = '[{"dance": 1}]' WHERE sync_id IS NOT NULL"#).await;
-    let left = world.store.undelivered_notices(sincro_core::clock::now(), 10).await.unwrap();
+    let left = world.store.undelivered_notices(sincro_core::clock::now(), 0, &[], 10).await.unwrap().notices;
     assert_eq!(left.iter().map(|notice| notice.lane.is_some()).collect::<Vec<_>>(), [false]);
 }
