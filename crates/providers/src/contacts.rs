@@ -1,7 +1,10 @@
 //! A contact list, handed out piece by piece.
 //!
-//! The answer lies whole in a file and was read once to its end, so what is handed out belongs to an answer that is complete
-//! and a contact list. A second reader goes no further ahead of whoever takes the pieces than one piece.
+//! The answer was read once to its end, so what is handed out belongs to an answer that is complete and a contact list. A list
+//! without pages lies in a file and is read a second time; a page of a list is in memory. Either way the reading goes no
+//! further ahead of whoever takes the pieces than one piece.
+
+use std::fmt;
 
 use sincro_core::{
     contact::Contact,
@@ -9,23 +12,19 @@ use sincro_core::{
 };
 use tokio::{sync::mpsc, task::JoinHandle};
 
-use crate::spool::Spool;
-
 /// Contacts in one piece: what one transaction of the ledger takes well.
 const PIECE: usize = 2_000;
 
-/// Reads an answer of one kind of gateway from its beginning, until `take` wants no more.
-pub(crate) type Reader = fn(&mut Spool, &mut dyn FnMut(Contact) -> bool) -> Result<(), String>;
+/// Hands out the contacts of an answer from its beginning, until the other side wants no more. It may block.
+pub(crate) type Reading = Box<dyn FnOnce(&mut dyn FnMut(Contact) -> bool) -> Result<(), String> + Send>;
 
 /// A contact list that has not been taken yet.
-#[derive(Debug)]
 pub struct ContactList {
     /// Records that are no persons (groups, broadcasts) or could not be read.
     pub left_out: usize,
     /// Where the list goes on behind this answer; none when it is all.
     pub next: Option<String>,
-    spool: Spool,
-    reader: Reader,
+    reading: Reading,
 }
 
 /// The pieces of a contact list, in its order.
@@ -35,19 +34,26 @@ pub struct ContactPages {
     reading: JoinHandle<Result<(), String>>,
 }
 
+impl fmt::Debug for ContactList {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { left_out, next, reading: _ } = self;
+        f.debug_struct("ContactList").field("left_out", left_out).field("next", next).finish_non_exhaustive()
+    }
+}
+
 impl ContactList {
-    pub(crate) fn new(spool: Spool, reader: Reader, left_out: usize) -> Self {
-        Self { left_out, next: None, spool, reader }
+    pub(crate) fn new(reading: Reading, left_out: usize, next: Option<String>) -> Self {
+        Self { left_out, next, reading }
     }
 
     /// Begins to hand it out.
     #[must_use]
     pub fn pages(self) -> ContactPages {
-        let Self { mut spool, reader, .. } = self;
+        let Self { reading, .. } = self;
         let (ready, pieces) = mpsc::channel(1);
         let reading = tokio::task::spawn_blocking(move || {
             let mut piece = Vec::with_capacity(PIECE);
-            reader(&mut spool, &mut |contact| {
+            reading(&mut |contact| {
                 piece.push(contact);
                 piece.len() < PIECE || ready.blocking_send(page(&mut piece)).is_ok()
             })?;

@@ -2,7 +2,9 @@
 //!
 //! Values are secrets: no error repeats one.
 
+use secrecy::ExposeSecret as _;
 use serde_json::{Map, Value};
+use sincro_core::channel::Connection;
 
 /// Why credentials cannot be those of a channel.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -23,6 +25,12 @@ impl CredentialsError {
     pub(crate) fn of(name: &str, problem: impl Into<String>) -> Self {
         Self::new(format!("credentials.{name}"), problem)
     }
+}
+
+/// Those of a channel; parsed for each call, so that nothing keeps them.
+pub(crate) fn given(connection: &Connection) -> Result<Value, CredentialsError> {
+    serde_json::from_str(connection.credentials.expose_secret())
+        .map_err(|_| CredentialsError::new("credentials", "must be JSON"))
 }
 
 /// The fields of a credentials object, none of them unknown.

@@ -15,8 +15,10 @@
 //! | `room` | how much of all answers may be in memory at once |
 //! | `retry_after` | the wait that a gateway asks for |
 //! | `signs` | who has to slow down, and whether the number is banned |
-//! | `json`, `moment`, `excerpt` | reading what other people wrote: JSON, times, bodies for people |
-//! | [`fuzz`] | what fuzzers give to the readers of `wuzapi` |
+//! | `rows` | the records of one chat, the bad ones left out |
+//! | `wording` | how a refusal is told without the token |
+//! | `json`, `moment`, `name`, `excerpt` | reading what other people wrote: JSON, times, names, bodies for people |
+//! | [`fuzz`] | what fuzzers give to the readers of answers |
 //! | `wuzapi` | asternic/wuzapi |
 
 mod contacts;
@@ -28,12 +30,15 @@ mod gateways;
 mod http;
 mod json;
 mod moment;
+mod name;
 mod registry;
 mod retry_after;
 mod room;
+mod rows;
 mod signs;
 mod spool;
 mod telemetry;
+mod wording;
 mod wuzapi;
 
 pub use contacts::{ContactList, ContactPages};

@@ -19,7 +19,7 @@ use sincro_core::{address::Address, contact::Contact};
 
 use super::wire::Envelope;
 use crate::{
-    json,
+    json, name,
     spool::{Left, Spool, Text},
 };
 
@@ -27,8 +27,6 @@ const BYTE_ORDER_MARK: [u8; 3] = [0xef, 0xbb, 0xbf];
 
 /// The best first: the address book's names, then the person's own, then the shop's.
 const NAMES: [&str; 4] = ["FullName", "FirstName", "PushName", "BusinessName"];
-/// Longer names are cut; WhatsApp itself allows far less.
-const LONGEST_NAME: usize = 200;
 
 /// What a walk through an answer has seen.
 #[derive(Debug, Default)]
@@ -198,13 +196,7 @@ impl<'de> Visitor<'de> for Entries<'_> {
 }
 
 fn best_name(value: &RawValue) -> Option<String> {
-    let value = json::object(value.get())?;
-    NAMES.iter().find_map(|name| json::field(&value, name).and_then(json::text).and_then(|name| cleaned(&name)))
-}
-
-fn cleaned(name: &str) -> Option<String> {
-    let name: String = name.trim().chars().filter(|c| !c.is_control()).take(LONGEST_NAME).collect();
-    (!name.trim().is_empty()).then_some(name)
+    name::best(&json::object(value.get())?, &NAMES)
 }
 
 #[cfg(test)]

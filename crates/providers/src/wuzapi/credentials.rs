@@ -1,10 +1,10 @@
 //! The token of an instance, and the key of its webhook signatures.
 
-use secrecy::{ExposeSecret as _, SecretString};
+use secrecy::SecretString;
 use serde_json::Value;
 use sincro_core::channel::Connection;
 
-use crate::credentials::{CredentialsError, Fields};
+use crate::credentials::{self, CredentialsError, Fields};
 
 /// What `POST /session/hmac/config` takes at least (asternic/wuzapi, handlers as of April 2026).
 const SHORTEST_HMAC_KEY: usize = 32;
@@ -18,9 +18,7 @@ pub(super) struct Credentials {
 impl Credentials {
     /// Those of a channel; parsed for each call, so that nothing keeps them.
     pub(super) fn of(connection: &Connection) -> Result<Self, CredentialsError> {
-        let given: Value = serde_json::from_str(connection.credentials.expose_secret())
-            .map_err(|_| CredentialsError::new("credentials", "must be JSON"))?;
-        Self::read(&given)
+        Self::read(&credentials::given(connection)?)
     }
 
     pub(super) fn read(given: &Value) -> Result<Self, CredentialsError> {

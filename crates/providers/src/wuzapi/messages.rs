@@ -1,9 +1,4 @@
 //! `GET /chat/history`: the stored rows of one chat, the last inserted first.
-//!
-//! One bad row does not sink the page: it is left out, counted by reason in `sincro_gateway_left_out_total`, and warned of
-//! once per page. A page with rows of which none can be read is no page.
-
-use std::collections::BTreeMap;
 
 use serde_json::value::RawValue;
 use sincro_core::{
@@ -12,35 +7,18 @@ use sincro_core::{
     provider::Provider,
 };
 
-use super::{
-    calls,
-    row::{Flaw, Row},
+use super::{calls, row::Row};
+use crate::{
+    json,
+    rows::{self, Flaw},
 };
-use crate::{json, telemetry};
 
 /// A page of at most `limit` messages in the gateway's order; `null` is an empty chat. There is no next page: the only way to
 /// see more is a larger limit.
 pub(super) fn read(data: &str, asked: &Address, limit: u32) -> Result<Page, String> {
     let limit = usize::try_from(calls::limited(limit)).unwrap_or(usize::MAX);
-    let mut messages: Vec<Message> = Vec::new();
-    let mut flaws: BTreeMap<Flaw, usize> = BTreeMap::new();
-    json::each_item(data, |raw| {
-        // A build that ignores the limit may send the whole chat; nobody asked for the rest.
-        if messages.len() < limit {
-            match message(raw, asked) {
-                Ok(message) => messages.push(message),
-                Err(flaw) => *flaws.entry(flaw).or_default() += 1,
-            }
-        }
-    })
-    .map_err(|error| format!("a history that is {}", json::flaw(&error)))?;
-    if !flaws.is_empty() {
-        let reasons = report(&flaws, asked);
-        if messages.is_empty() {
-            return Err(format!("a history without a single readable row ({reasons})"));
-        }
-    }
-    Ok(Page { messages, next: None })
+    let rows = rows::read(Provider::Wuzapi, asked, limit, data, |raw| message(raw, asked))?;
+    Ok(Page { messages: rows.messages, next: None })
 }
 
 fn message(raw: &RawValue, asked: &Address) -> Result<Message, Flaw> {
@@ -58,17 +36,6 @@ fn message(raw: &RawValue, asked: &Address) -> Result<Message, Flaw> {
         status: row.status(),
         payload: json::storable(raw),
     })
-}
-
-/// Counts and warns; gives the reasons in words.
-fn report(flaws: &BTreeMap<Flaw, usize>, asked: &Address) -> String {
-    let reasons: Vec<String> = flaws.iter().map(|(flaw, count)| format!("{count} {}", flaw.as_str())).collect();
-    let reasons = reasons.join(", ");
-    for (flaw, count) in flaws {
-        telemetry::left_out(Provider::Wuzapi, "history", flaw.as_str(), *count);
-    }
-    tracing::warn!(provider = %Provider::Wuzapi, address = %asked, %reasons, "rows of a chat were left out");
-    reasons
 }
 
 #[cfg(test)]

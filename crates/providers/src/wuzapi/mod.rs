@@ -34,16 +34,14 @@ use sincro_core::{
     provider::{Capabilities, HistoryAccess, Provider},
 };
 
-use self::{
-    credentials::Credentials,
-    verdict::{Verdict, Wording},
-};
+use self::{credentials::Credentials, verdict::Verdict};
 use crate::{
     contacts::ContactList,
     credentials::CredentialsError,
     gateways::Answered,
     http::{Http, Reply, Request},
     registry::Gateway,
+    wording::Wording,
 };
 
 /// Instance calls carry the token here (`authalice` in asternic/wuzapi, handlers as of April 2026).
@@ -102,9 +100,9 @@ async fn list(http: &Http, request: Request, wording: &Wording<'_>) -> Result<Co
         let beginning = spool.beginning(LOOKED_AT).unwrap_or_default();
         (seen, beginning, spool)
     });
-    let (seen, beginning, spool) = looking.await.map_err(|error| wording.unreadable(&error.to_string(), ""))?;
+    let (seen, beginning, mut spool) = looking.await.map_err(|error| wording.unreadable(&error.to_string(), ""))?;
     let seen = verdict::judge_list(wording.call, &reply, seen, &beginning, wording)?;
-    Ok(ContactList::new(spool, contacts::read, seen.left_out))
+    Ok(ContactList::new(Box::new(move |take| contacts::read(&mut spool, take)), seen.left_out, None))
 }
 
 /// The data of a good answer, or why it is none.
@@ -122,8 +120,8 @@ fn read(call: &Call, data: &str) -> Result<Answer, String> {
 pub(crate) mod doors {
     pub(crate) use super::contacts::persons_in;
 
-    use super::{Answer, Call, Refusal, Wording, understand};
-    use crate::http::Reply;
+    use super::{Answer, Call, Refusal, understand};
+    use crate::{http::Reply, wording::Wording};
 
     pub(crate) fn answer(call: &Call, reply: &Reply) -> Result<Answer, Refusal> {
         understand(call, reply, &Wording { call, name: "GET /path", token: "hush-hush" })

@@ -8,41 +8,15 @@ use chrono::{DateTime, Utc};
 use serde_json::{Value, value::RawValue};
 use sincro_core::{address::Address, message::MessageKind};
 
-use crate::{json, moment};
+use crate::{
+    json, moment,
+    rows::{Flaw, LONGEST_ID},
+};
 
 /// `sender_jid` of a message that was sent through the gateway's API.
 const SENT_BY_API: &str = "me";
-/// WhatsApp's ids have up to 32 characters. Longer ones would not fit an index entry of Postgres.
-const LONGEST_ID: usize = 255;
 /// The states of a web message by their numbers (whatsmeow, `WebMessageInfo.Status`).
 const STATUSES: [&str; 6] = ["error", "pending", "server_ack", "delivery_ack", "read", "played"];
-
-/// Why a row is not taken over.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Flaw {
-    /// No object, or nested or numbered beyond what Postgres would keep.
-    Unreadable,
-    /// No id anywhere in it, so it could not be told from others.
-    WithoutId,
-    /// No plausible time anywhere in it.
-    WithoutTime,
-    /// It belongs to somebody else. The gateway compares chats letter by letter, so this never happens; were it to, a
-    /// person's words must not end up in another's chat. Rows under the same person's other address are left out as well:
-    /// that address has a job of its own.
-    OtherChat,
-}
-
-impl Flaw {
-    /// The word on the metric and in the log.
-    pub(super) const fn as_str(self) -> &'static str {
-        match self {
-            Self::Unreadable => "unreadable",
-            Self::WithoutId => "without id",
-            Self::WithoutTime => "without time",
-            Self::OtherChat => "of another chat",
-        }
-    }
-}
 
 /// A row and the event in it.
 pub(super) struct Row {
@@ -63,7 +37,9 @@ impl Row {
         Ok(Self { fields, event })
     }
 
-    /// Whether it is a row of the chat that was asked for; one that does not say counts as such.
+    /// Whether it is a row of the chat that was asked for; one that does not say counts as such. The gateway compares chats
+    /// letter by letter, so others never come. Rows under the same person's other address count as others: that address has
+    /// a job of its own.
     pub(super) fn is_of(&self, asked: &Address) -> bool {
         let chat = self.word("chat_jid").filter(|chat| !chat.is_empty());
         chat.is_none_or(|chat| chat.parse::<Address>().is_ok_and(|chat| chat == *asked))

@@ -10,11 +10,7 @@ use std::borrow::Cow;
 use sincro_core::gateway::{Call, Refusal};
 
 use super::{contacts::Seen, wire::Envelope};
-use crate::{
-    excerpt::{self, excerpt},
-    http::Reply,
-    signs,
-};
+use crate::{http::Reply, signs, wording::Wording};
 
 /// The client is not there or its phone has let it go: paired again, it goes on.
 const NO_SESSION: [&str; 8] = [
@@ -138,37 +134,6 @@ fn refuse<'a>(
 fn plain_text(body: &str) -> &str {
     let text = body.trim();
     if text.starts_with('<') { "" } else { text }
-}
-
-/// How a refusal is told: the call, the cause, and never the token.
-pub(super) struct Wording<'a> {
-    pub(super) call: &'a Call,
-    /// Method and path.
-    pub(super) name: &'a str,
-    pub(super) token: &'a str,
-}
-
-impl Wording<'_> {
-    fn detail(&self, cause: &str) -> String {
-        format!("{}: {}", self.name, excerpt(&self.redacted(cause), excerpt::CAUSE))
-    }
-
-    /// The refusal of an answer that cannot be read, with its beginning where that may be shown.
-    pub(super) fn unreadable(&self, cause: &str, body: &str) -> Refusal {
-        let shown = match self.call {
-            // It holds the token, and one that the answer itself cut short would pass the redaction.
-            Call::Status => String::new(),
-            _ if body.trim().is_empty() => String::new(),
-            _ => format!(": {}", excerpt(&self.redacted(body), excerpt::BODY)),
-        };
-        let detail = format!("{}: the answer is {cause}{shown}", self.name);
-        Refusal::Transient { code: "unreadable_answer", detail }
-    }
-
-    /// Before anything is cut, so that no cut leaves a piece of the token.
-    fn redacted(&self, text: &str) -> String {
-        text.replace(self.token, "***")
-    }
 }
 
 #[cfg(test)]
