@@ -3,17 +3,20 @@
 use reqwest::header::{HeaderMap, HeaderValue, RETRY_AFTER};
 use sincro_core::gateway::{Answer, Call};
 
-use crate::{http::Reply, retry_after, room::Held, wuzapi};
+use crate::{http::Reply, retry_after, room::Held, whapi, wuzapi};
 
-/// Reads an answer of WuzAPI: the first byte says to which call, the next two are its status, the rest is its body.
+/// Reads an answer of a gateway: the first byte says of which one and to which call, the next two are its status, the rest is
+/// its body.
 pub fn read_answer(input: &[u8]) {
-    let [call, high, low, body @ ..] = input else { return };
+    let [which, high, low, body @ ..] = input else { return };
+    let of_whapi = which / 4 % 2 == 1;
     let status = 100 + u16::from_be_bytes([*high, *low]) % 500;
     let phone = || "5511988887777@s.whatsapp.net".parse().expect("an address");
-    let call = match call % 4 {
+    let call = match which % 4 {
         0 => Call::Status,
         1 => Call::LookUpLid { phone: phone() },
         2 => Call::History { address: phone(), limit: 5, cursor: None },
+        _ if of_whapi => Call::Contacts { cursor: None },
         _ => {
             drop(wuzapi::doors::persons_in(body));
             return;
@@ -21,8 +24,10 @@ pub fn read_answer(input: &[u8]) {
     };
     let body = String::from_utf8_lossy(body).into_owned();
     let reply = Reply { status, retry_after: None, names_server: false, body, held: Held::default() };
-    match wuzapi::doors::answer(&call, &reply) {
-        Ok(Answer::History(page)) => {
+    let answer =
+        if of_whapi { whapi::doors::answer(&call, &reply) } else { wuzapi::doors::answer(&call, &reply).map(Some) };
+    match answer {
+        Ok(Some(Answer::History(page))) => {
             assert!(page.messages.iter().all(|message| !message.id.is_empty()), "a message without a name");
         }
         Ok(_) => {}

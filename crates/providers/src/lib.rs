@@ -20,6 +20,7 @@
 //! | `json`, `moment`, `name`, `excerpt` | reading what other people wrote: JSON, times, names, bodies for people |
 //! | [`fuzz`] | what fuzzers give to the readers of answers |
 //! | `wuzapi` | asternic/wuzapi |
+//! | `whapi` | Whapi.Cloud |
 
 mod contacts;
 mod credentials;
@@ -38,6 +39,7 @@ mod rows;
 mod signs;
 mod spool;
 mod telemetry;
+mod whapi;
 mod wording;
 mod wuzapi;
 

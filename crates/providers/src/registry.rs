@@ -11,7 +11,7 @@ use sincro_core::{
     provider::{Capabilities, Provider},
 };
 
-use crate::{credentials::CredentialsError, gateways::Answered, http::Http, wuzapi::Wuzapi};
+use crate::{credentials::CredentialsError, gateways::Answered, http::Http, whapi::Whapi, wuzapi::Wuzapi};
 
 /// One kind of gateway.
 #[async_trait]
@@ -30,7 +30,8 @@ pub(crate) trait Gateway: Send + Sync {
 pub(crate) fn gateway(provider: Provider) -> Option<&'static dyn Gateway> {
     match provider {
         Provider::Wuzapi => Some(&Wuzapi),
-        Provider::Positus | Provider::Wsapi | Provider::Whapi | Provider::Gdbrns => None,
+        Provider::Whapi => Some(&Whapi),
+        Provider::Positus | Provider::Wsapi | Provider::Gdbrns => None,
     }
 }
 
@@ -42,7 +43,8 @@ pub fn capabilities(provider: Provider) -> Option<Capabilities> {
 
 /// Whether credentials have the shape that a provider asks for; nothing is sent anywhere.
 ///
-/// `wuzapi`: `{token, hmac_key?}`, the token not empty, the key of at least 32 characters. Unknown fields are refused.
+/// `wuzapi`: `{token, hmac_key?}`, the token not empty, the key of at least 32 characters. `whapi`: `{token, hook_key?}`, neither
+/// empty. Unknown fields are refused.
 pub fn check_credentials(provider: Provider, given: &Value) -> Result<(), CredentialsError> {
     match gateway(provider) {
         Some(gateway) => gateway.check_credentials(given),
@@ -64,6 +66,6 @@ mod tests {
                 None => assert_eq!(check_credentials(provider, &json!({})).unwrap_err().field, "provider"),
             }
         }
-        assert!(capabilities(Provider::Wuzapi).is_some());
+        assert!([Provider::Wuzapi, Provider::Whapi].into_iter().all(|built| capabilities(built).is_some()));
     }
 }

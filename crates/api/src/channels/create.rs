@@ -38,8 +38,8 @@ pub(crate) struct Creation {
     /// The gateway's root: http or https, without user, query and fragment. A path on it is kept before every call's path.
     #[schema(max_length = 2048)]
     base_url: String,
-    /// What the gateway asks for, an object in the provider's words. wuzapi: `{token, hmac_key?}`. It is encrypted at rest and
-    /// never comes back.
+    /// What the gateway asks for, an object in the provider's words. wuzapi: `{token, hmac_key?}`; whapi: `{token, hook_key?}`.
+    /// It is encrypted at rest and never comes back.
     #[schema(value_type = Object)]
     credentials: Value,
     /// What the channel is entitled to; nothing if left out.

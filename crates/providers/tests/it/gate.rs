@@ -15,7 +15,7 @@ use sincro_core::{
     limit::Limit,
     provider::Provider,
 };
-use sincro_providers::{Answered, GatewaySettings, Gateways};
+use sincro_providers::{Answered, ContactList, GatewaySettings, Gateways};
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::TcpListener,
@@ -31,6 +31,7 @@ pub(crate) const TOKEN: &str = "hush-hush-4711";
 pub(crate) struct Arrival {
     pub(crate) target: String,
     pub(crate) token: Option<String>,
+    pub(crate) authorization: Option<String>,
     pub(crate) user_agent: Option<String>,
 }
 
@@ -48,8 +49,12 @@ impl Gate {
         let noted = Arc::clone(&arrivals);
         let app = Router::new().fallback(move |request: Request| {
             let header = |name| request.headers().get(name).and_then(|value| value.to_str().ok()).map(str::to_owned);
-            let arrival =
-                Arrival { target: request.uri().to_string(), token: header("token"), user_agent: header("user-agent") };
+            let arrival = Arrival {
+                target: request.uri().to_string(),
+                token: header("token"),
+                authorization: header("authorization"),
+                user_agent: header("user-agent"),
+            };
             noted.lock().expect("no test panics in here").push(arrival);
             let answer = answer();
             async move { answer }
@@ -103,11 +108,15 @@ pub(crate) fn settings() -> GatewaySettings {
 }
 
 pub(crate) fn connection(base_url: &str) -> Connection {
+    connection_of(Provider::Wuzapi, base_url)
+}
+
+pub(crate) fn connection_of(provider: Provider, base_url: &str) -> Connection {
     Connection {
         channel: Channel {
             id: Uuid::nil(),
             name: "test".to_owned(),
-            provider: Provider::Wuzapi,
+            provider,
             base_url: base_url.parse().expect("tests use good addresses"),
             features: [].into(),
             limit: Limit::default(),
@@ -130,38 +139,60 @@ pub(crate) fn lid() -> Call {
 
 /// One call with these settings. No refusal may ever show the token.
 pub(crate) async fn ask_with(settings: &GatewaySettings, base_url: &str, call: &Call) -> Result<Answered, Refusal> {
+    ask_of(Provider::Wuzapi, settings, base_url, call).await
+}
+
+/// The same of any kind of gateway.
+pub(crate) async fn ask_of(
+    provider: Provider,
+    settings: &GatewaySettings,
+    base_url: &str,
+    call: &Call,
+) -> Result<Answered, Refusal> {
     let gateways = Gateways::new(settings).expect("the client can be built");
-    let outcome = gateways.call(&connection(base_url), call).await;
+    let outcome = gateways.call(&connection_of(provider, base_url), call).await;
     assert!(!format!("{outcome:?}").contains(TOKEN), "{outcome:?}");
     outcome
 }
 
 /// The same for a call whose answer is read whole.
 pub(crate) async fn call_with(settings: &GatewaySettings, base_url: &str, call: &Call) -> Result<Answer, Refusal> {
-    match ask_with(settings, base_url, call).await? {
-        Answered::Whole(answer, _) => Ok(answer),
-        Answered::Contacts(list) => panic!("{list:?}"),
-    }
+    ask_with(settings, base_url, call).await.map(whole)
 }
 
 pub(crate) async fn call(base_url: &str, call: &Call) -> Result<Answer, Refusal> {
     call_with(&settings(), base_url, call).await
 }
 
-/// A contact list: its pieces, and how many records were left out.
+pub(crate) fn whole(answered: Answered) -> Answer {
+    match answered {
+        Answered::Whole(answer, _) => answer,
+        Answered::Contacts(list) => panic!("{list:?}"),
+    }
+}
+
+/// A contact list without pages: its pieces, and how many records were left out.
 pub(crate) async fn contacts(
     settings: &GatewaySettings,
     base_url: &str,
 ) -> Result<(Vec<ContactsPage>, usize), Refusal> {
-    let list = match ask_with(settings, base_url, &Call::Contacts { cursor: None }).await? {
-        Answered::Contacts(list) => list,
-        Answered::Whole(answer, _) => panic!("{answer:?}"),
-    };
+    let list = listed(ask_with(settings, base_url, &Call::Contacts { cursor: None }).await?);
     assert_eq!(list.next, None);
     let left_out = list.left_out;
+    Ok((pieces(list).await?, left_out))
+}
+
+pub(crate) fn listed(answered: Answered) -> ContactList {
+    match answered {
+        Answered::Contacts(list) => list,
+        Answered::Whole(answer, _) => panic!("{answer:?}"),
+    }
+}
+
+pub(crate) async fn pieces(list: ContactList) -> Result<Vec<ContactsPage>, Refusal> {
     let (mut pages, mut pieces) = (list.pages(), Vec::new());
     while let Some(piece) = pages.next().await? {
         pieces.push(piece);
     }
-    Ok((pieces, left_out))
+    Ok(pieces)
 }

@@ -2,4 +2,6 @@
 
 mod gate;
 mod transport;
+mod whapi;
+mod whapi_refusals;
 mod wuzapi;

@@ -181,7 +181,7 @@ async fn credentials_that_cannot_be_used_are_not_sent() {
 #[tokio::test]
 async fn a_provider_that_is_not_built_refuses_for_good() {
     let mut connection = connection("http://gate.invalid");
-    connection.channel.provider = Provider::Whapi;
+    connection.channel.provider = Provider::Gdbrns;
     let refusal = Gateways::new(&settings()).unwrap().call(&connection, &Call::Status).await.unwrap_err();
-    assert_eq!(refusal.to_string(), "provider_not_built: status: whapi is unknown to this version");
+    assert_eq!(refusal.to_string(), "provider_not_built: status: gdbrns is unknown to this version");
 }

@@ -1,0 +1,137 @@
+//! Whapi.Cloud: a hosted gateway with a cache of chats, read per chat with paging.
+//!
+//! A closed service: what is known of it is its published method list, an SDK that was generated from its OpenAPI file (both
+//! as of April 2026), and its help desk. Where these leave a point open, both readings are built, and the place says so.
+//! Spoken: health, contacts, the LID of a phone, the messages of a chat. Not spoken yet: webhooks, the restoring of single
+//! messages, media, settings. Not spoken at all: anything that sends.
+//!
+//! | module | what it holds |
+//! |---|---|
+//! | `calls` | call -> request |
+//! | `place` | where a list goes on: the cursors |
+//! | `credentials` | the token |
+//! | `wire` | what every answer may have around its data, and both shapes of an error |
+//! | `verdict` | what an answer is: data, nothing, or which refusal; decided there and nowhere else |
+//! | `health`, `contacts`, `lid`, `messages` | the data of the four calls |
+//! | `row` | one message |
+
+mod calls;
+mod contacts;
+mod credentials;
+mod health;
+mod lid;
+mod messages;
+mod place;
+mod row;
+mod verdict;
+mod wire;
+
+use async_trait::async_trait;
+use reqwest::header::AUTHORIZATION;
+use secrecy::ExposeSecret as _;
+use serde_json::Value;
+use sincro_core::{
+    channel::Connection,
+    contact::Contact,
+    gateway::{Answer, Call, Refusal},
+    message::Page,
+    provider::{Capabilities, HistoryAccess, Provider},
+};
+
+use self::{contacts::Listed, credentials::Credentials, wire::Envelope};
+use crate::{
+    contacts::ContactList,
+    credentials::CredentialsError,
+    gateways::Answered,
+    http::{Http, Reply},
+    registry::Gateway,
+    wording::Wording,
+};
+
+/// The gateway; it has no state.
+pub(crate) struct Whapi;
+
+#[async_trait]
+impl Gateway for Whapi {
+    fn capabilities(&self) -> Capabilities {
+        Capabilities { provider: Provider::Whapi, history: HistoryAccess::PerAddress, lid_lookup: true }
+    }
+
+    fn check_credentials(&self, given: &Value) -> Result<(), CredentialsError> {
+        Credentials::read(given).map(|_| ())
+    }
+
+    async fn call(&self, http: &Http, connection: &Connection, call: &Call) -> Result<Answered, Refusal> {
+        let request = calls::request(&connection.channel.base_url, call)?;
+        let name = request.name().to_owned();
+        let unusable = |problem: &str| Refusal::Unauthorized { detail: format!("{name}: not sent, {problem}") };
+        let credentials = Credentials::of(connection).map_err(|error| unusable(&error.to_string()))?;
+        let token = credentials.token.expose_secret();
+        let request = request
+            .with_secret(AUTHORIZATION, &format!("Bearer {token}"))
+            .ok_or_else(|| unusable("no header can hold the token"))?;
+        let reply = http.send(request).await?;
+        match understand(&reply, &Wording { call, name: &name, token })? {
+            Understood::Answer(answer) => Ok(Answered::Whole(answer, reply.held)),
+            Understood::Contacts(Listed { contacts, left_out, next }) => {
+                let held = reply.held;
+                let reading = move |take: &mut dyn FnMut(Contact) -> bool| {
+                    // They keep their place in memory until the last of them is taken.
+                    let _held = held;
+                    contacts.into_iter().all(take);
+                    Ok(())
+                };
+                Ok(Answered::Contacts(ContactList::new(Box::new(reading), left_out, next)))
+            }
+        }
+    }
+}
+
+/// A good answer, read.
+enum Understood {
+    Answer(Answer),
+    Contacts(Listed),
+}
+
+/// What a complete answer means.
+fn understand(reply: &Reply, wording: &Wording<'_>) -> Result<Understood, Refusal> {
+    let Some(envelope) = verdict::judge(reply, wording)? else {
+        return Ok(Understood::Answer(nothing(wording.call)));
+    };
+    if let Call::Status = wording.call {
+        let word = health::read(&reply.body).map_err(|cause| wording.unreadable(&cause, ""))?;
+        return verdict::session(&word, wording).map(|session| Understood::Answer(Answer::Session(session)));
+    }
+    read(wording.call, &envelope, &reply.body).map_err(|cause| wording.unreadable(&cause, &reply.body))
+}
+
+/// The data of a good answer, or why it is none.
+fn read(call: &Call, envelope: &Envelope<'_>, body: &str) -> Result<Understood, String> {
+    match call {
+        Call::Status => Err("a status in another's place".to_owned()),
+        Call::Contacts { cursor } => contacts::read(envelope, cursor.as_deref()).map(Understood::Contacts),
+        Call::LookUpLid { .. } => lid::read(body).map(|lid| Understood::Answer(Answer::Lid(lid))),
+        Call::History { address, limit, cursor } => messages::read(envelope, address, *limit, cursor.as_deref())
+            .map(|page| Understood::Answer(Answer::History(page))),
+    }
+}
+
+/// What an answer says that knows no such chat, or no such LID.
+fn nothing(call: &Call) -> Answer {
+    match call {
+        Call::History { .. } => Answer::History(Page::default()),
+        _ => Answer::Lid(None),
+    }
+}
+
+/// What the fuzzers of `crate::fuzz` reach.
+pub(crate) mod doors {
+    use super::{Answer, Call, Refusal, Understood, understand};
+    use crate::{http::Reply, wording::Wording};
+
+    /// None for a contact list.
+    pub(crate) fn answer(call: &Call, reply: &Reply) -> Result<Option<Answer>, Refusal> {
+        let understood = understand(reply, &Wording { call, name: "GET /path", token: "hush-hush" })?;
+        Ok(if let Understood::Answer(answer) = understood { Some(answer) } else { None })
+    }
+}

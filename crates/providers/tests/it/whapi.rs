@@ -1,0 +1,222 @@
+//! Whapi.Cloud: what is sent, and what the good answers of its page become.
+
+use axum::{
+    http::StatusCode,
+    response::{IntoResponse as _, Response},
+};
+use serde_json::{Value, json};
+use sincro_core::{
+    address::Address,
+    gateway::{Answer, Call, Refusal, Session},
+    message::Page,
+    provider::{Capabilities, HistoryAccess, Provider},
+};
+use sincro_providers::{Answered, GatewaySettings, Gateways, capabilities, check_credentials};
+
+use crate::gate::{Gate, PHONE, TOKEN, ask_of, connection_of, history, lid, listed, pieces, settings, whole};
+
+const LID: &str = "190000000000001@lid";
+
+pub(crate) fn ok(body: &Value) -> Response {
+    body.to_string().into_response()
+}
+
+pub(crate) async fn ask(base_url: &str, asked: &Call) -> Result<Answered, Refusal> {
+    ask_of(Provider::Whapi, &settings(), base_url, asked).await
+}
+
+async fn answer(body: &Value, asked: &Call) -> Result<Answer, Refusal> {
+    let body = body.to_string();
+    let gate = Gate::answering(move || body.clone().into_response()).await;
+    ask(&gate.url(), asked).await.map(whole)
+}
+
+async fn page(body: &Value, asked: &Call) -> Page {
+    match answer(body, asked).await {
+        Ok(Answer::History(page)) => page,
+        other => panic!("no history: {other:?}"),
+    }
+}
+
+fn message(id: u32, timestamp: u32) -> Value {
+    json!({"id": format!("Psq{id}.SOAjx-xQA"), "type": "text", "chat_id": PHONE, "from": "5511988887777", "from_me": false,
+        "timestamp": timestamp, "text": {"body": "oi"}})
+}
+
+fn messages(count: u32) -> Value {
+    let messages: Vec<Value> = (0..count).map(|id| message(id, 1_766_000_000 - id)).collect();
+    json!({"messages": messages, "count": count, "total": count, "offset": 0, "first": 0, "last": 0})
+}
+
+fn wanting(limit: u32, cursor: Option<&str>) -> Call {
+    Call::History { address: PHONE.parse().expect("a good address"), limit, cursor: cursor.map(str::to_owned) }
+}
+
+#[tokio::test]
+async fn every_call_goes_to_its_path_behind_the_prefix_with_the_token_as_bearer() {
+    let gate = Gate::answering(|| ok(&json!({}))).await;
+    let chat = format!("/whapi/messages/list/{PHONE}");
+    for (asked, target) in [
+        (Call::Status, "/whapi/health?wakeup=false".to_owned()),
+        (Call::Contacts { cursor: None }, "/whapi/contacts?count=500&offset=0".to_owned()),
+        (Call::Contacts { cursor: Some("1500".into()) }, "/whapi/contacts?count=500&offset=1500".to_owned()),
+        (lid(), "/whapi/contacts/lids/5511988887777".to_owned()),
+        (history(), format!("{chat}?count=25&offset=0&sort=desc")),
+        (wanting(1_200, None), format!("{chat}?count=500&offset=0&sort=desc")),
+        (wanting(1_200, Some("1000@1766000001")), format!("{chat}?count=200&offset=1000&sort=desc&time_to=1766000001")),
+        (
+            Call::History { address: LID.parse().unwrap(), limit: 100, cursor: None },
+            format!("/whapi/messages/list/{LID}?count=100&offset=0&sort=desc"),
+        ),
+    ] {
+        drop(ask(&format!("{}/whapi/", gate.url()), &asked).await);
+        let arrival = gate.arrivals().pop().unwrap();
+        assert_eq!(arrival.target, target);
+        assert_eq!(arrival.authorization, Some(format!("Bearer {TOKEN}")));
+        assert_eq!(arrival.token, None);
+    }
+    assert_eq!(gate.arrivals().len(), 8, "a call is one request");
+}
+
+#[tokio::test]
+async fn looking_at_a_sleeping_channel_does_not_wake_it_up() {
+    let gate = Gate::answering(|| ok(&json!({"status": {"code": 0, "text": "NOT_INIT"}}))).await;
+    let refusal = ask(&gate.url(), &Call::Status).await.unwrap_err();
+    assert_eq!(refusal, Refusal::SessionLost { detail: "GET /health: the channel is NOT_INIT".into() });
+    assert_eq!(gate.arrivals().pop().unwrap().target, "/health?wakeup=false", "without it the gateway would launch it");
+}
+
+#[tokio::test]
+async fn the_four_good_answers_are_read() {
+    let health = json!({"channel_id": "CH-1", "status": {"code": 4, "text": "AUTH"}, "user": {"id": "5511999990000"}});
+    let Ok(Answer::Session(session)) = answer(&health, &Call::Status).await else { panic!("no session") };
+    assert_eq!(session, Session { connected: true, logged_in: true, keeps_history: None });
+
+    let Ok(Answer::Lid(found)) = answer(&json!({"lid": LID}), &lid()).await else { panic!("no LID") };
+    assert_eq!(found.as_ref().map(Address::as_str), Some(LID));
+
+    let mut body = messages(3);
+    body["count"] = json!(25);
+    let page = page(&body, &history()).await;
+    let ids: Vec<&str> = page.messages.iter().map(|message| message.id.as_str()).collect();
+    assert_eq!(ids, ["Psq0.SOAjx-xQA", "Psq1.SOAjx-xQA", "Psq2.SOAjx-xQA"], "ids are the gateway's own");
+    assert_eq!(page.next, None);
+}
+
+#[tokio::test]
+async fn contacts_are_handed_out_page_by_page_and_who_is_no_person_is_left_out() {
+    let contacts: Vec<Value> =
+        (0..500).map(|number| json!({"id": format!("55119{number:08}"), "pushname": "ana"})).collect();
+    let mut body = json!({"contacts": contacts, "count": 500, "total": 1_000, "offset": 500});
+    body["contacts"][7] = json!({"id": "120363000000000000@g.us", "name": "Família"});
+    let gate = Gate::answering(move || ok(&body)).await;
+    let list = listed(ask(&gate.url(), &Call::Contacts { cursor: Some("500".into()) }).await.unwrap());
+    assert_eq!((list.left_out, list.next.as_deref()), (1, Some("1000")));
+    let pieces = pieces(list).await.unwrap();
+    assert_eq!(pieces.iter().map(|piece| piece.contacts.len()).sum::<usize>(), 499);
+    let first = &pieces[0].contacts[0];
+    assert_eq!(first.phone().map(Address::as_str), Some("5511900000000@s.whatsapp.net"), "a bare number is a phone");
+    assert_eq!((first.lid(), first.name.as_deref()), (None, Some("ana")));
+}
+
+#[tokio::test]
+async fn the_contact_list_ends_with_a_page_that_is_shorter_than_its_count() {
+    for (body, next) in [
+        (json!({"contacts": [{"id": "5511988887777"}], "count": 500, "total": 1, "offset": 0}), None),
+        (json!({"contacts": [{"id": "5511988887777"}]}), None),
+        (json!({"contacts": [], "count": 500, "total": 1_000, "offset": 1_000}), None),
+        (json!({"contacts": [{"id": "5511988887777"}], "count": 500, "total": 700, "offset": 0}), Some("1")),
+    ] {
+        let gate = Gate::answering(move || ok(&body)).await;
+        let list = listed(ask(&gate.url(), &Call::Contacts { cursor: None }).await.unwrap());
+        assert_eq!(list.next.as_deref(), next);
+    }
+}
+
+#[tokio::test]
+async fn an_unknown_chat_is_an_empty_list_or_a_404_and_either_is_zero_messages() {
+    let asked = [json!({"messages": [], "count": 25, "total": 0, "offset": 0}), json!({"messages": null})];
+    for body in asked {
+        let page = page(&body, &history()).await;
+        assert_eq!((page.messages.len(), page.next), (0, None));
+    }
+    let bare = json!({"code": 404, "message": "chat not found"});
+    for body in [json!({"error": bare}), bare] {
+        let gate = Gate::answering(move || (StatusCode::NOT_FOUND, body.to_string()).into_response()).await;
+        let Ok(Answered::Whole(Answer::History(page), _)) = ask(&gate.url(), &history()).await else {
+            panic!("refused")
+        };
+        assert_eq!((page.messages.len(), page.next), (0, None));
+    }
+}
+
+#[tokio::test]
+async fn an_unknown_lid_is_a_404_or_an_answer_without_one() {
+    for body in [json!({}), json!({"lid": null}), json!({"lid": ""})] {
+        assert!(matches!(answer(&body, &lid()).await, Ok(Answer::Lid(None))), "{body}");
+    }
+    let gate = Gate::answering(|| {
+        (StatusCode::NOT_FOUND, json!({"error": {"code": 404, "message": "not found"}}).to_string()).into_response()
+    })
+    .await;
+    assert!(matches!(ask(&gate.url(), &lid()).await, Ok(Answered::Whole(Answer::Lid(None), _))));
+}
+
+#[tokio::test]
+async fn messages_that_arrive_between_two_pages_are_kept_out_by_the_time_of_the_first() {
+    let first = page(&messages(500), &wanting(1_200, None)).await;
+    assert_eq!(first.next.as_deref(), Some("500@1766000001"), "a second later serves both readings of time_to");
+    let second = page(&messages(500), &wanting(1_200, first.next.as_deref())).await;
+    assert_eq!(second.next.as_deref(), Some("1000@1766000001"));
+    let last = page(&messages(200), &wanting(1_200, second.next.as_deref())).await;
+    assert_eq!(last.next, None);
+}
+
+#[tokio::test]
+async fn a_chat_asked_for_by_its_lid_answers_under_the_phone_it_was_resolved_to() {
+    let asked = Call::History { address: LID.parse().unwrap(), limit: 25, cursor: None };
+    assert_eq!(page(&messages(2), &asked).await.messages.len(), 2);
+    let mut mixed = messages(2);
+    mixed["messages"][0]["chat_id"] = json!("190000000000009@lid");
+    assert_eq!(page(&mixed, &asked).await.messages.len(), 1, "another person's words stay out");
+}
+
+#[tokio::test]
+async fn a_cursor_that_cannot_be_read_is_refused_for_good_and_not_sent() {
+    let gate = Gate::answering(|| ok(&messages(1))).await;
+    for asked in [wanting(25, Some("soon")), Call::Contacts { cursor: Some("many".into()) }] {
+        let refusal = ask(&gate.url(), &asked).await.unwrap_err();
+        assert!(matches!(refusal, Refusal::Permanent { code: "bad_cursor", .. }), "{refusal}");
+    }
+    assert_eq!(gate.arrivals(), []);
+}
+
+#[tokio::test]
+async fn a_page_of_contacts_without_end_is_given_up() {
+    let small = GatewaySettings { max_body_bytes: 8_192, ..settings() };
+    let gate = Gate::answering(|| format!(r#"{{"contacts":[{}{{}}]}}"#, "{},".repeat(9_000)).into_response()).await;
+    let refusal = ask_of(Provider::Whapi, &small, &gate.url(), &Call::Contacts { cursor: None }).await.unwrap_err();
+    assert!(matches!(refusal, Refusal::Transient { code: "body_too_large", .. }), "{refusal}");
+}
+
+#[tokio::test]
+async fn credentials_that_cannot_be_used_are_not_sent() {
+    let gate = Gate::answering(|| ok(&json!({}))).await;
+    for credentials in ["", "{}", r#"{"token":""}"#, r#"{"token":"hush","hmac_key":"hush"}"#] {
+        let mut connection = connection_of(Provider::Whapi, &gate.url());
+        connection.credentials = credentials.into();
+        let outcome = Gateways::new(&settings()).unwrap().call(&connection, &history()).await;
+        let Err(Refusal::Unauthorized { detail }) = outcome else { panic!("{outcome:?}") };
+        assert!(detail.starts_with(&format!("GET /messages/list/{PHONE}: not sent, credentials")), "{detail}");
+        assert!(!detail.contains("hush"), "{detail}");
+    }
+    assert_eq!(gate.arrivals(), []);
+}
+
+#[test]
+fn it_offers_two_jobs_per_contact_and_a_lookup_of_lids() {
+    let offered = capabilities(Provider::Whapi).unwrap();
+    let expected = Capabilities { provider: Provider::Whapi, history: HistoryAccess::PerAddress, lid_lookup: true };
+    assert_eq!(offered, expected);
+    assert!(check_credentials(Provider::Whapi, &json!({"token": "t", "hook_key": "k"})).is_ok());
+}
