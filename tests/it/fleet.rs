@@ -55,7 +55,7 @@ async fn channels_of_very_different_size_get_equal_shares_of_their_server() {
     let fleet = Fleet::set(World::alone(&[]).await, gateway(sizes), FAST, 3).await;
     fleet.limit_server(200.0).await;
     fleet.start_all().await;
-    within("every channel is planned", fleet.gateway.calls().wait_for(20, |call| call.path == "/user/contacts")).await;
+    within("every channel is planned", fleet.gateway.calls().wait_for(20, sincro_simulator::Call::is_contacts)).await;
     let from = fleet.gateway.calls().now_us();
     within("calls", fleet.gateway.calls().wait_for(1_200, |_| true)).await;
     let range = from..fleet.gateway.calls().now_us();

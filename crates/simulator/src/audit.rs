@@ -6,8 +6,8 @@
 use std::{collections::BTreeMap, ops::Range, time::Duration};
 
 use crate::{
-    call_log::{Call, CallLog},
-    clock, wuzapi,
+    call_log::{Asks, Call, CallLog},
+    clock,
 };
 
 impl Call {
@@ -20,7 +20,25 @@ impl Call {
     /// Whether it only looks at the session: what a probe does.
     #[must_use]
     pub fn is_status(&self) -> bool {
-        self.path == wuzapi::STATUS
+        self.asks == Asks::Status
+    }
+
+    /// Whether it is for the contact list.
+    #[must_use]
+    pub fn is_contacts(&self) -> bool {
+        self.asks == Asks::Contacts
+    }
+
+    /// Whether it is for the LID of a phone.
+    #[must_use]
+    pub fn is_lookup(&self) -> bool {
+        self.asks == Asks::Lid
+    }
+
+    /// Whether it is for a chat.
+    #[must_use]
+    pub fn is_history(&self) -> bool {
+        self.asks == Asks::History
     }
 
     /// Whether it asked for others of its kind to stay away for a while, and for how long after its end.
@@ -130,7 +148,8 @@ mod tests {
     fn arrived(log: &CallLog, channel: usize, at_us: u64) -> crate::call_log::OpenCall {
         let arrival = Arrival {
             method: "GET".into(),
-            path: wuzapi::STATUS.into(),
+            path: "/session/status".into(),
+            asks: Asks::Status,
             address: None,
             channel: Some(channel),
             token_present: true,

@@ -12,6 +12,23 @@ use crate::{
     guarded::Guarded,
 };
 
+/// What a call asks for, whatever its provider's path is.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Asks {
+    /// Is the session there?
+    Status,
+    /// The contact list, or a page of it.
+    Contacts,
+    /// The LID of a phone.
+    Lid,
+    /// The messages of a chat, or a page of them.
+    History,
+    /// Anything else.
+    #[default]
+    Other,
+}
+
 /// One call. Times are microseconds since the Unix epoch.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Call {
@@ -25,6 +42,9 @@ pub struct Call {
     pub method: Cow<'static, str>,
     /// The path, with `{jid}` in place of an address.
     pub path: Cow<'static, str>,
+    /// What it asks for.
+    #[serde(default)]
+    pub asks: Asks,
     /// The chat or person asked for.
     pub address: Option<Box<str>>,
     /// Which channel the token belongs to; nothing without a valid token.
@@ -45,6 +65,7 @@ pub struct Call {
 pub(crate) struct Arrival {
     pub(crate) method: Cow<'static, str>,
     pub(crate) path: Cow<'static, str>,
+    pub(crate) asks: Asks,
     pub(crate) address: Option<String>,
     pub(crate) channel: Option<usize>,
     pub(crate) token_present: bool,
@@ -89,6 +110,7 @@ impl CallLog {
                 ended_us: None,
                 method: arrival.method,
                 path: arrival.path,
+                asks: arrival.asks,
                 address: arrival.address.map(String::into_boxed_str),
                 channel: arrival.channel,
                 token_present: arrival.token_present,
@@ -250,6 +272,7 @@ mod tests {
         let arrival = Arrival {
             method: "GET".into(),
             path: "/chat/history".into(),
+            asks: Asks::History,
             address: Some(address.to_owned()),
             channel: Some(0),
             token_present: true,

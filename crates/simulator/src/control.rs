@@ -5,11 +5,13 @@
 //! | `GET /__sim/truth?limit=n&channel=k` | the [`Report`](crate::Report) (limit 50, channel 0 unless given) |
 //! | `GET /__sim/calls`, `DELETE /__sim/calls` | the call log, forgetting it |
 //! | `GET /__sim/faults`, `POST /__sim/faults` | the faults in force, replacing them: JSON, or the compact text |
-//! | `POST /__sim/session` | `{"up":false}`, of one channel `{"up":false,"channel":k}` |
+//! | `POST /__sim/session` | `{"up":false}`, of one channel `{"up":false,"channel":k}`; `"says":"QR"` for the word of its status |
+//! | `POST /__sim/sleep` | `{"channel":k}` |
 //! | `POST /__sim/outage` | [`Outage`] or `null` |
 //! | `POST /__sim/limit` | [`Limit`] or `null` |
 //! | `POST /__sim/latency` | [`Latency`] |
 //! | `POST /__sim/history` | `{"kept":false}` |
+//! | `POST /__sim/readings` | [`Readings`] of Whapi's contract |
 //!
 //! No gateway has these paths; nothing here is logged, limited or struck by faults. Loopback only, so no token.
 
@@ -31,6 +33,7 @@ use crate::{
     session::Outage,
     settings::Latency,
     truth::{Report, Truth},
+    whapi::Readings,
 };
 
 /// What every steering path begins with.
@@ -45,6 +48,8 @@ pub(crate) fn router(server: Arc<Server>) -> Router {
         .route("/__sim/calls", get(calls).delete(forget_calls))
         .route("/__sim/faults", get(faults).post(set_faults))
         .route("/__sim/session", post(set_session))
+        .route("/__sim/sleep", post(put_to_sleep))
+        .route("/__sim/readings", post(set_readings))
         .route("/__sim/outage", post(set_outage))
         .route("/__sim/limit", post(set_limit))
         .route("/__sim/latency", post(set_latency))
@@ -98,15 +103,45 @@ struct SessionSwitch {
     up: bool,
     #[serde(default)]
     channel: Option<usize>,
+    #[serde(default)]
+    says: Option<String>,
 }
 
 async fn set_session(State(server): Running, body: String) -> Result<StatusCode, Refusal> {
-    let SessionSwitch { up, channel: wanted } = parse(&body)?;
+    let SessionSwitch { up, channel: wanted, says } = parse(&body)?;
+    if up && says.is_some() {
+        return Err(refuse("a session that is there has no word of its own"));
+    }
     if let Some(missing) = wanted.filter(|wanted| *wanted >= server.channels.len()) {
         return Err(refuse(format!("there is no channel {missing}")));
     }
     let meant = server.channels.iter().filter(|channel| wanted.is_none_or(|wanted| wanted == channel.number));
-    meant.for_each(|channel| channel.session.set(up));
+    for channel in meant {
+        channel.session.set(up);
+        if let Some(word) = &says {
+            channel.session.lose_with(word);
+        }
+    }
+    Ok(StatusCode::NO_CONTENT)
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Sleeper {
+    channel: usize,
+}
+
+async fn put_to_sleep(State(server): Running, body: String) -> Result<StatusCode, Refusal> {
+    let Sleeper { channel } = parse(&body)?;
+    let sleeper = server.channels.get(channel).ok_or_else(|| refuse(format!("there is no channel {channel}")))?;
+    sleeper.session.put_to_sleep();
+    Ok(StatusCode::NO_CONTENT)
+}
+
+async fn set_readings(State(server): Running, body: String) -> Result<StatusCode, Refusal> {
+    let readings: Readings = parse(&body)?;
+    readings.check().map_err(refuse)?;
+    server.readings.with(|kept| *kept = readings);
     Ok(StatusCode::NO_CONTENT)
 }
 

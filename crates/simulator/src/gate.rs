@@ -6,9 +6,9 @@ use std::sync::Arc;
 
 use axum::{
     extract::{Request, State},
-    http::header,
+    http::{StatusCode, header},
     middleware::Next,
-    response::Response,
+    response::{IntoResponse as _, Response},
 };
 
 use crate::{
@@ -16,7 +16,6 @@ use crate::{
     control,
     faults::{Fault, transport},
     server::Server,
-    wuzapi,
 };
 
 /// What the handlers must pretend for one call.
@@ -36,7 +35,7 @@ pub(crate) async fn pass(State(server): State<Arc<Server>>, request: Request, ne
     if request.uri().path().starts_with(control::PREFIX) {
         return next.run(request).await;
     }
-    let arrival = wuzapi::arrival(&server, &request);
+    let arrival = server.contract.arrival(&server, &request);
     let call = server.calls.open(at_us, arrival.clone());
     let response = answer(&server, at_us, &arrival, &call, request, next).await;
     if let Some(seconds) = wait_asked_for(&response) {
@@ -61,9 +60,9 @@ async fn answer(
     let session = arrival.channel.is_none_or(|number| server.channels[number].session.found_by_call(at_us));
     if let Err(refused) = server.limiter.take(at_us) {
         call.mark("limit");
-        return wuzapi::too_many_requests(refused.retry_after_s);
+        return worded(server, &Fault::TooManyRequests { retry_after_s: refused.retry_after_s });
     }
-    let fault = server.faults.choose(call.number(), arrival, wuzapi::concerns);
+    let fault = server.faults.choose(call.number(), arrival, |fault| server.contract.concerns(fault, arrival));
     server.take_time(call.number()).await;
     if let Some(fault) = &fault {
         call.mark(fault.name());
@@ -79,7 +78,7 @@ async fn answer(
         None | Some(Fault::NoSession | Fault::HistoryDisabled) => next.run(request).await,
         Some(Fault::Hang) => {
             server.stopping.cancelled().await;
-            wuzapi::stopping()
+            server.contract.stopping()
         }
         Some(Fault::CutConnection) => transport::cut(next.run(request).await).await,
         Some(Fault::TruncatedJson) => transport::truncate(next.run(request).await).await,
@@ -89,12 +88,20 @@ async fn answer(
         Some(Fault::Trickle) => transport::trickle(server.stopping.clone()),
         Some(Fault::Garbage) => transport::garbage(),
         Some(Fault::Redirect { location }) => transport::redirect(location.as_deref()),
-        Some(Fault::TooManyRequests { retry_after_s }) => wuzapi::too_many_requests(retry_after_s),
-        Some(Fault::ServerError) => wuzapi::server_error(),
         Some(Fault::Unavailable { retry_after_s }) => transport::unavailable(retry_after_s),
-        Some(Fault::Overlimit) => wuzapi::overlimit(),
-        Some(Fault::Banned) => wuzapi::banned(),
-        Some(Fault::Unauthorized) => wuzapi::unauthorized(),
-        Some(Fault::WrongShape) => wuzapi::wrong_shape(),
+        Some(
+            fault @ (Fault::TooManyRequests { .. }
+            | Fault::PaymentRequired
+            | Fault::ServerError
+            | Fault::Overlimit
+            | Fault::Banned
+            | Fault::Unauthorized
+            | Fault::WrongShape),
+        ) => worded(server, &fault),
     }
+}
+
+/// A fault in the provider's words.
+fn worded(server: &Server, fault: &Fault) -> Response {
+    server.contract.tell(server, fault).unwrap_or_else(|| StatusCode::NOT_IMPLEMENTED.into_response())
 }

@@ -4,13 +4,16 @@
 //! exists and which messages a reader must end up with) and the [`CallLog`] (every call, timed on arrival). Tests start it
 //! in-process; the CLI can run it as a process of its own, where `/__sim/...` offers the same by HTTP.
 //!
-//! Shared by every provider: people, messages, faults, rate limit, call log. One folder per provider: the wire contract.
+//! Shared by every provider: people, messages, faults, rate limit, call log. One folder per provider: the wire contract, behind
+//! what `contract` asks of it.
 //! It does not store anything, does not look anything up outside, and knows no other crate of this workspace.
 
 mod archive;
+mod arrivals;
 mod audit;
 mod call_log;
 mod clock;
+mod contract;
 mod control;
 mod dice;
 mod faults;
@@ -19,15 +22,18 @@ mod guarded;
 mod messages;
 mod people;
 mod rate;
+mod request;
 mod server;
 mod session;
 mod settings;
 mod simulator;
 mod truth;
+mod whapi;
 mod wuzapi;
 
 pub use audit::jain;
-pub use call_log::{Call, CallLog};
+pub use call_log::{Asks, Call, CallLog};
+pub use contract::Provider;
 pub use faults::{Fault, Faults, NotFaults, Rule, When};
 pub use messages::Kind;
 pub use people::{KnownBy, Person, Population};
@@ -36,3 +42,4 @@ pub use session::Outage;
 pub use settings::{Latency, Settings};
 pub use simulator::Simulator;
 pub use truth::{Chat, Report, TrueMessage, Truth};
+pub use whapi::{Readings, UnknownChat};

@@ -7,20 +7,26 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     archive::Archive,
+    arrivals::Arrivals,
     call_log::CallLog,
     clock::Clock,
+    contract::Contract,
     dice::{self, Purpose},
     faults::Switchboard,
     guarded::Guarded,
     rate::Limiter,
     session::Session,
     settings::{Latency, Settings},
+    whapi::Readings,
 };
 
 /// One running gateway server.
 #[derive(Debug)]
 pub(crate) struct Server {
     pub(crate) clock: Clock,
+    pub(crate) contract: &'static dyn Contract,
+    /// How the open points of Whapi's contract are decided.
+    pub(crate) readings: Guarded<Readings>,
     pub(crate) channels: Vec<Arc<Channel>>,
     by_token: HashMap<String, usize>,
     pub(crate) calls: CallLog,
@@ -40,19 +46,24 @@ pub(crate) struct Channel {
     pub(crate) token: String,
     pub(crate) archive: Arc<Archive>,
     pub(crate) session: Session,
+    /// Messages that came in while chats were read.
+    pub(crate) arrivals: Arrivals,
 }
 
 impl Server {
     pub(crate) fn new(settings: Settings) -> Self {
-        let clock = Clock::start();
+        let (clock, contract) = (Clock::start(), settings.provider.contract());
         let channel = |(number, token): (usize, &String)| {
-            let archive = Arc::new(Archive::new(settings.population_of(number), number));
-            Arc::new(Channel { number, token: token.clone(), archive, session: Session::new(settings.outage) })
+            let archive = Arc::new(Archive::new(settings.population_of(number), number, contract.keeping()));
+            let (session, arrivals) = (Session::new(settings.outage), Arrivals::default());
+            Arc::new(Channel { number, token: token.clone(), archive, session, arrivals })
         };
         let limiter = Limiter::default();
         limiter.set(settings.limit, clock.now_us());
         Self {
             clock,
+            contract,
+            readings: Guarded::new(settings.whapi),
             channels: settings.tokens.iter().enumerate().map(channel).collect(),
             by_token: settings.tokens.iter().cloned().zip(0..).collect(),
             calls: CallLog::new(clock),

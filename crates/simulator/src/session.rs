@@ -1,5 +1,5 @@
 //! Whether a channel is connected: switched by hand, or lost and back by itself. While it is not, the gateway still reads what
-//! it stored; when its client is gone as well, it does not even do that.
+//! it stored; when its client is gone as well, it does not even do that. A session may also sleep, until a look at it wakes it.
 
 use std::time::Duration;
 
@@ -25,6 +25,9 @@ pub(crate) struct Session(Guarded<State>);
 struct State {
     switched_on: bool,
     client_loaded: bool,
+    asleep: bool,
+    /// What the status says of a session that is gone, where the usual word is not meant.
+    word: Option<String>,
     outage: Option<Outage>,
     calls: u64,
     lost_at_us: Option<u64>,
@@ -32,12 +35,48 @@ struct State {
 
 impl Session {
     pub(crate) fn new(outage: Option<Outage>) -> Self {
-        Self(Guarded::new(State { switched_on: true, client_loaded: true, outage, calls: 0, lost_at_us: None }))
+        Self(Guarded::new(State {
+            switched_on: true,
+            client_loaded: true,
+            asleep: false,
+            word: None,
+            outage,
+            calls: 0,
+            lost_at_us: None,
+        }))
     }
 
     /// Switches by hand.
     pub(crate) fn set(&self, switched_on: bool) {
-        self.0.with(|state| (state.switched_on, state.client_loaded) = (switched_on, true));
+        self.0.with(|state| {
+            (state.switched_on, state.client_loaded) = (switched_on, true);
+            (state.asleep, state.word) = (false, None);
+        });
+    }
+
+    /// Switches off, and has the status say this word, until it is switched by hand again.
+    pub(crate) fn lose_with(&self, word: &str) {
+        self.0.with(|state| (state.switched_on, state.word) = (false, Some(word.to_owned())));
+    }
+
+    /// What the status is to say of a session that is gone.
+    pub(crate) fn word(&self) -> Option<String> {
+        self.0.with(|state| state.word.clone())
+    }
+
+    /// Puts it to sleep until it is woken or switched on.
+    pub(crate) fn put_to_sleep(&self) {
+        self.0.with(|state| state.asleep = true);
+    }
+
+    /// Whether it sleeps.
+    pub(crate) fn is_asleep(&self) -> bool {
+        self.0.with(|state| state.asleep)
+    }
+
+    /// Wakes it, if it sleeps.
+    pub(crate) fn wake(&self) {
+        self.0.with(|state| state.asleep = false);
     }
 
     /// Switches off, and unloads the client, until it is switched on again.
@@ -59,13 +98,13 @@ impl Session {
     pub(crate) fn found_by_call(&self, now_us: u64) -> bool {
         self.0.with(|state| {
             state.calls += 1;
-            state.switched_on && !state.in_outage(now_us)
+            state.switched_on && !state.asleep && !state.in_outage(now_us)
         })
     }
 
     /// Whether the session is there, without counting a call.
     pub(crate) fn is_up(&self, now_us: u64) -> bool {
-        self.0.with(|state| state.switched_on && !state.in_outage(now_us))
+        self.0.with(|state| state.switched_on && !state.asleep && !state.in_outage(now_us))
     }
 }
 

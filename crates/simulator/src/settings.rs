@@ -3,12 +3,16 @@
 use anyhow::{Context, Result, ensure};
 use serde::{Deserialize, Serialize};
 
-use crate::{faults::Faults, people::Population, rate::Limit, session::Outage};
+use crate::{contract::Provider, faults::Faults, people::Population, rate::Limit, session::Outage, whapi::Readings};
 
 /// How to start a [`Simulator`](crate::Simulator).
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Settings {
+    /// Whose contract the channels speak.
+    pub provider: Provider,
+    /// How the open points of Whapi's contract are decided; nothing to the others.
+    pub whapi: Readings,
     /// The loopback port; 0 takes a free one.
     pub port: u16,
     /// One channel per token, each with people of its own; all share the server's limit, faults and latency.
@@ -23,7 +27,7 @@ pub struct Settings {
     pub limit: Option<Limit>,
     /// How long an answer takes.
     pub latency: Latency,
-    /// Whether the channels keep history; without it, reading it is answered 501.
+    /// Whether the channels keep history; without it, reading it is answered 501 where the provider says so.
     pub history: bool,
     /// A session loss of every channel.
     pub outage: Option<Outage>,
@@ -32,6 +36,8 @@ pub struct Settings {
 impl Default for Settings {
     fn default() -> Self {
         Self {
+            provider: Provider::default(),
+            whapi: Readings::default(),
             port: 0,
             tokens: vec!["simulated-token".to_owned()],
             population: Population::default(),
@@ -69,6 +75,7 @@ impl Settings {
         for channel in 0..self.tokens.len() {
             self.population_of(channel).check().context("population")?;
         }
+        self.whapi.check().context("whapi")?;
         self.faults.check().context("faults")?;
         self.limit.map_or(Ok(()), Limit::check)
     }

@@ -11,6 +11,7 @@ use tokio::{net::TcpListener, task::JoinHandle};
 
 use crate::{
     call_log::CallLog,
+    contract::Provider,
     control,
     faults::{Faults, Rule},
     gate,
@@ -19,7 +20,7 @@ use crate::{
     session::Outage,
     settings::{Latency, Settings},
     truth::Truth,
-    wuzapi,
+    whapi::Readings,
 };
 
 /// How long a stop waits for callers that read slowly before it leaves them.
@@ -28,6 +29,7 @@ const STOP_PATIENCE: Duration = Duration::from_secs(3);
 /// A gateway on loopback. Dropped, it stops listening and lets go of every call that waits on purpose.
 #[derive(Debug)]
 pub struct Simulator {
+    provider: Provider,
     server: Arc<Server>,
     base_url: String,
     serving: Option<JoinHandle<io::Result<()>>>,
@@ -38,7 +40,7 @@ impl Simulator {
     /// port that is taken.
     pub async fn start(settings: Settings) -> Result<Self> {
         settings.check()?;
-        let port = settings.port;
+        let (provider, port) = (settings.provider, settings.port);
         let listener = TcpListener::bind(("127.0.0.1", port))
             .await
             .with_context(|| format!("cannot listen on 127.0.0.1:{port}"))?;
@@ -54,13 +56,19 @@ impl Simulator {
                 .with_graceful_shutdown(async move { stopping.cancelled().await })
                 .into_future(),
         );
-        Ok(Self { server, base_url, serving: Some(serving) })
+        Ok(Self { provider, server, base_url, serving: Some(serving) })
     }
 
     /// `http://127.0.0.1:port`, without a slash at the end.
     #[must_use]
     pub fn base_url(&self) -> &str {
         &self.base_url
+    }
+
+    /// Whose contract it speaks.
+    #[must_use]
+    pub fn provider(&self) -> Provider {
+        self.provider
     }
 
     /// The token of the first channel.
@@ -137,6 +145,27 @@ impl Simulator {
         Ok(())
     }
 
+    /// Takes the session of the channel this token opens, and has its status say this word, until its session is switched on.
+    /// Fails if there is no such channel.
+    pub fn lose_session_with(&self, token: &str, word: &str) -> Result<()> {
+        self.server.channel_of(token).context("no channel has this token")?.session.lose_with(word);
+        Ok(())
+    }
+
+    /// Puts the channel this token opens to sleep, until a call wakes it or its session is switched on. Fails if there is no
+    /// such channel.
+    pub fn put_to_sleep(&self, token: &str) -> Result<()> {
+        self.server.channel_of(token).context("no channel has this token")?.session.put_to_sleep();
+        Ok(())
+    }
+
+    /// Decides the open points of Whapi's contract anew. Fails on pages of no length.
+    pub fn set_readings(&self, readings: Readings) -> Result<()> {
+        readings.check()?;
+        self.server.readings.with(|kept| *kept = readings);
+        Ok(())
+    }
+
     /// Plans a session loss of every channel, counted from now, or calls it off.
     pub fn set_outage(&self, outage: Option<Outage>) {
         self.server.channels.iter().for_each(|channel| channel.session.plan(outage));
@@ -170,6 +199,6 @@ impl Drop for Simulator {
 
 /// The gate is laid around a router that holds nothing but the fallback, so that it runs before any path is matched.
 fn router(server: &Arc<Server>) -> Router {
-    let inside = wuzapi::router(Arc::clone(server)).merge(control::router(Arc::clone(server)));
+    let inside = server.contract.router(Arc::clone(server)).merge(control::router(Arc::clone(server)));
     Router::new().fallback_service(inside).layer(middleware::from_fn_with_state(Arc::clone(server), gate::pass))
 }

@@ -40,7 +40,7 @@ pub struct TrueMessage {
 pub struct Chat {
     /// The phone JID or LID.
     pub address: String,
-    /// The last stored first.
+    /// In the gateway's order.
     pub messages: Vec<TrueMessage>,
 }
 
@@ -73,7 +73,8 @@ impl Truth {
         self.0.people().iter().flat_map(Person::addresses)
     }
 
-    /// What a reader asking this address for `limit` messages gets, the last stored first.
+    /// What a reader asking this address for `limit` messages gets, in the gateway's order. Messages that arrive while a chat is
+    /// read are not among them.
     #[must_use]
     pub fn chat(&self, address: &str, limit: usize) -> Vec<TrueMessage> {
         self.0.chat(address, limit).into_iter().map(TrueMessage::from).collect()
@@ -105,9 +106,9 @@ impl Truth {
 }
 
 impl From<Stored> for TrueMessage {
-    fn from(Stored { message, .. }: Stored) -> Self {
+    fn from(Stored { message, readable_at, .. }: Stored) -> Self {
         Self {
-            readable_at: message.readable_at(),
+            readable_at,
             message_id: message.id,
             sent_at: message.sent_at,
             from_me: message.from_me,

@@ -141,7 +141,7 @@ impl Client {
     pub(crate) async fn create_channel_with(&self, gateway: &Gateway, token: &str, limit: Limit) -> Uuid {
         let body = json!({
             "name": "test",
-            "provider": "wuzapi",
+            "provider": gateway.provider().as_str(),
             "base_url": gateway.base_url(),
             "credentials": {"token": token},
             "features": ["import_messages"],

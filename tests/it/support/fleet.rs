@@ -45,7 +45,7 @@ impl Fleet {
 
     /// `provider/host:port` of the gateway.
     pub(crate) fn server(&self) -> String {
-        format!("wuzapi/{}", self.gateway.base_url().trim_start_matches("http://"))
+        format!("{}/{}", self.gateway.provider().as_str(), self.gateway.base_url().trim_start_matches("http://"))
     }
 
     /// Puts these rules in the place of all others.

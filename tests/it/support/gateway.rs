@@ -74,15 +74,15 @@ impl Drop for Gateway {
 
 /// A call for the contact list.
 pub(crate) fn is_contacts(call: &Call) -> bool {
-    call.path == "/user/contacts"
+    call.is_contacts()
 }
 
 /// A call for the LID of a phone.
 pub(crate) fn is_lookup(call: &Call) -> bool {
-    call.path == "/user/lid/{jid}"
+    call.is_lookup()
 }
 
 /// A call for a chat.
 pub(crate) fn is_history(call: &Call) -> bool {
-    call.path == "/chat/history"
+    call.is_history()
 }

@@ -9,9 +9,10 @@ use std::{fmt, str::FromStr};
 use super::{Fault, Faults, Rule, When};
 
 /// Name, what may follow a colon, and what it does.
-const NAMES: [(&str, &str, &str); 18] = [
+const NAMES: [(&str, &str, &str); 19] = [
     ("429", ":seconds", "too many requests, with Retry-After if seconds are given"),
     ("503", ":seconds", "unavailable behind a proxy, with Retry-After if seconds are given"),
+    ("402", "", "plan or trial used up"),
     ("500", "", "server error"),
     ("overlimit", "", "WhatsApp is asked too much"),
     ("banned", "", "number banned"),
@@ -49,6 +50,7 @@ impl Fault {
         match self {
             Self::TooManyRequests { .. } => "429",
             Self::Unavailable { .. } => "503",
+            Self::PaymentRequired => "402",
             Self::Overlimit => "overlimit",
             Self::Banned => "banned",
             Self::ServerError => "500",
@@ -82,6 +84,7 @@ impl Fault {
                 return Err(NotFaults(format!("{name} needs its megabytes after a colon, like {name}:64")));
             }
             ("trickle", None) => Self::Trickle,
+            ("402", None) => Self::PaymentRequired,
             ("500", None) => Self::ServerError,
             ("401", None) => Self::Unauthorized,
             ("501", None) => Self::HistoryDisabled,

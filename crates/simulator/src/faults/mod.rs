@@ -31,6 +31,8 @@ pub enum Fault {
         #[serde(default)]
         retry_after_s: Option<u64>,
     },
+    /// 402 with the text of a plan or a trial that is used up. Strikes only where the provider says that.
+    PaymentRequired,
     /// 503 with the page of something in front of the gateway.
     Unavailable {
         /// Seconds in the `Retry-After` header; no header without.
@@ -210,12 +212,12 @@ impl Switchboard {
         self.0.with(|in_force| in_force.faults.clone())
     }
 
-    /// The fault that strikes this call. `concerns` says which paths a fault can be told on.
-    pub(crate) fn choose(&self, call: u64, arrival: &Arrival, concerns: fn(&Fault, &str) -> bool) -> Option<Fault> {
+    /// The fault that strikes this call. `concerns` says whether a fault can be told to it at all.
+    pub(crate) fn choose(&self, call: u64, arrival: &Arrival, concerns: impl Fn(&Fault) -> bool) -> Option<Fault> {
         self.0.with(|in_force| {
             (0..in_force.faults.rules.len()).find_map(|number| {
                 let rule = in_force.faults.rules[number].clone();
-                let meant = concerns(&rule.fault, &arrival.path) && rule.is_about(arrival);
+                let meant = concerns(&rule.fault) && rule.is_about(arrival);
                 (meant && in_force.strikes(number, rule.when, call, arrival)).then_some(rule.fault)
             })
         })

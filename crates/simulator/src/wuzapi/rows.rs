@@ -47,7 +47,7 @@ pub(crate) fn index(server: &Server) -> Value {
     Value::Object(server.channels.iter().map(|channel| (user_id(channel), chats(channel))).collect::<Map<_, _>>())
 }
 
-fn row(user_id: &str, person: &Person, address: &str, Stored { row, message }: &Stored) -> Value {
+fn row(user_id: &str, person: &Person, address: &str, Stored { row, message, .. }: &Stored) -> Value {
     let mut fields = json!({
         "id": row,
         "user_id": user_id,

@@ -82,7 +82,8 @@ pub(crate) async fn open(
     body: &str,
 ) -> Result<TcpStream> {
     let host = simulator.base_url().strip_prefix("http://").context("base URL")?;
-    let token = token.map(|token| format!("token: {token}\r\n")).unwrap_or_default();
+    // In the header of each provider: none of them looks at another's.
+    let token = token.map(|token| format!("token: {token}\r\nAuthorization: Bearer {token}\r\n")).unwrap_or_default();
     let length = body.len();
     let request = format!(
         "{method} {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\nContent-Length: {length}\r\n{token}\r\n{body}"

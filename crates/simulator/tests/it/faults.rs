@@ -253,6 +253,7 @@ fn the_short_form_says_what_is_wrong() -> Result<()> {
     };
     assert!(wrong("teapot=0.1")?.contains("known are 429:seconds"));
     assert!(wrong("500")?.contains("how often"));
+    assert!(wrong("402:7=all")?.contains("takes nothing after a colon"));
     assert!(wrong("500=2")?.contains("between 0 and 1"));
     assert!(wrong("500=often")?.contains("x<calls>"));
     assert!(wrong("hang:5=0.1")?.contains("takes nothing after a colon"));

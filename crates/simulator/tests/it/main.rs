@@ -7,3 +7,4 @@ mod control;
 mod faults;
 mod fleet;
 mod truth;
+mod whapi;
