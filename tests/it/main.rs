@@ -15,6 +15,7 @@
 //! | `limits` | the rate and the concurrency of a channel, as the gateway sees them |
 //! | `fleet` | many channels behind one server: limits, fairness, rests, sessions, what they say of it |
 //! | `faults` | gateways that refuse, break and lie |
+//! | `whapi` | what is another provider's: pages, open readings, states of a channel |
 //! | `memory` | answers without end, long lists, what nobody can read, what is over long enough |
 //! | `bad_input` | requests that cannot be done leave nothing behind |
 //! | `http` | keys, repeated requests, events, pages, secrets, metrics |
@@ -44,3 +45,4 @@ mod outages;
 mod steering;
 mod support;
 mod sync;
+mod whapi;
