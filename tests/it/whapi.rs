@@ -221,7 +221,7 @@ async fn a_channel_that_sleeps_or_cannot_sync_is_looked_at_without_waking_it_unt
         let stage = stage_of(whapi(people(10)), FAST, &ONE_ATTEMPT).await;
         let token = stage.gateway.token().to_owned();
         match says {
-            None => stage.gateway.put_to_sleep(&token).unwrap(),
+            None => stage.gateway.lull(&token).unwrap(),
             Some(word) => stage.gateway.lose_session_with(&token, word).unwrap(),
         }
         let sync = stage.start().await;

@@ -48,7 +48,7 @@ pub(crate) fn router(server: Arc<Server>) -> Router {
         .route("/__sim/calls", get(calls).delete(forget_calls))
         .route("/__sim/faults", get(faults).post(set_faults))
         .route("/__sim/session", post(set_session))
-        .route("/__sim/sleep", post(put_to_sleep))
+        .route("/__sim/sleep", post(lull))
         .route("/__sim/readings", post(set_readings))
         .route("/__sim/outage", post(set_outage))
         .route("/__sim/limit", post(set_limit))
@@ -131,10 +131,10 @@ struct Sleeper {
     channel: usize,
 }
 
-async fn put_to_sleep(State(server): Running, body: String) -> Result<StatusCode, Refusal> {
+async fn lull(State(server): Running, body: String) -> Result<StatusCode, Refusal> {
     let Sleeper { channel } = parse(&body)?;
     let sleeper = server.channels.get(channel).ok_or_else(|| refuse(format!("there is no channel {channel}")))?;
-    sleeper.session.put_to_sleep();
+    sleeper.session.lull();
     Ok(StatusCode::NO_CONTENT)
 }
 

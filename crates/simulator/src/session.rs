@@ -65,7 +65,7 @@ impl Session {
     }
 
     /// Puts it to sleep until it is woken or switched on.
-    pub(crate) fn put_to_sleep(&self) {
+    pub(crate) fn lull(&self) {
         self.0.with(|state| state.asleep = true);
     }
 

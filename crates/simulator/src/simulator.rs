@@ -154,8 +154,8 @@ impl Simulator {
 
     /// Puts the channel this token opens to sleep, until a call wakes it or its session is switched on. Fails if there is no
     /// such channel.
-    pub fn put_to_sleep(&self, token: &str) -> Result<()> {
-        self.server.channel_of(token).context("no channel has this token")?.session.put_to_sleep();
+    pub fn lull(&self, token: &str) -> Result<()> {
+        self.server.channel_of(token).context("no channel has this token")?.session.lull();
         Ok(())
     }
 

@@ -3,7 +3,8 @@
 //! Both lists are paged by offset. The messages of a chat are read newest first, so each one that arrives between two pages
 //! would push the others on by one; the second page and all after it therefore ask for nothing younger than the first page
 //! was. A bound that lies a second later than its newest message serves both readings of the gateway's `time_to`, with the
-//! second itself and without it; what arrives within these two seconds makes messages come twice, which are stored once.
+//! second itself and without it; what arrives within these two seconds makes messages come twice, which are stored once
+//! and count twice among those that are wanted.
 
 use std::fmt;
 

@@ -96,7 +96,7 @@ fn refuse<'a>(
     {
         return Err(Refusal::Throttled { level, retry_after: reply.retry_after, detail });
     }
-    if author.gateway && status != 429 && says(&NO_SESSION) {
+    if author.gateway && says(&NO_SESSION) {
         return Err(Refusal::SessionLost { detail });
     }
     if author.gateway && signs::ban(text) {

@@ -62,7 +62,7 @@ async fn the_token_is_a_bearer() -> Result<()> {
 #[tokio::test]
 async fn a_sleeping_channel_is_woken_by_a_look_unless_the_look_says_not_to() -> Result<()> {
     let simulator = usual(few(3)).await?;
-    simulator.put_to_sleep(simulator.token())?;
+    simulator.lull(simulator.token())?;
     assert_eq!(word(&simulator).await?, "NOT_INIT");
     assert_eq!(word(&simulator).await?, "NOT_INIT", "looking changed nothing");
     let refused = get(&simulator, "/contacts").await?;
