@@ -36,7 +36,7 @@ mod spool;
 mod telemetry;
 mod wuzapi;
 
-pub use contacts::{ContactList, ContactPages};
+pub use contacts::{ContactList, ContactPieces};
 pub use credentials::CredentialsError;
 pub use gateways::{Answered, Error, GatewaySettings, Gateways};
 pub use registry::{capabilities, check_credentials};

@@ -128,7 +128,7 @@ impl Executor {
             return Ok(Ruling::Snooze { due: clock::now() + suspects::ASKS_AGAIN });
         }
         let connection = match answered(self.connections.of(&job)).await {
-            Err(Error::Sealed(reason)) => return self.pause(&job, Pause::new(PausedBy::Gateway, reason)).await,
+            Err(Error::Sealed(reason)) => return self.pause(job, fence, Pause::new(PausedBy::Gateway, reason)).await,
             opened => opened?,
         };
         if job.kind == JobKind::Plan && job.step.is_listed() {
@@ -184,7 +184,7 @@ impl Executor {
     async fn refused(&self, job: Job, fence: Fence, channel: &Channel, refusal: Refusal) -> Result<Ruling, Arc<Error>> {
         match judge(refusal, fence.attempt, job.attempt_limit, &self.retry, clock::now()) {
             Verdict::Settle(outcome) => self.settle(job, fence, Reading::bare(outcome)).await,
-            Verdict::Rest(Rest::Pause(pause)) => self.pause(&job, pause).await,
+            Verdict::Rest(Rest::Pause(pause)) => self.pause(job, fence, pause).await,
             Verdict::Rest(rest) => {
                 rest::note(&self.store, channel, &rest);
                 Ok(Ruling::Rest(rest))
@@ -193,9 +193,16 @@ impl Executor {
     }
 
     /// The channel stands still, unless somebody changed it since the job was loaded: then the job just tries again. One that
-    /// stood still already does so in the queue as well from now on.
-    async fn pause(&self, job: &Job, pause: Pause) -> Result<Ruling, Arc<Error>> {
-        if rest::pause(&self.store, &self.queue, job.channel, job.channel_version, &pause).await? {
+    /// stood still already does so in the queue as well from now on. A job that finds the session lost each time, although it is
+    /// there when somebody looks, has failed its attempt.
+    async fn pause(&self, job: Job, fence: Fence, pause: Pause) -> Result<Ruling, Arc<Error>> {
+        let by_session = pause.by == PausedBy::Session;
+        if by_session && answered(self.store.has_lost_session(job.channel, job.id)).await? {
+            let failure = Failure::new("session_lost", pause.reason);
+            let outcome = after_failure(failure, fence.attempt, job.attempt_limit, &self.retry, clock::now());
+            return self.settle(job, fence, Reading::bare(outcome)).await;
+        }
+        if rest::pause(&self.store, &self.queue, job.channel, job.channel_version, &pause, Some(job.id)).await? {
             return Ok(Ruling::Rest(Rest::Pause(pause)));
         }
         let stands = answered(self.store.channel(job.channel)).await?.paused;

@@ -11,7 +11,7 @@ use axum::{Router, extract::Request, response::Response};
 use sincro_core::{
     channel::{Channel, Connection},
     clock,
-    gateway::{Answer, Call, ContactsPage, Refusal},
+    gateway::{Answer, Call, ContactsPiece, Refusal},
     limit::Limit,
     provider::Provider,
 };
@@ -152,14 +152,14 @@ pub(crate) async fn call(base_url: &str, call: &Call) -> Result<Answer, Refusal>
 pub(crate) async fn contacts(
     settings: &GatewaySettings,
     base_url: &str,
-) -> Result<(Vec<ContactsPage>, usize), Refusal> {
+) -> Result<(Vec<ContactsPiece>, usize), Refusal> {
     let list = match ask_with(settings, base_url, &Call::Contacts { cursor: None }).await? {
         Answered::Contacts(list) => list,
         Answered::Whole(answer, _) => panic!("{answer:?}"),
     };
     assert_eq!(list.next, None);
     let left_out = list.left_out;
-    let (mut pages, mut pieces) = (list.pages(), Vec::new());
+    let (mut pages, mut pieces) = (list.pieces(), Vec::new());
     while let Some(piece) = pages.next().await? {
         pieces.push(piece);
     }

@@ -442,8 +442,8 @@ async fn what_somebody_else_wrote_is_told_by_whoever_comes_upon_it() {
         let _: () = run(&bench, "SET", key, &["x"]);
         assert!(!is_of_use(&bench).await, "{key} is no number now");
     }
-    let (bench, ..) = busy().await;
-    let _: () = run(&bench, "HSET", "queued", &["x", "x"]);
+    let (bench, _, notice) = busy().await;
+    let _: () = run(&bench, "HSET", "queued", &[&sync_of(&notice).to_string(), "x"]);
     assert!(!is_of_use(&bench).await, "a lane has no number now");
 }
 

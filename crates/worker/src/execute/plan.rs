@@ -43,17 +43,17 @@ impl Executor {
             return Ok(self.ruled(fence, refused, &[]).await);
         }
         let next = list.next.clone();
-        let mut pages = list.pages();
+        let mut pieces = list.pieces();
         for place in 0.. {
-            let page = match pages.next().await {
-                Ok(Some(page)) => page,
+            let piece = match pieces.next().await {
+                Ok(Some(piece)) => piece,
                 Ok(None) => break,
                 Err(refusal) => return self.refused(job, fence, channel, refusal).await,
             };
             if !claim.holds_lease() {
                 return Ok(super::late(claim));
             }
-            match answered(self.store.list_page(&job, fence, place, page)).await {
+            match answered(self.store.keep_piece(&job, fence, place, piece)).await {
                 Ok(Ok(())) => {}
                 Ok(Err(refused)) => return Ok(self.ruled(fence, refused, &[]).await),
                 Err(error) => return self.unplanned(job, fence, error).await,
@@ -79,11 +79,11 @@ impl Executor {
                 return Ok(super::late(claim));
             }
             let fence = fence(claim, &job);
-            let planned = match answered(self.store.plan_page(&job, fence, capabilities, self.retry.max_attempts)).await
-            {
-                Ok(planned) => planned,
-                Err(error) => return self.unplanned(job, fence, error).await,
-            };
+            let planned =
+                match answered(self.store.plan_piece(&job, fence, capabilities, self.retry.max_attempts)).await {
+                    Ok(planned) => planned,
+                    Err(error) => return self.unplanned(job, fence, error).await,
+                };
             reach(Point::Planned).await;
             let ruling = self.ruled(fence, planned.recorded, &planned.notices).await;
             match planned.step {
