@@ -41,11 +41,11 @@ impl Store {
         job: &Job,
         fence: Fence,
         place: i32,
-        piece: ContactsPiece,
+        piece: &ContactsPiece,
     ) -> Result<Result<(), Recorded>, Error> {
         let ContactsPiece { contacts, pairings } = piece;
         // Within a piece the first name of a person counts, as it would in a list that is read whole.
-        let listed = unify(contacts, &[]);
+        let listed = unify(contacts.clone(), &[]);
         let mut tx = self.pool.begin().await?;
         channels::lock(&mut tx, job.channel).await?;
         if let Err(refused) = fence_one(&mut tx, fence).await? {

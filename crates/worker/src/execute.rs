@@ -34,7 +34,7 @@ use crate::{
     deliver::deliver,
     ledger::Ledger,
     outcome::Reading,
-    patience::answered,
+    patience::{answered, offered},
     probe::Prober,
     punctual::Punctuality,
     rest,
@@ -43,7 +43,7 @@ use crate::{
 
 /// How long a job rests when the ledger could not be reached: as long as that has lasted, within these bounds.
 const LEDGER_AWAY: TimeDelta = TimeDelta::seconds(2);
-const LEDGER_AWAY_LONG: TimeDelta = TimeDelta::seconds(30);
+const LEDGER_AWAY_LONG: TimeDelta = TimeDelta::seconds(10);
 
 /// How long a job rests whose result did not count.
 const OVERTAKEN: TimeDelta = TimeDelta::seconds(1);
@@ -174,7 +174,7 @@ impl Executor {
         let failure = Failure::new(UNREADABLE, job.cause.as_str());
         let outcome = after_failure(failure, claim.attempt, job.attempt_limit, &self.retry, clock::now());
         let due = if let Outcome::Retry { due, .. } = &outcome { Some(*due) } else { None };
-        let (recorded, notices) = answered(self.store.settle_unreadable(job, fence, due)).await?;
+        let (recorded, notices) = offered(|| self.store.settle_unreadable(job, fence, due)).await?;
         if !matches!(recorded, Recorded::Over | Recorded::Overtaken) {
             metrics::counter!("sincro_jobs_settled_total", "outcome" => outcome_name(&outcome)).increment(1);
         }

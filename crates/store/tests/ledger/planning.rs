@@ -132,12 +132,12 @@ async fn two_answers_that_are_read_at_once_do_not_mix() {
     let (sync, plan) = world.unplanned_sync().await;
     let (slow, fast) = (world.fence(&plan, 1), world.fence(&plan, 2));
     world.store.begin_listing(&plan, slow).await.unwrap().unwrap();
-    world.store.keep_piece(&plan, slow, 0, piece(vec![by_phone(1)])).await.unwrap().unwrap();
+    world.store.keep_piece(&plan, slow, 0, &piece(vec![by_phone(1)])).await.unwrap().unwrap();
     world.store.begin_listing(&plan, fast).await.unwrap().unwrap();
-    world.store.keep_piece(&plan, fast, 0, piece(vec![by_phone(2)])).await.unwrap().unwrap();
-    world.store.keep_piece(&plan, slow, 1, piece(vec![by_phone(3)])).await.unwrap().unwrap();
+    world.store.keep_piece(&plan, fast, 0, &piece(vec![by_phone(2)])).await.unwrap().unwrap();
+    world.store.keep_piece(&plan, slow, 1, &piece(vec![by_phone(3)])).await.unwrap().unwrap();
     world.store.end_listing(&plan, fast, None).await.unwrap().unwrap();
-    let late = world.store.keep_piece(&plan, slow, 2, piece(vec![by_phone(4)])).await.unwrap();
+    let late = world.store.keep_piece(&plan, slow, 2, &piece(vec![by_phone(4)])).await.unwrap();
     assert_eq!(late, Err(Recorded::Overtaken));
     assert_eq!(world.store.end_listing(&plan, slow, None).await.unwrap(), Err(Recorded::Overtaken));
     let job = world.jobs(&[plan.id]).await.remove(0);
@@ -151,7 +151,7 @@ async fn a_list_that_broke_off_leaves_nothing_to_the_next_try() {
     let (sync, plan) = world.unplanned_sync().await;
     let fence = world.fence(&plan, 1);
     world.store.begin_listing(&plan, fence).await.unwrap().unwrap();
-    world.store.keep_piece(&plan, fence, 0, piece(vec![by_phone(1)])).await.unwrap().unwrap();
+    world.store.keep_piece(&plan, fence, 0, &piece(vec![by_phone(1)])).await.unwrap().unwrap();
     // Handed back unharmed: the attempt is the same.
     let listed = world.list(&plan, Vec::new(), None).await.unwrap();
     world.plan_listed(&listed).await;

@@ -103,7 +103,7 @@ impl World {
         let fence = self.fence(job, job.attempts + 1);
         self.store.begin_listing(job, fence).await.unwrap()?;
         for (place, piece) in (0..).zip(pieces) {
-            self.store.keep_piece(job, fence, place, piece).await.unwrap()?;
+            self.store.keep_piece(job, fence, place, &piece).await.unwrap()?;
         }
         let step = self.store.end_listing(job, fence, next.map(str::to_owned)).await.unwrap()?;
         Ok(Job { step, steps_done: job.steps_done + 1, ..job.clone() })

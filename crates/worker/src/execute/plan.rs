@@ -21,7 +21,7 @@ use sincro_store::{
 use tokio::time::Instant;
 
 use super::{Executor, answer_does_not_fit};
-use crate::{outcome::Reading, patience::answered};
+use crate::{outcome::Reading, patience::offered};
 
 /// For so long a claim plans before others of its channel get their turn.
 const AT_ONCE: Duration = Duration::from_secs(5);
@@ -39,7 +39,7 @@ impl Executor {
             tracing::info!(sync = %job.sync, left_out = list.left_out, "records of the contact list that are no persons");
         }
         let fence = fence(claim, &job);
-        if let Err(refused) = answered(self.store.begin_listing(&job, fence)).await? {
+        if let Err(refused) = offered(|| self.store.begin_listing(&job, fence)).await? {
             return Ok(self.ruled(fence, refused, &[]).await);
         }
         let next = list.next.clone();
@@ -53,13 +53,13 @@ impl Executor {
             if !claim.holds_lease() {
                 return Ok(super::late(claim));
             }
-            match answered(self.store.keep_piece(&job, fence, place, piece)).await {
+            match offered(|| self.store.keep_piece(&job, fence, place, &piece)).await {
                 Ok(Ok(())) => {}
                 Ok(Err(refused)) => return Ok(self.ruled(fence, refused, &[]).await),
                 Err(error) => return self.unplanned(job, fence, error).await,
             }
         }
-        match answered(self.store.end_listing(&job, fence, next)).await? {
+        match offered(|| self.store.end_listing(&job, fence, next.clone())).await? {
             Ok(step) => job.step = step,
             Err(refused) => return Ok(self.ruled(fence, refused, &[]).await),
         }
@@ -79,11 +79,11 @@ impl Executor {
                 return Ok(super::late(claim));
             }
             let fence = fence(claim, &job);
-            let planned =
-                match answered(self.store.plan_piece(&job, fence, capabilities, self.retry.max_attempts)).await {
-                    Ok(planned) => planned,
-                    Err(error) => return self.unplanned(job, fence, error).await,
-                };
+            let plan = || self.store.plan_piece(&job, fence, capabilities, self.retry.max_attempts);
+            let planned = match offered(plan).await {
+                Ok(planned) => planned,
+                Err(error) => return self.unplanned(job, fence, error).await,
+            };
             reach(Point::Planned).await;
             let ruling = self.ruled(fence, planned.recorded, &planned.notices).await;
             match planned.step {
