@@ -193,6 +193,12 @@ local function cool_down(level, ticket, wait_us, grows, slower, reason, detail)
   end
 end
 
+-- A level that others still know of, and nothing is known of itself, was lost: its earlier calls and its rests are not known.
+-- While the whole shard is being restored, its opening says the same for all.
+local function note_loss(key)
+  if redis.call('EXISTS', RESTORING) == 0 then redis.call('HSET', key, 'known_since', int(now), 'lost', 1) end
+end
+
 local function save_level(level)
   if not level.changed then return end
   level.changed = false

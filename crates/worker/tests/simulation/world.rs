@@ -199,7 +199,9 @@ impl<'p> World<'p> {
         let late = self.late_rows(units).await?;
         let names: Vec<String> = units.iter().map(|unit| self.name_of(*unit)).collect();
         self.tell(format_args!("{} move on", names.join(", ")));
-        for (unit, news) in self.stage.let_go(units, cut_after).await {
+        let heard = self.stage.let_go(units, cut_after).await;
+        self.note_lock(units).await;
+        for (unit, news) in heard {
             match news {
                 News::Held(point) => {
                     self.tell(format_args!("  {} is at {point}", self.name_of(unit)));
@@ -220,7 +222,6 @@ impl<'p> World<'p> {
                 }
             }
         }
-        self.note_lock(units).await;
         self.check_unchanged(&late).await
     }
 
