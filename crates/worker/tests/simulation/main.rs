@@ -103,7 +103,10 @@ async fn tell_all(next: &AtomicU64, end: u64, loud: bool) -> Vec<String> {
         if seed >= end {
             break;
         }
-        broken.extend(tell(seed, &place, loud).await.err());
+        if let Err(report) = tell(seed, &place, loud).await {
+            println!("history {seed} went wrong: {}", report.lines().next().unwrap_or_default());
+            broken.push(report);
+        }
         if (seed + 1).is_multiple_of(TOLD_EVERY) {
             println!("history {seed} of those before {end} is told");
         }
