@@ -60,6 +60,22 @@ async fn a_sync_can_be_paused_before_it_is_planned() {
 }
 
 #[tokio::test]
+async fn a_sync_that_the_ledger_has_paused_is_not_worked_on_though_the_queue_has_not_heard() {
+    let gateway = Settings { population: people(20), ..Settings::default() };
+    let stage = Stage::set(World::new().await, gateway, FAST).await;
+    stage.api.steer_channel(stage.channel, "pause").await;
+    let sync = stage.start().await;
+    let turn =
+        async |state: &str| stage.world.run(&format!("UPDATE syncs SET state = '{state}' WHERE id = '{sync}'")).await;
+    turn("paused").await;
+    stage.api.steer_channel(stage.channel, "resume").await;
+    ticket(&stage).await;
+    assert_eq!(stage.gateway.calls().count(is_contacts), 0);
+    turn("planning").await;
+    assert_eq!(stage.api.end_of(sync).await.state, SyncState::Completed);
+}
+
+#[tokio::test]
 async fn a_paused_channel_makes_no_call_and_other_channels_go_on() {
     let tokens = vec!["first".to_owned(), "second".to_owned()];
     let gateway = Settings { population: people(60), tokens, ..Settings::default() };

@@ -45,6 +45,9 @@ use crate::{
 const LEDGER_AWAY: TimeDelta = TimeDelta::seconds(2);
 const LEDGER_AWAY_LONG: TimeDelta = TimeDelta::seconds(10);
 
+/// How long a job rests whose sync stands still in the ledger: the queue will have heard by then.
+const UNHEARD: TimeDelta = TimeDelta::seconds(1);
+
 /// How long a job rests whose result did not count.
 const OVERTAKEN: TimeDelta = TimeDelta::seconds(1);
 
@@ -115,13 +118,16 @@ impl Executor {
             // The queue belongs to another ledger.
             return Ok(Ruling::Done);
         }
-        let fence = Fence { job: job.id, attempt: claim.attempt, steps_done: job.steps_done, epoch: claim.epoch };
+        let fence = fence(claim, job.steps_done);
         if claim.attempt <= job.attempts {
             // The queue lost count of an attempt that the ledger has: let it count on.
             return Ok(Ruling::Delay { due: clock::now() });
         }
         if claim.attempt > job.attempt_limit {
             return self.settle(job, fence, Reading::bare(no_attempt_returned())).await;
+        }
+        if job.sync_paused {
+            return Ok(Ruling::Snooze { due: clock::now() + UNHEARD });
         }
         let turn = self.suspects.turn(&job, claim.attempt);
         if matches!(turn, Turn::Later) {
@@ -170,14 +176,12 @@ impl Executor {
             return Ok(Ruling::Delay { due: clock::now() });
         }
         tracing::error!(job = job.id, sync = %job.sync, cause = job.cause, "a job cannot be read");
-        let fence = Fence { job: job.id, attempt: claim.attempt, steps_done: job.steps_done, epoch: claim.epoch };
+        let fence = fence(claim, job.steps_done);
         let failure = Failure::new(UNREADABLE, job.cause.as_str());
         let outcome = after_failure(failure, claim.attempt, job.attempt_limit, &self.retry, clock::now());
         let due = if let Outcome::Retry { due, .. } = &outcome { Some(*due) } else { None };
         let (recorded, notices) = offered(|| self.store.settle_unreadable(job, fence, due)).await?;
-        if !matches!(recorded, Recorded::Over | Recorded::Overtaken) {
-            metrics::counter!("sincro_jobs_settled_total", "outcome" => outcome_name(&outcome)).increment(1);
-        }
+        count_settled(recorded, outcome_name(&outcome));
         Ok(self.ruled(fence, recorded, &notices).await)
     }
 
@@ -198,15 +202,19 @@ impl Executor {
     async fn pause(&self, job: Job, fence: Fence, pause: Pause) -> Result<Ruling, Arc<Error>> {
         let by_session = pause.by == PausedBy::Session;
         if by_session && answered(self.store.has_lost_session(job.channel, job.id)).await? {
-            let failure = Failure::new("session_lost", pause.reason);
-            let outcome = after_failure(failure, fence.attempt, job.attempt_limit, &self.retry, clock::now());
-            return self.settle(job, fence, Reading::bare(outcome)).await;
+            return self.fail(job, fence, Failure::new("session_lost", pause.reason)).await;
         }
         if rest::pause(&self.store, &self.queue, job.channel, job.channel_version, &pause, Some(job.id)).await? {
             return Ok(Ruling::Rest(Rest::Pause(pause)));
         }
         let stands = answered(self.store.channel(job.channel)).await?.paused;
         Ok(stands.map_or(Ruling::Back, |pause| Ruling::Rest(Rest::Pause(pause))))
+    }
+
+    /// The attempt has failed; there may be another one.
+    async fn fail(&self, job: Job, fence: Fence, failure: Failure) -> Result<Ruling, Arc<Error>> {
+        let outcome = after_failure(failure, fence.attempt, job.attempt_limit, &self.retry, clock::now());
+        self.settle(job, fence, Reading::bare(outcome)).await
     }
 
     async fn settle(&self, job: Job, fence: Fence, reading: Reading) -> Result<Ruling, Arc<Error>> {
@@ -216,9 +224,7 @@ impl Executor {
         reach(Point::Judged).await;
         let (recorded, notices) = self.ledger.settle(settlement).await?;
         reach(Point::Settled).await;
-        if !matches!(recorded, Recorded::Over | Recorded::Overtaken) {
-            metrics::counter!("sincro_jobs_settled_total", "outcome" => name).increment(1);
-        }
+        count_settled(recorded, name);
         Ok(self.ruled(fence, recorded, &notices).await)
     }
 
@@ -247,6 +253,17 @@ impl Executor {
                 Ruling::Snooze { due: clock::now() + OVERTAKEN }
             }
         }
+    }
+}
+
+/// What a result is fenced by, for a job of which so many steps were done when it was loaded.
+const fn fence(claim: &Claim, steps_done: i32) -> Fence {
+    Fence { job: claim.job, attempt: claim.attempt, steps_done, epoch: claim.epoch }
+}
+
+fn count_settled(recorded: Recorded, outcome: &'static str) {
+    if !matches!(recorded, Recorded::Over | Recorded::Overtaken) {
+        metrics::counter!("sincro_jobs_settled_total", "outcome" => outcome).increment(1);
     }
 }
 

@@ -7,10 +7,8 @@ use std::{sync::Arc, time::Duration};
 
 use sincro_core::{
     channel::Channel,
-    clock,
     drill::{Point, reach},
     job::{Failure, Job},
-    verdict::after_failure,
 };
 use sincro_providers::{ContactList, capabilities};
 use sincro_queue::{Claim, Ruling};
@@ -20,8 +18,8 @@ use sincro_store::{
 };
 use tokio::time::Instant;
 
-use super::{Executor, answer_does_not_fit};
-use crate::{outcome::Reading, patience::offered};
+use super::{Executor, fence};
+use crate::patience::offered;
 
 /// For so long a claim plans before others of its channel get their turn.
 const AT_ONCE: Duration = Duration::from_secs(5);
@@ -38,7 +36,7 @@ impl Executor {
         if list.left_out > 0 {
             tracing::info!(sync = %job.sync, left_out = list.left_out, "records of the contact list that are no persons");
         }
-        let fence = fence(claim, &job);
+        let fence = fence(claim, job.steps_done);
         if let Err(refused) = offered(|| self.store.begin_listing(&job, fence)).await? {
             return Ok(self.ruled(fence, refused, &[]).await);
         }
@@ -71,14 +69,17 @@ impl Executor {
     pub(super) async fn plan_kept(&self, claim: &Claim, mut job: Job, channel: &Channel) -> Result<Ruling, Arc<Error>> {
         let enough = Instant::now() + AT_ONCE;
         let Some(capabilities) = capabilities(channel.provider) else {
-            let fence = fence(claim, &job);
-            return self.settle(job, fence, Reading::bare(answer_does_not_fit())).await;
+            // A newer version knows it, and may run beside this one.
+            let failure =
+                Failure::new("provider_not_built", format!("{} is unknown to this version", channel.provider));
+            let fence = fence(claim, job.steps_done);
+            return self.fail(job, fence, failure).await;
         };
         loop {
             if !claim.holds_lease() {
                 return Ok(super::late(claim));
             }
-            let fence = fence(claim, &job);
+            let fence = fence(claim, job.steps_done);
             let plan = || self.store.plan_piece(&job, fence, capabilities, self.retry.max_attempts);
             let planned = match offered(plan).await {
                 Ok(planned) => planned,
@@ -99,11 +100,6 @@ impl Executor {
     async fn unplanned(&self, job: Job, fence: Fence, error: Error) -> Result<Ruling, Arc<Error>> {
         let Error::Unreadable(cause) = error else { return Err(error.into()) };
         let failure = Failure::new("unstorable", format!("the contact list cannot be stored: {cause}"));
-        let outcome = after_failure(failure, fence.attempt, job.attempt_limit, &self.retry, clock::now());
-        self.settle(job, fence, Reading::bare(outcome)).await
+        self.fail(job, fence, failure).await
     }
-}
-
-fn fence(claim: &Claim, job: &Job) -> Fence {
-    Fence { job: job.id, attempt: claim.attempt, steps_done: job.steps_done, epoch: claim.epoch }
 }
