@@ -227,6 +227,7 @@ async fn the_scaling_signal_is_what_the_limits_admit_and_nothing_while_nothing_c
     for channel in &fleet.channels {
         fleet.api.steer_channel(*channel, "pause").await;
     }
+    fleet.world.until_heard().await;
     let signal = scaling().await;
     assert_eq!((&signal["useful_workers"], &signal["runnable_jobs"]), (&json!(0), &json!(0)), "{signal}");
     let metrics = fleet.api.get("/metrics").await.body;

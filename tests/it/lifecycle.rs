@@ -7,7 +7,10 @@ use std::time::{Duration, Instant};
 
 use sincro_core::{limit::Limit, sync::SyncState};
 use sincro_simulator::{Latency, Settings};
-use tokio::{io::AsyncWriteExt as _, net::TcpStream};
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::TcpStream,
+};
 
 use crate::support::{
     Gateway, Stage, World, audit, gateway::people, private::postgres::Postgres, process::Process, proxy::Proxy,
@@ -21,6 +24,8 @@ const MORTAL: [Setting<'_>; 3] =
 const UNHURRIED: Limit = Limit { rate_per_second: 300.0, burst: 1, concurrency: 32 };
 /// Calls take a while, so that some are always under way.
 const SLOW_ANSWERS: Latency = Latency { fixed_ms: 10, jitter_ms: 20 };
+/// What an HTTP server says to a client that asks before it sends the body.
+const GO_ON: &[u8; 25] = b"HTTP/1.1 100 Continue\r\n\r\n";
 const WAITS: &str = "waiting for the ledger; nothing runs until Postgres is there";
 /// What a process that is told to stop may take when a server is away: a grace of one second, five for the last words, and as
 /// much again on a busy machine.
@@ -162,14 +167,17 @@ async fn a_second_signal_ends_api_and_both_in_one_at_once_whatever_is_under_way(
     audit::nothing_is_lost_or_doubled(&stage, &end, 25).await;
 }
 
-/// A request that has arrived and whose body has not: an API that is asked to stop waits for its answer.
+/// A request that the API has begun to read and whose body does not come: one that is asked to stop waits for that.
 async fn unfinished_request(base: &str, key: &str) -> TcpStream {
     let address = base.trim_start_matches("http://");
     let mut connection = TcpStream::connect(address).await.unwrap();
     let head = format!(
         "POST /v1/channels HTTP/1.1\r\nhost: {address}\r\nauthorization: Bearer {key}\r\n\
-         content-type: application/json\r\ncontent-length: 100\r\n\r\n{{"
+         content-type: application/json\r\ncontent-length: 100\r\nexpect: 100-continue\r\n\r\n"
     );
     connection.write_all(head.as_bytes()).await.unwrap();
+    let mut word = [0; GO_ON.len()];
+    within("leave to send the body", connection.read_exact(&mut word)).await.unwrap();
+    assert_eq!(word, *GO_ON);
     connection
 }

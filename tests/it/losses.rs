@@ -127,6 +127,34 @@ async fn keys_of_a_shard_that_somebody_writes_into_cost_a_restoration_and_no_job
 }
 
 #[tokio::test]
+async fn a_sync_that_the_queue_hears_of_after_its_end_makes_no_call_and_leaves_nothing_behind() {
+    let stage = Stage::with(people(5), FAST, &WATCHFUL).await;
+    stage.api.steer_channel(stage.channel, "pause").await;
+    stage.world.until_heard().await;
+    let sync = stage.start().await;
+    stage.world.until_heard().await;
+    let queue = &stage.world.queue;
+    assert_eq!(queue.waiting(), 1, "its plan job");
+    // As somebody leaves it who tells of its beginning when the queue has forgotten its end.
+    let late = ["sync:", "lane:", "lanes:", "queued", "alive"].map(|kind| queue.copy(kind)).concat();
+    stage.api.steer(sync, "cancel").await;
+    stage.world.until_heard().await;
+    for (times, channel) in [(1, "pause"), (2, "resume")] {
+        queue.bring_back(&late);
+        stage.api.steer_channel(stage.channel, channel).await;
+        within("the end of its lane", async {
+            while stage.worker.times_said("lanes of syncs that are over are closed") < times {
+                tokio::task::yield_now().await;
+            }
+        })
+        .await;
+        assert_eq!(queue.waiting(), 0);
+    }
+    assert_eq!(stage.gateway.calls().count(|_| true), 0);
+    assert_eq!(stage.api.status(sync).await.state, SyncState::Cancelled);
+}
+
+#[tokio::test]
 async fn a_redis_that_comes_back_without_its_last_seconds_is_noticed_and_no_limit_exceeded() {
     let mut redis = Redis::alone().await;
     let limit = Limit { rate_per_second: 60.0, burst: 1, concurrency: 16 };
@@ -230,6 +258,7 @@ async fn a_hundred_thousand_open_jobs_are_back_in_under_five_seconds() {
     }
     for channel in &channels {
         stage.api.steer_channel(*channel, "pause").await;
+        stage.world.until_heard().await;
         stage.api.start_sync(*channel, 25).await;
     }
     stage.worker.terminate();

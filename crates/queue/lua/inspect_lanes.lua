@@ -1,5 +1,5 @@
 -- What is wrong with lanes that the ledger knows to be open, as far as that shows without the ledger, and how much they hold. On
--- the way their channels get the places in line that are theirs, and slots that nobody holds come free.
+-- the way their channels get the places in line that are theirs, slots that nobody holds come free, and lanes are listed again.
 --
 -- KEYS[1]  the shard's prefix
 -- ARGV[1]  time (µs, 0 = clock of Redis)
@@ -41,6 +41,7 @@ end
 
 local function loss(l, id, server_id, numbers)
   if not l.alive or l.channel ~= id then return 'unknown' end
+  redis.call('SADD', ALIVE, l.sync)
   if l.filling then return 'filling' end
   local ch = channel(id)
   if not ch.known or ch.lost or ch.server ~= server_id or server(server_id).lost then return 'rule' end

@@ -67,6 +67,7 @@ local function begin(l)
   redis.call('HSET', SYNC .. sync, 'channel', id, 'state', state, 'urgent', urgent, 'opened', kept[1] or int(now),
     'seq', int(seq), 'life', int(seq), 'calls', kept[2] or 0, 'running', #spared,
     'filling', token, 'spared', table.concat(spared, ' '))
+  redis.call('SADD', ALIVE, sync)
   lanes[sync] = nil
   return lane(sync)
 end

@@ -4,7 +4,7 @@
 //! A lane is read as of one moment and put back later; a result that is being recorded just then ends a job that is queued
 //! once more, and whoever claims it finds it over.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use futures::TryStreamExt as _;
 use serde_json::value::RawValue;
@@ -139,6 +139,12 @@ impl RestoreLock {
         let count = |seq, jobs, undelivered, unopened| LaneCount { seq, jobs, undelivered, unopened };
         let rows = rows.fetch_all(&mut self.connection).await?.into_iter();
         Ok(rows.map(|row| (row.id, count(row.lane_seq, row.jobs, row.undelivered, row.unopened))).collect())
+    }
+
+    /// Those of the syncs that are not over.
+    pub async fn open_among(&mut self, syncs: &[SyncId]) -> Result<HashSet<SyncId>, Error> {
+        let open = sqlx::query_scalar!("SELECT id FROM syncs WHERE id = ANY($1) AND finished_at IS NULL", syncs);
+        Ok(open.fetch_all(&mut self.connection).await?.into_iter().collect())
     }
 
     /// The lanes of those of the syncs that are open now, each with all its open jobs, as of one moment and in that order.

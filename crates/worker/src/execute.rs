@@ -5,12 +5,10 @@
 
 mod plan;
 
-use std::{
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::Instant,
-};
+use std::{sync::Arc, time::Instant};
 
 use chrono::TimeDelta;
+use parking_lot::Mutex;
 use sincro_core::{
     channel::{Channel, Pause, PausedBy},
     clock,
@@ -83,7 +81,7 @@ impl Executor {
         }
         match self.try_execute(&claim).await {
             Ok(ruling) => {
-                *self.refused_since() = None;
+                *self.refused_since.lock() = None;
                 ruling
             }
             Err(error) => self.without_ledger(&claim, &error),
@@ -99,12 +97,8 @@ impl Executor {
             return Ruling::Delay { due: clock::now() + LEDGER_AWAY };
         }
         tracing::warn!(job, attempt, %error, "the ledger does not take this job now; it goes back unharmed");
-        let lasted = TimeDelta::from_std(self.refused_since().get_or_insert_with(Instant::now).elapsed());
+        let lasted = TimeDelta::from_std(self.refused_since.lock().get_or_insert_with(Instant::now).elapsed());
         Ruling::Snooze { due: clock::now() + lasted.unwrap_or(LEDGER_AWAY_LONG).clamp(LEDGER_AWAY, LEDGER_AWAY_LONG) }
-    }
-
-    fn refused_since(&self) -> MutexGuard<'_, Option<Instant>> {
-        self.refused_since.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     async fn try_execute(&self, claim: &Claim) -> Result<Ruling, Arc<Error>> {

@@ -1,4 +1,5 @@
-//! The janitor of single lanes: what the queue has lost of them is put back from the ledger while work goes on.
+//! The janitor of single lanes: what the queue has lost of them is put back from the ledger while work goes on, and what is over
+//! and was opened by somebody who told the queue of it too late is closed.
 //!
 //! The queue is asked first and the ledger second. Whatever is settled is so in the ledger first, so a lane that is whole holds no
 //! less than the ledger says then; what the queue has not heard yet is left to the outbox. A lane that is put back without need
@@ -10,7 +11,7 @@ use sincro_core::{
     drill::{self, Point},
     sync::SyncId,
 };
-use sincro_queue::{Error, Inspection, LaneView, OpenLane, Queue};
+use sincro_queue::{Error, Heard, HeardPage, Inspection, LaneView, OpenLane, Queue};
 use sincro_store::{
     Store,
     restore::{LaneCount, LaneOwner, RestoreLock},
@@ -113,6 +114,10 @@ pub(crate) async fn go_on(ledger: &mut RestoreLock, queue: &Queue, shard: u16) -
     } else if put_back > 0 {
         tracing::warn!(shard, lanes = put_back, "lanes that the queue had lost are back from the ledger");
     }
+    let closed = close_what_is_over(ledger, queue, shard).await?;
+    if closed > 0 {
+        tracing::warn!(shard, lanes = closed, "lanes of syncs that are over are closed");
+    }
     Ok(put_back)
 }
 
@@ -167,6 +172,24 @@ async fn put_lost_back(
         put_back += put(ledger, queue, shard, epoch, &lost).await?;
     }
     Ok(Some(put_back))
+}
+
+/// Closes the lanes whose syncs are over; returns how many those are.
+///
+/// The end of a sync is heard after its beginning, but for one case: somebody holds the first notice in hand until the queue has
+/// heard of the end and lost it again.
+async fn close_what_is_over(ledger: &mut RestoreLock, queue: &Queue, shard: u16) -> Result<usize, Trouble> {
+    let (mut closed, mut after) = (0, None);
+    loop {
+        let HeardPage { lanes, next } = queue.list_lanes(shard, after.as_deref()).await?;
+        let open = ledger.open_among(&lanes.iter().map(|lane| lane.sync).collect::<Vec<_>>()).await?;
+        let over: Vec<Heard> = lanes.into_iter().filter(|lane| !open.contains(&lane.sync)).collect();
+        closed += queue.close_lanes(shard, &over).await?;
+        after = next;
+        if after.is_none() {
+            return Ok(closed);
+        }
+    }
 }
 
 fn lane(sync: &LaneOwner) -> OpenLane {

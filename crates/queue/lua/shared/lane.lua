@@ -90,6 +90,16 @@ local function drop_waiting(l)
   end
 end
 
+-- The lane is over. For an hour it is known what it has heard, should something old come after all.
+local function close(l, seq)
+  drop_waiting(l)
+  l.alive = false
+  redis.call('SREM', ALIVE, l.sync)
+  redis.call('DEL', SYNC .. l.sync)
+  redis.call('HSET', SYNC .. l.sync, 'channel', l.channel, 'state', 'closed', 'seq', int(seq))
+  redis.call('EXPIRE', SYNC .. l.sync, 3600)
+end
+
 local function save_numbers()
   for _, l in pairs(lanes) do
     for _, state in ipairs({ 'running', 'calls' }) do

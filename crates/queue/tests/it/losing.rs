@@ -8,7 +8,7 @@ use sincro_core::{
     verdict::Rest,
 };
 use sincro_queue::{
-    Depth, Error, Inspection, LaneView, OpenLane, Ruling,
+    Depth, Error, Heard, HeardPage, Inspection, LaneView, OpenLane, Ruling,
     steps::{self, Ask},
 };
 
@@ -94,6 +94,67 @@ async fn whatever_key_of_a_channel_is_deleted_its_lane_is_found_and_put_back_bes
             "{key}: nothing twice, nothing missing"
         );
     }
+}
+
+async fn listed(bench: &Bench) -> Vec<Heard> {
+    let (mut listed, mut after) = (Vec::new(), None);
+    loop {
+        let HeardPage { lanes, next } = bench.clock().list_lanes(0, after.as_deref()).await.unwrap();
+        listed.extend(lanes);
+        after = next;
+        if after.is_none() {
+            listed.sort_unstable_by_key(|lane: &Heard| lane.sync);
+            return listed;
+        }
+    }
+}
+
+#[tokio::test]
+async fn lanes_are_listed_while_they_are_open_or_paused() {
+    let bench = Bench::new().await;
+    let channel = rule(WIDE);
+    let mut lanes: Vec<Notice> = (1..=700).map(|job| opens(&channel, job, job)).collect();
+    lanes.sort_unstable_by_key(sync_of);
+    bench.apply(&lanes).await;
+    let heard = |seq: i64| move |lane: &Notice| Heard { sync: sync_of(lane), seq };
+    assert_eq!(listed(&bench).await, lanes.iter().map(heard(1)).collect::<Vec<_>>());
+
+    let closed: Vec<Notice> = lanes.drain(100..).collect();
+    bench.apply(&closed.iter().map(|lane| follows(lane, LaneState::Closed)).collect::<Vec<_>>()).await;
+    bench.apply(&lanes.iter().map(|lane| follows(lane, LaneState::Paused)).collect::<Vec<_>>()).await;
+    assert_eq!(listed(&bench).await, lanes.iter().map(heard(2)).collect::<Vec<_>>());
+}
+
+#[tokio::test]
+async fn a_lane_that_is_not_listed_is_so_again_after_a_look_at_it() {
+    let (bench, _, notice) = busy().await;
+    delete(&bench, "alive");
+    assert_eq!(listed(&bench).await, []);
+    assert_eq!(loss(&bench, &notice).await, "");
+    assert_eq!(listed(&bench).await, [Heard { sync: sync_of(&notice), seq: 1 }]);
+    delete(&bench, &format!("sync:{}", sync_of(&notice)));
+    assert_eq!(listed(&bench).await, [], "nothing is known of it any more");
+}
+
+#[tokio::test]
+async fn a_lane_that_was_opened_after_the_end_of_its_sync_is_closed_and_only_what_is_held_stays() {
+    let (mut bench, channel, notice) = busy().await;
+    let lanes = listed(&bench).await;
+    let closed = bench.clock().close_lanes(0, &lanes).await.unwrap();
+    assert_eq!(closed, 1);
+    assert_eq!(bench.depth().await, Depth { queued: 0, running: 3, delayed: 0 });
+    assert!(bench.ask(100).await.jobs.is_empty());
+    assert_eq!(listed(&bench).await, []);
+    assert_eq!(bench.clock().close_lanes(0, &lanes).await.unwrap(), 0);
+    assert_eq!(bench.apply(std::slice::from_ref(&notice)).await, [notice.id]);
+    assert!(bench.ask(100).await.jobs.is_empty(), "the same notice does not open it once more");
+
+    let again = opens(&channel, 200, 201);
+    bench.apply(std::slice::from_ref(&again)).await;
+    let lanes = listed(&bench).await;
+    bench.apply(&[follows(&again, LaneState::Open)]).await;
+    assert_eq!(bench.clock().close_lanes(0, &lanes).await.unwrap(), 0, "it has heard something since");
+    assert_eq!(bench.claim(2).await.len(), 2);
 }
 
 #[tokio::test]

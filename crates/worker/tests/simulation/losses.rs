@@ -6,6 +6,7 @@ use crate::{broken::Kept, world::World};
 
 impl World<'_> {
     pub(crate) async fn lose_something(&mut self) -> Kept {
+        self.book.note_loss();
         match self.dice.random_range(0..10) {
             0..3 => self.lose("everything", "").await,
             3..5 => self.lose("its epoch", "epoch").await,

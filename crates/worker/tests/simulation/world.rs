@@ -204,6 +204,7 @@ impl<'p> World<'p> {
         for (unit, news) in heard {
             match news {
                 News::Held(point) => {
+                    self.note_told(unit, point);
                     self.tell(format_args!("  {} is at {point}", self.name_of(unit)));
                     let seen = if point == Point::Calling { self.steps_seen(unit).await? } else { None };
                     if let Some(task) = self.tasks.get_mut(&unit) {
@@ -212,6 +213,7 @@ impl<'p> World<'p> {
                     }
                 }
                 News::Cut(point) => {
+                    self.note_told(units[0], point);
                     self.tell(format_args!("  cut off at {point}"));
                     self.kill(units[0]).await?;
                 }
@@ -223,6 +225,14 @@ impl<'p> World<'p> {
             }
         }
         self.check_unchanged(&late).await
+    }
+
+    /// A messenger has told the queue: maybe of the beginning of a sync of whose end it no longer knows.
+    fn note_told(&mut self, unit: Unit, point: Point) {
+        let Some(Kind::Messenger { notice }) = self.tasks.get(&unit).map(|task| &task.kind) else { return };
+        if let (Point::Delivered, Some(lane)) = (point, &notice.lane) {
+            self.book.note_told(lane.sync, lane.seq);
+        }
     }
 
     fn note_end(&mut self, unit: Unit, came_to: CameTo) {
