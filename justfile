@@ -26,7 +26,7 @@ dev *ARGS: install-services
 # Builds everything and runs the tests on private servers; the arguments go to `cargo test`.
 test *ARGS: install-services
     cargo build --locked --workspace --all-targets
-    @{{ quote(target / "debug" / "sincro") }} services -- cargo test --locked "$@"
+    @{{ quote(target / "debug" / "sincro") }} services -- cargo test --locked --no-fail-fast "$@"
 
 # Tells random histories of workers that die and a queue that forgets: `--seeds N` of them, or one step by step: `--seed N`.
 simulate *ARGS: install-services

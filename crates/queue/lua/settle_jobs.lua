@@ -44,7 +44,7 @@ local function rest(ch, sv, ticket, argument)
   cool_down(level == 'server' and sv or ch, ticket, tonumber(wait_us), grows == '1', slower == '1', reason, detail)
   if level == 'channel' and not ch.known then -- its hash was lost meanwhile; the rest is kept all the same
     save_level(ch)
-    note_loss(ch.key)
+    note_loss(ch.key, #(held_by_channel()[ch.id] or {}))
   end
 end
 

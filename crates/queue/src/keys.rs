@@ -52,7 +52,7 @@ pub(crate) const NAMES: &[(&str, &str, &str)] = &[
 
 /// The number of this layout of the keys. Raised by a change that an older version cannot work beside: whoever finds a higher
 /// one leaves the shard alone.
-pub const LAYOUT: i32 = 3;
+pub const LAYOUT: i32 = 4;
 
 /// What every script begins with: the layout, and the names of [`NAMES`] as local variables.
 pub(crate) fn lua_header() -> String {

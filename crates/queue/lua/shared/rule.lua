@@ -19,7 +19,7 @@ local function limit_server()
   local key = SERVER .. ARGV[4]
   redis.call('SADD', SERVERS, ARGV[4])
   local known = redis.call('EXISTS', WORKING .. ARGV[4], RUNNING .. ARGV[4]) > 0
-  if known and redis.call('HEXISTS', key, 'version') == 0 then note_loss(key) end
+  if known and redis.call('HEXISTS', key, 'version') == 0 then note_loss(key, redis.call('SCARD', RUNNING .. ARGV[4])) end
   local stored = redis.call('HGET', key, 'version')
   if stored and tonumber(ARGV[13]) <= tonumber(stored) then return end
   redis.call('HSET', key, 'version', ARGV[13])
@@ -40,10 +40,14 @@ local function leave_server(id, from)
   redis.call('ZREM', WORKING .. from, id)
   redis.call('HDEL', CHANNEL .. id, 'cooldown_until', 'cooldown_reason', 'cooldown_detail', 'strikes', 'trial', 'pace', 'paced_at')
   redis.call('HDEL', CHANNEL .. id, 'tag_u', 'tag_b') -- they count in the rounds of that server
+  local left, joined = server(from), server(ARGV[4])
   for _, job in ipairs(redis.call('SMEMBERS', RUNNING .. id)) do
-    if redis.call('SREM', RUNNING .. from, job) == 1 then redis.call('SADD', RUNNING .. ARGV[4], job) end
+    if redis.call('SREM', RUNNING .. from, job) == 1 then
+      redis.call('SADD', RUNNING .. ARGV[4], job)
+      left.running, joined.running = left.running - 1, joined.running + 1
+    end
   end
-  server(from) -- to be filed anew
+  left.changed, joined.changed = true, true
 end
 
 -- Applies both, unless a newer version of them is there already.
@@ -54,8 +58,11 @@ local function apply_rule()
   local stored, from = unpack(redis.call('HMGET', key, 'version', 'server'))
   if stored and tonumber(version) <= tonumber(stored) then return end
   if from and from ~= server_id then leave_server(id, from) end
-  local working = redis.call('EXISTS', LANES .. id, RUNNING .. id) > 0 or redis.call('ZSCORE', WORKING .. server_id, id)
-  if working and redis.call('HEXISTS', key, 'version') == 0 then note_loss(key) end
+  if redis.call('HEXISTS', key, 'version') == 0 then
+    local held = held_by_channel()[id]
+    local known = held or redis.call('EXISTS', LANES .. id) == 1 or redis.call('ZSCORE', WORKING .. server_id, id)
+    if known then note_loss(key, held and #held or 0) end
+  end
   redis.call('HSET', key, 'version', version, 'server', server_id, 'ruled_at', int(now))
   limit_level(key, 7)
   if paused_by == '' then

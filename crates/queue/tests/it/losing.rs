@@ -73,7 +73,7 @@ async fn a_lane_that_has_all_it_should_is_found_whole() {
 #[tokio::test]
 async fn whatever_key_of_a_channel_is_deleted_its_lane_is_found_and_put_back_beside_what_is_held() {
     let keys = ["channel:C", "running:C", "lanes:C", "lane:S", "sync:S", "later:S"];
-    let words = ["rule", "running", "order", "jobs", "unknown", "delayed"];
+    let words = ["rule", "", "order", "jobs", "unknown", "delayed"];
     for (key, word) in keys.iter().zip(words) {
         let (mut bench, channel, notice) = busy().await;
         let key = key.replace('C', &channel.id.to_string()).replace('S', &sync_of(&notice).to_string());
@@ -446,6 +446,36 @@ async fn a_claim_that_nobody_can_read_counts_as_lost() {
     let _: i64 = run(&bench, "HSET", "held", &["4", "rubbish"]);
     bench.queue.mend_slots(0).await.unwrap();
     assert!(is_whole(&bench).await);
+}
+
+#[tokio::test]
+async fn whatever_is_lost_of_a_channel_no_more_calls_than_its_concurrency_are_under_way() {
+    let kinds = ["channel:C", "running:C", "lanes:C", "calls:C", "sync:S", "lane:S"];
+    for lost in 1..1_u32 << kinds.len() {
+        let mut bench = Bench::new().await;
+        let notice = opens(&rule(Limit { concurrency: 3, ..WIDE }), 1, 100);
+        bench.apply(std::slice::from_ref(&notice)).await;
+        let held = bench.claim(3).await;
+        let (channel, sync) = (notice.channel.id.to_string(), sync_of(&notice).to_string());
+        let lost: Vec<&str> = (0..kinds.len()).filter(|i| lost >> i & 1 == 1).map(|i| kinds[i]).collect();
+        for key in &lost {
+            delete(&bench, &key.replace('C', &channel).replace('S', &sync));
+        }
+        // Somebody tells the queue of another sync of the channel, and nobody compares for a long time.
+        let other = opens(&notice.channel, 201, 300);
+        bench.apply(std::slice::from_ref(&other)).await;
+        for _ in 0..4 {
+            assert!(bench.ask(10).await.jobs.is_empty(), "without {lost:?}");
+            bench.pass(10 * SECOND);
+            let held: Vec<_> = held.iter().map(|held| (held.job, held.ticket)).collect();
+            assert!(steps::renew(&bench.clock(), 0, LEASE, &held).await.unwrap().is_empty());
+        }
+        bench.settle(&held[..1], &Ruling::Done).await;
+        bench.pass(SECOND);
+        assert_eq!(bench.ask(10).await.jobs.len(), 1, "without {lost:?}");
+        bench.clock().inspect_lanes(0, &[open_lane(&notice), open_lane(&other)]).await.unwrap();
+        assert!(bench.ask(10).await.jobs.is_empty(), "without {lost:?}");
+    }
 }
 
 #[tokio::test]

@@ -48,8 +48,6 @@ pub(crate) struct Book {
     begun_late: HashSet<SyncId>,
     /// Whether something was lost.
     lost: bool,
-    /// Whether slots were lost.
-    forgot: bool,
 }
 
 impl Book {
@@ -104,7 +102,7 @@ impl Book {
         let most = self.limits[channel].limit.concurrency;
         let most_in_all = self.server_limit.map_or(u32::MAX, |limit| limit.limit.concurrency);
         let fits = beside < most && in_all < most_in_all;
-        keep("no_more_calls_at_once_than_the_limit", fits || self.forgot, || {
+        keep("no_more_calls_at_once_than_the_limit", fits, || {
             format!("{beside} calls of channel {channel} ({most}), {in_all} in all ({most_in_all}), and one more")
         })
     }
@@ -124,11 +122,6 @@ impl Book {
     /// The queue has lost something.
     pub(crate) fn note_loss(&mut self) {
         self.lost = true;
-    }
-
-    /// The queue may have lost which jobs of a channel are held, until somebody compares.
-    pub(crate) fn forget_slots(&mut self) {
-        self.forgot = true;
     }
 
     pub(crate) fn hear_channel(&mut self, channel: usize, heard: Heard) {

@@ -34,7 +34,6 @@ impl World<'_> {
         // By their kinds, because their names are others each time.
         let lost: Vec<String> = keys.into_iter().filter(|_| self.dice.random_bool(0.6)).collect();
         self.place.forget(&lost).await;
-        self.book.forget_slots();
         self.tell(format_args!("the queue loses {} keys of channel {channel}", lost.len()));
         Ok(())
     }

@@ -34,6 +34,8 @@ pub(crate) const TICK: Duration = Duration::from_millis(250);
 const MOVES: usize = 90;
 /// Rounds without anything going wrong in which nobody gets a job, until everything has ended.
 const IDLE_ROUNDS: usize = 60;
+/// After so many rounds in a row in which somebody did, the janitors have a turn all the same.
+const BUSY_ROUNDS: usize = 10;
 
 /// A channel of the gateway.
 pub(crate) struct ChannelRow {
@@ -155,10 +157,11 @@ impl<'p> World<'p> {
     /// Everybody works until nothing is left.
     async fn finish(&mut self) -> Kept {
         self.tell(PEACE);
-        let mut idle = 0;
+        let (mut idle, mut busy) = (0, 0);
         while idle < IDLE_ROUNDS {
-            idle = if self.let_everybody_work().await? > 0 { 0 } else { idle + 1 };
-            if idle > 0 {
+            (idle, busy) = if self.let_everybody_work().await? > 0 { (0, busy + 1) } else { (idle + 1, 0) };
+            // A job may come back again and again until the queue hears of something.
+            if idle > 0 || busy % BUSY_ROUNDS == 0 {
                 self.look_after_everything(idle % 3 == 1).await?;
                 if self.is_over().await? {
                     return Ok(());
