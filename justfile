@@ -62,6 +62,11 @@ try-api *ARGS: install-services
     cargo build --locked -p sincro-cli
     @deploy/local/try-api "$@"
 
+# Runs a sync of a million jobs, and looks at the memory of Redis, worker and API before and after it: takes some minutes.
+million: install-services
+    cargo build --release --locked -p sincro-cli
+    SINCRO_TEST_PERSONS=500000 {{ quote(target / "release" / "sincro") }} services -- cargo test --release --locked -p sincro-tests memory::redis_and -- --nocapture
+
 # Lets everything go wrong at random while syncs run, then checks that nothing is lost or doubled: --seed N --minutes M.
 chaos *ARGS: install-services
     @deploy/local/chaos "$@"

@@ -9,7 +9,7 @@ use sincro_simulator::{Fault, Latency, Rule, Settings, When};
 use uuid::Uuid;
 
 use crate::support::{
-    Gateway, Person, Stage, World, audit, environment,
+    Gateway, Person, Stage, World, announce, audit, environment,
     gateway::{is_contacts, people},
     proxy::Proxy,
     stage::FAST,
@@ -315,11 +315,6 @@ async fn database_connections_that_break_in_the_middle_lose_and_double_nothing()
 fn seed() -> u64 {
     environment::text("SINCRO_TEST_SEED")
         .map_or_else(|| Uuid::now_v7().as_u64_pair().1, |seed| seed.parse().expect("SINCRO_TEST_SEED is a number"))
-}
-
-#[expect(clippy::print_stderr, reason = "shown with a failure, so that it can be repeated")]
-fn announce(text: &str) {
-    eprintln!("{text}");
 }
 
 #[tokio::test]

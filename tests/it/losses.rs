@@ -9,7 +9,7 @@ use sincro_core::{limit::Limit, sync::SyncState};
 use sincro_simulator::{Fault, Latency, Rule, Settings, When};
 
 use crate::support::{
-    Stage, World, audit, gateway::people, private::redis::Redis, stage::FAST, within, world::Setting,
+    Stage, World, announce, audit, gateway::people, private::redis::Redis, stage::FAST, within, world::Setting,
 };
 
 const ONE_SECOND: Duration = Duration::from_secs(1);
@@ -290,9 +290,4 @@ async fn fill(stage: &Stage) {
     ] {
         sqlx::query(statement).execute(&stage.world.sql).await.unwrap();
     }
-}
-
-#[expect(clippy::print_stderr, reason = "a measured figure, for whoever asks with --nocapture")]
-fn announce(text: &str) {
-    eprintln!("{text}");
 }
