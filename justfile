@@ -26,7 +26,7 @@ dev *ARGS: install-services
 # Builds everything and runs the tests on private servers; the arguments go to `cargo test`.
 test *ARGS: install-services
     cargo build --locked --workspace --all-targets
-    @{{ quote(target / "debug" / "sincro") }} services -- cargo test --locked "$@"
+    @{{ quote(target / "debug" / "sincro") }} services -- cargo test --locked --no-fail-fast "$@"
 
 # Tells random histories of workers that die and a queue that forgets: `--seeds N` of them, or one step by step: `--seed N`.
 simulate *ARGS: install-services
@@ -61,6 +61,11 @@ fuzz READER SECONDS="60":
 try-api *ARGS: install-services
     cargo build --locked -p sincro-cli
     @deploy/local/try-api "$@"
+
+# Runs a sync of a million jobs, and looks at the memory of Redis, worker and API before and after it: takes some minutes.
+million: install-services
+    cargo build --release --locked -p sincro-cli
+    SINCRO_TEST_PERSONS=500000 {{ quote(target / "release" / "sincro") }} services -- cargo test --release --locked -p sincro-tests memory::redis_and -- --nocapture
 
 # Lets everything go wrong at random while syncs run, then checks that nothing is lost or doubled: --seed N --minutes M.
 chaos *ARGS: install-services

@@ -46,7 +46,7 @@ use self::{
     site::Site,
     weather::Weather,
 };
-use crate::support::{Client, environment, turn};
+use crate::support::{Client, announce, environment, turn};
 
 const SEED: u64 = 1;
 const MINUTES: f64 = 2.0;
@@ -250,9 +250,4 @@ impl Drop for Repeat {
 
 fn setting<T: std::str::FromStr>(name: &str, default: T) -> T {
     environment::text(name).map_or(default, |text| text.parse().unwrap_or_else(|_| panic!("{name} is a number")))
-}
-
-#[expect(clippy::print_stderr, reason = "a run is followed as it goes: ./just chaos")]
-fn announce(text: &str) {
-    eprintln!("{text}");
 }

@@ -9,8 +9,8 @@ use sincro_simulator::{Fault, Latency, Rule, Settings, When};
 use uuid::Uuid;
 
 use crate::support::{
-    Gateway, Person, Stage, World, audit, environment,
-    gateway::{is_contacts, is_history, people},
+    Gateway, Person, Stage, World, announce, audit, environment,
+    gateway::{is_contacts, people},
     proxy::Proxy,
     stage::FAST,
     within,
@@ -80,7 +80,7 @@ async fn one_process_of_both_killed_before_it_has_planned_anything_resumes_by_it
     let sync = all.start_sync(channel, 25).await.id;
     within("the call for the contact list", gateway.calls().wait_for(1, |_| true)).await;
     all.process.kill();
-    gateway.set_faults(sincro_simulator::Faults::default()).unwrap();
+    gateway.answer_again();
 
     let all = world.listening("all", &[]).await;
     let end = all.end_of(sync).await;
@@ -110,12 +110,12 @@ async fn a_worker_that_is_asked_to_stop_finishes_what_it_has_begun() {
 #[tokio::test]
 async fn a_worker_without_time_of_grace_hands_back_what_it_has_begun() {
     let mut stage = Stage::with(people(20), FAST, &[("SINCRO_SHUTDOWN_GRACE_SECONDS", "0")]).await;
-    stage.gateway.set_faults(Rule::new(Fault::Hang, When::Always).on_path("/chat/history")).unwrap();
+    stage.gateway.hold_reads();
     let sync = stage.start().await;
-    within("calls that hang", stage.gateway.calls().wait_for(10, is_history)).await;
+    stage.gateway.until_reads_hang(10).await;
     stage.worker.terminate();
     assert_eq!(stage.worker.exit().await.code(), Some(0));
-    stage.gateway.set_faults(sincro_simulator::Faults::default()).unwrap();
+    stage.gateway.answer_again();
 
     // The leases are the usual ones, half a minute: what was handed back need not wait for them.
     let left = stage.api.status(sync).await;
@@ -130,14 +130,14 @@ async fn a_worker_without_time_of_grace_hands_back_what_it_has_begun() {
 #[tokio::test]
 async fn a_second_signal_ends_a_worker_at_once_and_loses_nothing() {
     let mut stage = Stage::with(people(20), FAST, &MORTAL).await;
-    stage.gateway.set_faults(Rule::new(Fault::Hang, When::Always).on_path("/chat/history")).unwrap();
+    stage.gateway.hold_reads();
     let sync = stage.start().await;
-    within("calls that hang", stage.gateway.calls().wait_for(10, is_history)).await;
+    stage.gateway.until_reads_hang(10).await;
     stage.worker.terminate();
     stage.worker.said("draining: nothing new is started; a second signal ends at once").await;
     stage.worker.terminate();
     assert_eq!(stage.worker.exit().await.code(), Some(143));
-    stage.gateway.set_faults(sincro_simulator::Faults::default()).unwrap();
+    stage.gateway.answer_again();
 
     stage.worker = stage.world.worker().await;
     let end = stage.api.end_of(sync).await;
@@ -315,11 +315,6 @@ async fn database_connections_that_break_in_the_middle_lose_and_double_nothing()
 fn seed() -> u64 {
     environment::text("SINCRO_TEST_SEED")
         .map_or_else(|| Uuid::now_v7().as_u64_pair().1, |seed| seed.parse().expect("SINCRO_TEST_SEED is a number"))
-}
-
-#[expect(clippy::print_stderr, reason = "shown with a failure, so that it can be repeated")]
-fn announce(text: &str) {
-    eprintln!("{text}");
 }
 
 #[tokio::test]

@@ -32,19 +32,21 @@ const SLOW_ANSWERS: Latency = Latency { fixed_ms: 5, jitter_ms: 10 };
 const ABORTED: Option<i32> = Some(6);
 
 /// Where workers die one after the other while the sync runs: at the first passage of each point, and in the middle.
-const OF_WORKERS: [(Point, u32); 15] = [
+const OF_WORKERS: [(Point, u32); 17] = [
     (Point::Claimed, 1),
     (Point::Planning, 1),
     (Point::Planned, 1),
     (Point::Delivered, 1),
     (Point::Calling, 1),
     (Point::Called, 1),
+    (Point::Judged, 1),
     (Point::Settling, 1),
     (Point::Settled, 1),
     (Point::Ruled, 1),
     (Point::Claimed, 9),
     (Point::Calling, 5),
     (Point::Called, 7),
+    (Point::Judged, 6),
     (Point::Settling, 4),
     (Point::Settled, 6),
     (Point::Ruled, 8),

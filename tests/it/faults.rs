@@ -302,6 +302,21 @@ async fn a_session_that_is_lost_and_back_costs_no_attempt() {
 }
 
 #[tokio::test]
+async fn a_job_whose_calls_alone_find_the_session_lost_fails_alone() {
+    let stage = Stage::with(people(10), ONE_AT_A_TIME, &[("SINCRO_MAX_ATTEMPTS", "2")]).await;
+    let of_both = |person: &&sincro_simulator::Person| person.phone_jid.is_some() && person.lid.is_some();
+    let jid = stage.gateway.truth().persons().iter().find(of_both).unwrap().phone_jid.clone().unwrap();
+    let rule = Rule::new(Fault::NoSession, When::Always).on_path("/user/lid/{jid}").on_address(&jid);
+    stage.gateway.set_faults(rule).unwrap();
+    let end = stage.sync().await;
+    assert_eq!((end.state, end.jobs.total, end.jobs.failed), (SyncState::CompletedWithFailures, 20, 1));
+    let reasons = stage.world.rows("SELECT reason, jobs FROM failure_reasons").await;
+    assert_eq!(reasons, [json!({"reason": "session_lost", "jobs": 1})]);
+    assert_eq!(stage.gateway.calls().count(|call| call.path == "/session/status"), 1, "looked at once, and found");
+    assert_eq!(stage.api.channel(stage.channel).await["state"], "active");
+}
+
+#[tokio::test]
 async fn a_redirect_is_refused_and_the_token_goes_nowhere_else() {
     let elsewhere = Gateway::of(people(1)).await;
     let stage = Stage::of(people(5)).await;

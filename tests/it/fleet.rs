@@ -10,7 +10,7 @@ use sincro_core::{
 };
 use sincro_simulator::{Call, Fault, Latency, Rule, Settings, When};
 
-use crate::support::{World, fleet::Fleet, stage::FAST, within};
+use crate::support::{World, announce, fleet::Fleet, stage::FAST, within};
 
 const ONE_SECOND: Duration = Duration::from_secs(1);
 const LATENCY: Latency = Latency { fixed_ms: 5, jitter_ms: 20 };
@@ -227,6 +227,7 @@ async fn the_scaling_signal_is_what_the_limits_admit_and_nothing_while_nothing_c
     for channel in &fleet.channels {
         fleet.api.steer_channel(*channel, "pause").await;
     }
+    fleet.world.until_heard().await;
     let signal = scaling().await;
     assert_eq!((&signal["useful_workers"], &signal["runnable_jobs"]), (&json!(0), &json!(0)), "{signal}");
     let metrics = fleet.api.get("/metrics").await.body;
@@ -264,9 +265,4 @@ async fn a_ticket_starts_at_once_while_a_hundred_thousand_bulk_jobs_wait() {
 async fn resting(fleet: &Fleet, sync: uuid::Uuid) -> SyncStatus {
     let rests = |status: &SyncStatus| status.limited_by.as_deref().is_some_and(|by| by.starts_with("cooldown until "));
     fleet.api.follow(sync).await.until(rests).await
-}
-
-#[expect(clippy::print_stderr, reason = "what was measured is worth seeing: cargo test -- --nocapture fleet")]
-fn announce(text: &str) {
-    eprintln!("{text}");
 }

@@ -6,18 +6,15 @@
 use std::time::{Duration, Instant};
 
 use sincro_core::{limit::Limit, sync::SyncState};
-use sincro_simulator::{Fault, Faults, Latency, Rule, Settings, When};
-use tokio::{io::AsyncWriteExt as _, net::TcpStream};
+use sincro_simulator::{Latency, Settings};
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::TcpStream,
+};
 
 use crate::support::{
-    Gateway, Stage, World, audit,
-    gateway::{is_history, people},
-    private::postgres::Postgres,
-    process::Process,
-    proxy::Proxy,
-    stage::FAST,
-    within,
-    world::Setting,
+    Gateway, Stage, World, audit, gateway::people, private::postgres::Postgres, process::Process, proxy::Proxy,
+    stage::FAST, within, world::Setting,
 };
 
 /// A worker that died is missed soon, and dying costs no job its last attempt.
@@ -27,6 +24,8 @@ const MORTAL: [Setting<'_>; 3] =
 const UNHURRIED: Limit = Limit { rate_per_second: 300.0, burst: 1, concurrency: 32 };
 /// Calls take a while, so that some are always under way.
 const SLOW_ANSWERS: Latency = Latency { fixed_ms: 10, jitter_ms: 20 };
+/// What an HTTP server says to a client that asks before it sends the body.
+const GO_ON: &[u8; 25] = b"HTTP/1.1 100 Continue\r\n\r\n";
 const WAITS: &str = "waiting for the ledger; nothing runs until Postgres is there";
 /// What a process that is told to stop may take when a server is away: a grace of one second, five for the last words, and as
 /// much again on a busy machine.
@@ -96,19 +95,19 @@ async fn a_worker_that_is_told_to_stop_while_redis_is_away_ends_well_and_its_job
     let world = World::with(&MORTAL).await;
     let line = Proxy::to_redis(&world.queue.url).await;
     let gateway = Gateway::of(people(20)).await;
-    gateway.set_faults(Rule::new(Fault::Hang, When::Always).on_path("/chat/history")).unwrap();
+    gateway.hold_reads();
     let api = world.api().await;
     let channel = api.create_channel(&gateway, FAST).await;
     let worker = world.worker_with(&[("REDIS_URL", &line.url(&world.queue.url))]).await;
     let mut stage = Stage { worker, api, channel, gateway, world };
     let sync = stage.start().await;
-    within("calls that hang", stage.gateway.calls().wait_for(10, is_history)).await;
+    stage.gateway.until_reads_hang(10).await;
     line.cut();
     stage.worker.terminate();
     ends_well(&mut stage.worker, LAST_WORDS).await;
     let said = "ended without telling the queue; what was claimed comes back when its leases run out";
     assert_eq!(stage.worker.times_said(said), 1);
-    stage.gateway.set_faults(Faults::default()).unwrap();
+    stage.gateway.answer_again();
 
     stage.worker = stage.world.worker().await;
     let end = stage.api.end_of(sync).await;
@@ -143,12 +142,12 @@ async fn one_process_of_both_that_is_asked_to_stop_finishes_what_it_has_begun() 
 async fn a_second_signal_ends_api_and_both_in_one_at_once_whatever_is_under_way() {
     let world = World::with(&[("SINCRO_LEASE_SECONDS", "1"), ("SINCRO_MAX_ATTEMPTS", "100")]).await;
     let gateway = Gateway::of(people(20)).await;
-    gateway.set_faults(Rule::new(Fault::Hang, When::Always).on_path("/chat/history")).unwrap();
+    gateway.hold_reads();
     let mut api = world.api().await;
     let channel = api.create_channel(&gateway, FAST).await;
     let mut all = world.listening("all", &[]).await;
     let sync = all.start_sync(channel, 25).await.id;
-    within("calls that hang", gateway.calls().wait_for(10, is_history)).await;
+    gateway.until_reads_hang(10).await;
     for process in [&mut api, &mut all] {
         let mut events = process.follow(sync).await;
         within("the first event", events.next()).await.unwrap();
@@ -160,7 +159,7 @@ async fn a_second_signal_ends_api_and_both_in_one_at_once_whatever_is_under_way(
         assert_eq!(process.process.exit().await.code(), Some(143));
         assert!(told.elapsed() < AT_ONCE, "it took {:?}", told.elapsed());
     }
-    gateway.set_faults(Faults::default()).unwrap();
+    gateway.answer_again();
 
     let stage = Stage { worker: world.worker().await, api: world.api().await, channel, gateway, world };
     let end = stage.api.end_of(sync).await;
@@ -168,14 +167,17 @@ async fn a_second_signal_ends_api_and_both_in_one_at_once_whatever_is_under_way(
     audit::nothing_is_lost_or_doubled(&stage, &end, 25).await;
 }
 
-/// A request that has arrived and whose body has not: an API that is asked to stop waits for its answer.
+/// A request that the API has begun to read and whose body does not come: one that is asked to stop waits for that.
 async fn unfinished_request(base: &str, key: &str) -> TcpStream {
     let address = base.trim_start_matches("http://");
     let mut connection = TcpStream::connect(address).await.unwrap();
     let head = format!(
         "POST /v1/channels HTTP/1.1\r\nhost: {address}\r\nauthorization: Bearer {key}\r\n\
-         content-type: application/json\r\ncontent-length: 100\r\n\r\n{{"
+         content-type: application/json\r\ncontent-length: 100\r\nexpect: 100-continue\r\n\r\n"
     );
     connection.write_all(head.as_bytes()).await.unwrap();
+    let mut word = [0; GO_ON.len()];
+    within("leave to send the body", connection.read_exact(&mut word)).await.unwrap();
+    assert_eq!(word, *GO_ON);
     connection
 }

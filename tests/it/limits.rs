@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use sincro_core::{limit::Limit, sync::SyncState};
 use sincro_simulator::{Call, Latency, Settings};
 
-use crate::support::{Stage, World, audit, gateway::people, stage::FAST, within};
+use crate::support::{Stage, World, announce, audit, gateway::people, stage::FAST, within};
 
 const ONE_SECOND: Duration = Duration::from_secs(1);
 
@@ -92,9 +92,4 @@ fn span(calls: &[Call]) -> (f64, Duration) {
     let first = calls.iter().map(|call| call.at_us).min().unwrap();
     let last = calls.iter().map(|call| call.at_us).max().unwrap();
     (f64::from(u32::try_from(calls.len()).unwrap()), Duration::from_micros(last - first))
-}
-
-#[expect(clippy::print_stderr, reason = "what was measured is worth seeing: cargo test -- --nocapture limits")]
-fn announce(text: &str) {
-    eprintln!("{text}");
 }

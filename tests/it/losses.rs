@@ -9,7 +9,7 @@ use sincro_core::{limit::Limit, sync::SyncState};
 use sincro_simulator::{Fault, Latency, Rule, Settings, When};
 
 use crate::support::{
-    Stage, World, audit, gateway::people, private::redis::Redis, stage::FAST, within, world::Setting,
+    Stage, World, announce, audit, gateway::people, private::redis::Redis, stage::FAST, within, world::Setting,
 };
 
 const ONE_SECOND: Duration = Duration::from_secs(1);
@@ -33,8 +33,14 @@ async fn loses(kinds: &[&[&str]]) {
     let mut settled = 20;
     for kind in kinds {
         events.until_settled(settled).await;
-        let lost: usize = kind.iter().map(|beginning| stage.world.queue.lose(beginning)).sum();
-        assert!(lost > 0, "there is no {kind:?}");
+        // A line is there only while somebody stands in it.
+        let lose = || kind.iter().map(|beginning| stage.world.queue.lose(beginning)).sum::<usize>();
+        within(&format!("one of {kind:?}"), async {
+            while lose() == 0 {
+                tokio::task::yield_now().await;
+            }
+        })
+        .await;
         settled += step;
     }
     let end = events.end().await;
@@ -118,6 +124,34 @@ async fn keys_of_a_server_that_somebody_writes_into_cost_a_restoration_and_no_jo
 #[tokio::test]
 async fn keys_of_a_shard_that_somebody_writes_into_cost_a_restoration_and_no_job() {
     is_written_into(&["queued", "held", "leases", "ticket", "home", "epoch2", "delayed", "opened"]).await;
+}
+
+#[tokio::test]
+async fn a_sync_that_the_queue_hears_of_after_its_end_makes_no_call_and_leaves_nothing_behind() {
+    let stage = Stage::with(people(5), FAST, &WATCHFUL).await;
+    stage.api.steer_channel(stage.channel, "pause").await;
+    stage.world.until_heard().await;
+    let sync = stage.start().await;
+    stage.world.until_heard().await;
+    let queue = &stage.world.queue;
+    assert_eq!(queue.waiting(), 1, "its plan job");
+    // As somebody leaves it who tells of its beginning when the queue has forgotten its end.
+    let late = ["sync:", "lane:", "lanes:", "queued", "alive"].map(|kind| queue.copy(kind)).concat();
+    stage.api.steer(sync, "cancel").await;
+    stage.world.until_heard().await;
+    for (times, channel) in [(1, "pause"), (2, "resume")] {
+        queue.bring_back(&late);
+        stage.api.steer_channel(stage.channel, channel).await;
+        within("the end of its lane", async {
+            while stage.worker.times_said("lanes of syncs that are over are closed") < times {
+                tokio::task::yield_now().await;
+            }
+        })
+        .await;
+        assert_eq!(queue.waiting(), 0);
+    }
+    assert_eq!(stage.gateway.calls().count(|_| true), 0);
+    assert_eq!(stage.api.status(sync).await.state, SyncState::Cancelled);
 }
 
 #[tokio::test]
@@ -224,6 +258,7 @@ async fn a_hundred_thousand_open_jobs_are_back_in_under_five_seconds() {
     }
     for channel in &channels {
         stage.api.steer_channel(*channel, "pause").await;
+        stage.world.until_heard().await;
         stage.api.start_sync(*channel, 25).await;
     }
     stage.worker.terminate();
@@ -255,9 +290,4 @@ async fn fill(stage: &Stage) {
     ] {
         sqlx::query(statement).execute(&stage.world.sql).await.unwrap();
     }
-}
-
-#[expect(clippy::print_stderr, reason = "a measured figure, for whoever asks with --nocapture")]
-fn announce(text: &str) {
-    eprintln!("{text}");
 }

@@ -28,6 +28,7 @@ async fn a_paused_sync_makes_no_call_until_it_is_resumed() {
 
     let paused = stage.api.steer(sync, "pause").await;
     assert_eq!(paused.state, SyncState::Paused);
+    stage.world.until_heard().await;
     let at_rest = stage.api.follow(sync).await.until(|status| status.jobs.running == 0).await;
     let made = stage.gateway.calls().count(|_| true);
     assert!(stage.api.jobs(sync).await.iter().filter(|job| job.state == JobState::Paused).count() > 0);
@@ -50,12 +51,31 @@ async fn a_sync_can_be_paused_before_it_is_planned() {
     let gateway = Settings { population: people(20), ..Settings::default() };
     let stage = Stage::set(world, gateway, FAST).await;
     stage.api.steer_channel(stage.channel, "pause").await;
+    stage.world.until_heard().await;
     let sync = stage.start().await;
     assert_eq!(stage.api.steer(sync, "pause").await.state, SyncState::Paused);
+    stage.world.until_heard().await;
     stage.api.steer_channel(stage.channel, "resume").await;
     ticket(&stage).await;
     assert_eq!(stage.gateway.calls().count(is_contacts), 0);
     assert_eq!(stage.api.steer(sync, "resume").await.state, SyncState::Planning);
+    assert_eq!(stage.api.end_of(sync).await.state, SyncState::Completed);
+}
+
+#[tokio::test]
+async fn a_sync_that_the_ledger_has_paused_is_not_worked_on_though_the_queue_has_not_heard() {
+    let gateway = Settings { population: people(20), ..Settings::default() };
+    let stage = Stage::set(World::new().await, gateway, FAST).await;
+    stage.api.steer_channel(stage.channel, "pause").await;
+    stage.world.until_heard().await;
+    let sync = stage.start().await;
+    let turn =
+        async |state: &str| stage.world.run(&format!("UPDATE syncs SET state = '{state}' WHERE id = '{sync}'")).await;
+    turn("paused").await;
+    stage.api.steer_channel(stage.channel, "resume").await;
+    ticket(&stage).await;
+    assert_eq!(stage.gateway.calls().count(is_contacts), 0);
+    turn("planning").await;
     assert_eq!(stage.api.end_of(sync).await.state, SyncState::Completed);
 }
 
@@ -71,6 +91,7 @@ async fn a_paused_channel_makes_no_call_and_other_channels_go_on() {
     let path = format!("/v1/channels/{}/pause", stage.channel);
     let channel: Value = stage.api.post_json(&path, &json!({"reason": "the phone is being replaced"})).await.ok();
     assert_eq!((&channel["state"], &channel["reason"]), (&"paused".into(), &"the phone is being replaced".into()));
+    stage.world.until_heard().await;
     let at_rest = stage.api.follow(sync).await.until(|status| status.jobs.running == 0).await;
     let of_first = |call: &Call| call.channel == Some(0);
     let made = stage.gateway.calls().count(of_first);
@@ -98,6 +119,7 @@ async fn a_cancelled_sync_keeps_what_it_has_and_makes_no_further_call() {
 
     let end = stage.api.steer(sync, "cancel").await;
     assert_eq!(end.state, SyncState::Cancelled);
+    stage.world.until_heard().await;
     assert_eq!((end.jobs.settled(), end.jobs.open()), (120, 0));
     assert!(end.jobs.cancelled > 0 && end.finished_at.is_some());
     // Calls under way may still arrive; with the ticket's end they are over, as they went before it.

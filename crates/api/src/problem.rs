@@ -24,6 +24,8 @@ const RETRY_AFTER: HeaderValue = HeaderValue::from_static("2");
 const MEDIA_TYPE: &str = "application/problem+json";
 /// Values of the client are quoted up to this length.
 const LONGEST_DETAIL: usize = 500;
+/// And its names of fields.
+const LONGEST_FIELD: usize = 100;
 
 /// A refused request.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -65,17 +67,12 @@ pub(crate) struct Document<'a> {
 impl Problem {
     /// A problem that no single field is to blame for.
     pub(crate) fn new(code: Code, detail: impl Into<String>) -> Self {
-        let mut detail = detail.into();
-        if let Some((end, _)) = detail.char_indices().nth(LONGEST_DETAIL) {
-            detail.truncate(end);
-            detail.push('…');
-        }
-        Self { code, detail, field: None, sync: None }
+        Self { code, detail: shortened(detail.into(), LONGEST_DETAIL), field: None, sync: None }
     }
 
     /// A problem of one field.
     pub(crate) fn of(code: Code, field: impl Into<String>, detail: impl Into<String>) -> Self {
-        Self { field: Some(field.into()), ..Self::new(code, detail) }
+        Self { field: Some(shortened(field.into(), LONGEST_FIELD)), ..Self::new(code, detail) }
     }
 
     /// A problem on our side; the cause is logged, not told.
@@ -158,6 +155,14 @@ impl IntoResponse for Problem {
         }
         response
     }
+}
+
+fn shortened(mut text: String, most: usize) -> String {
+    if let Some((end, _)) = text.char_indices().nth(most) {
+        text.truncate(end);
+        text.push('…');
+    }
+    text
 }
 
 impl From<LedgerError> for Problem {

@@ -1,13 +1,8 @@
 //! What was looked up a moment ago: a small map that forgets by time and never grows past its bound.
 
-use std::{
-    borrow::Borrow,
-    collections::HashMap,
-    hash::Hash,
-    sync::{Mutex, MutexGuard, PoisonError},
-    time::Duration,
-};
+use std::{borrow::Borrow, collections::HashMap, hash::Hash, time::Duration};
 
+use parking_lot::Mutex;
 use tokio::time::Instant;
 
 /// Values by key, each kept for the same time.
@@ -29,14 +24,14 @@ impl<K: Eq + Hash, V: Clone> Recent<K, V> {
     where
         K: Borrow<Q>,
     {
-        let known = self.lock();
+        let known = self.known.lock();
         let (since, value) = known.get(key)?;
         (since.elapsed() < self.kept_for).then(|| value.clone())
     }
 
     /// Keeps a value. When there is no room, what is stale goes first, then everything: looking up again is cheap.
     pub(crate) fn put(&self, key: K, value: V) {
-        let mut known = self.lock();
+        let mut known = self.known.lock();
         if known.len() >= self.most && !known.contains_key(&key) {
             known.retain(|_, (since, _)| since.elapsed() < self.kept_for);
             if known.len() >= self.most {
@@ -51,12 +46,7 @@ impl<K: Eq + Hash, V: Clone> Recent<K, V> {
     where
         K: Borrow<Q>,
     {
-        self.lock().remove(key);
-    }
-
-    fn lock(&self) -> MutexGuard<'_, HashMap<K, (Instant, V)>> {
-        // Nothing in here can be left half-done, so a panic elsewhere does not spoil it.
-        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+        self.known.lock().remove(key);
     }
 }
 
@@ -84,7 +74,7 @@ mod tests {
         }
         assert_eq!((1..=3).filter_map(|key| recent.get(&key)).count(), 3);
         recent.put(4, 4);
-        assert!(recent.lock().len() <= 3);
+        assert!(recent.known.lock().len() <= 3);
         assert_eq!(recent.get(&4), Some(4));
     }
 

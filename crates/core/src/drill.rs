@@ -11,7 +11,7 @@ words! {
     pub enum Point {
         /// What a request asked for is in the ledger; the queue has not heard of it, and nobody has been answered.
         Requested = "requested",
-        /// A page of contacts and its jobs are written, not committed.
+        /// A piece of a contact list and its jobs are written, not committed.
         Planning = "planning",
         /// They are committed; the queue has not heard of the jobs.
         Planned = "planned",

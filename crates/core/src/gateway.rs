@@ -76,7 +76,7 @@ pub struct Session {
 
 /// A piece of a contact list: so much as is written down at once.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct ContactsPage {
+pub struct ContactsPiece {
     /// Persons; the same person may appear twice, once under each address, in this piece or in another one.
     pub contacts: Vec<Contact>,
     /// Identities that belong together, where the gateway says so.

@@ -149,6 +149,8 @@ pub struct Job {
     pub attempt_limit: i32,
     /// How many messages to ask for, 1 to 100.
     pub messages_wanted: u32,
+    /// Somebody has paused its sync, of which the queue may not have heard yet.
+    pub sync_paused: bool,
 }
 
 /// What went wrong, for people and for counting.

@@ -8,7 +8,7 @@ use std::fmt;
 
 use sincro_core::{
     contact::Contact,
-    gateway::{ContactsPage, Refusal},
+    gateway::{ContactsPiece, Refusal},
 };
 use tokio::{sync::mpsc, task::JoinHandle};
 
@@ -29,8 +29,8 @@ pub struct ContactList {
 
 /// The pieces of a contact list, in its order.
 #[derive(Debug)]
-pub struct ContactPages {
-    pieces: mpsc::Receiver<ContactsPage>,
+pub struct ContactPieces {
+    pieces: mpsc::Receiver<ContactsPiece>,
     reading: JoinHandle<Result<(), String>>,
 }
 
@@ -48,32 +48,32 @@ impl ContactList {
 
     /// Begins to hand it out.
     #[must_use]
-    pub fn pages(self) -> ContactPages {
+    pub fn pieces(self) -> ContactPieces {
         let Self { reading, .. } = self;
         let (ready, pieces) = mpsc::channel(1);
         let reading = tokio::task::spawn_blocking(move || {
             let mut piece = Vec::with_capacity(PIECE);
             reading(&mut |contact| {
                 piece.push(contact);
-                piece.len() < PIECE || ready.blocking_send(page(&mut piece)).is_ok()
+                piece.len() < PIECE || ready.blocking_send(take(&mut piece)).is_ok()
             })?;
             if !piece.is_empty() {
                 // Nobody takes it: then nobody misses it.
-                let _ = ready.blocking_send(page(&mut piece));
+                let _ = ready.blocking_send(take(&mut piece));
             }
             Ok(())
         });
-        ContactPages { pieces, reading }
+        ContactPieces { pieces, reading }
     }
 }
 
-fn page(piece: &mut Vec<Contact>) -> ContactsPage {
-    ContactsPage { contacts: std::mem::replace(piece, Vec::with_capacity(PIECE)), pairings: Vec::new() }
+fn take(piece: &mut Vec<Contact>) -> ContactsPiece {
+    ContactsPiece { contacts: std::mem::replace(piece, Vec::with_capacity(PIECE)), pairings: Vec::new() }
 }
 
-impl ContactPages {
+impl ContactPieces {
     /// The next piece; none behind the last one. The file can be at fault, never the gateway.
-    pub async fn next(&mut self) -> Result<Option<ContactsPage>, Refusal> {
+    pub async fn next(&mut self) -> Result<Option<ContactsPiece>, Refusal> {
         if let Some(piece) = self.pieces.recv().await {
             return Ok(Some(piece));
         }

@@ -43,7 +43,7 @@ mod whapi;
 mod wording;
 mod wuzapi;
 
-pub use contacts::{ContactList, ContactPages};
+pub use contacts::{ContactList, ContactPieces};
 pub use credentials::CredentialsError;
 pub use gateways::{Answered, Error, GatewaySettings, Gateways};
 pub use registry::{capabilities, check_credentials};

@@ -45,17 +45,9 @@ local function begin_life(l)
   redis.call('DEL', SYNC .. sync)
   redis.call('HSET', SYNC .. sync, 'channel', id, 'state', state, 'urgent', urgent, 'opened', int(now),
     'seq', int(seq - 1), 'life', seq)
+  redis.call('SADD', ALIVE, sync)
   lanes[sync] = nil
   return lane(sync)
-end
-
-local function close(l)
-  l.channel = l.channel or id
-  drop_waiting(l)
-  l.alive = false
-  redis.call('DEL', SYNC .. sync)
-  redis.call('HSET', SYNC .. sync, 'channel', id, 'state', 'closed', 'seq', seq)
-  redis.call('EXPIRE', SYNC .. sync, 3600)
 end
 
 -- Puts the entries in that an earlier delivery of this chunk did not.
@@ -97,7 +89,8 @@ if not ends and (l.filling or not (follows or starts)) then return finish('early
 -- A lane that nobody knows, and jobs of it that somebody holds: it was lost. It comes back when they are settled.
 if starts and not l.seq and is_held(sync) then return finish('early') end
 if state == 'closed' then
-  close(l)
+  l.channel = l.channel or id
+  close(l, seq)
   return finish('applied')
 end
 local begun = l.alive and l.life == seq

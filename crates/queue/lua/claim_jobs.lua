@@ -140,11 +140,13 @@ local function give(sv, ch, class)
   end
   spend(ch, ticket)
   spend(sv, ticket)
-  ch.running = ch.running + redis.call('SADD', RUNNING .. ch.id, job)
-  sv.running = sv.running + redis.call('SADD', RUNNING .. sv.id, job)
   local urgent = not l or l.urgent
   if not urgent then bulk_left = bulk_left - 1 end
-  for _, level in ipairs({ ch, sv }) do level.urgent_run = urgent and level.urgent_run + 1 or 0 end
+  for _, level in ipairs({ ch, sv }) do
+    redis.call('SADD', RUNNING .. level.id, job)
+    level.running = level.running + 1
+    level.urgent_run = urgent and level.urgent_run + 1 or 0
+  end
   return true
 end
 

@@ -1,5 +1,6 @@
 -- What is wrong with lanes that the ledger knows to be open, as far as that shows without the ledger, and how much they hold. On
--- the way their channels get the places in line that are theirs, and slots that nobody holds come free.
+-- the way their channels get the places in line and the slots that are theirs, slots that nobody holds come free, and lanes are
+-- listed again.
 --
 -- KEYS[1]  the shard's prefix
 -- ARGV[1]  time (µs, 0 = clock of Redis)
@@ -31,23 +32,33 @@ local function adds_up(sync, queued)
   return queued == 0
 end
 
-local function drop_slots_of_nobody(ch)
-  local jobs = redis.call('SMEMBERS', RUNNING .. ch.id)
-  for _, job in ipairs(jobs) do
-    if redis.call('HEXISTS', HELD, job) == 0 then ch.running = ch.running - redis.call('SREM', RUNNING .. ch.id, job) end
+local held
+
+-- Gives every job of a channel that is held its slot, and takes those away that nobody holds. The slots of a server are what they
+-- should be, because the shard as a whole is.
+local function count_slots(ch)
+  if ch.counted then return end
+  held = held or held_by_channel()
+  local jobs = held[ch.id] or {}
+  for _, job in ipairs(jobs) do redis.call('SADD', RUNNING .. ch.id, job) end
+  for _, job in ipairs(redis.call('SCARD', RUNNING .. ch.id) > #jobs and redis.call('SMEMBERS', RUNNING .. ch.id) or {}) do
+    if redis.call('HEXISTS', HELD, job) == 0 then redis.call('SREM', RUNNING .. ch.id, job) end
   end
-  ch.counted = true
+  ch.running, ch.counted, ch.changed = #jobs, true, true
+  local sv = server(ch.server)
+  sv.running, sv.changed = redis.call('SCARD', RUNNING .. sv.id), true
 end
 
 local function loss(l, id, server_id, numbers)
   if not l.alive or l.channel ~= id then return 'unknown' end
+  redis.call('SADD', ALIVE, l.sync)
   if l.filling then return 'filling' end
   local ch = channel(id)
   if not ch.known or ch.lost or ch.server ~= server_id or server(server_id).lost then return 'rule' end
   if redis.call('HEXISTS', SERVER .. server_id, 'version') == 0 or redis.call('SISMEMBER', SERVERS, server_id) == 0 then
     return 'rule'
   end
-  if not ch.counted then drop_slots_of_nobody(ch) end
+  count_slots(ch)
   if numbers.running < 0 or numbers.running > ch.running then return 'running' end
   if not adds_up(l.sync, numbers.queued) then return 'jobs' end
   if (numbers.delayed > 0) ~= (redis.call('ZSCORE', DELAYED, l.sync) ~= false) then return 'delayed' end

@@ -27,10 +27,15 @@ end
 
 if life() ~= epoch then return 'over' end
 
--- Whoever puts a lane back has put the rests back that the ledger knows; how a level was called lately, nobody knows.
-local function find_again(key)
-  if redis.call('HDEL', key, 'lost') == 0 and redis.call('EXISTS', key, RESTORING) == 0 then
-    redis.call('HSET', key, 'known_since', int(now))
+-- Whoever puts a lane back has put the rests back that the ledger knows. How a level was called lately whose hash was lost, nobody
+-- knows; while the whole shard is being restored, its opening says the same for all.
+local function find_again()
+  local keys, was_lost = { CHANNEL .. id, SERVER .. server_id }, {}
+  for i, key in ipairs(keys) do was_lost[i] = redis.call('HEXISTS', key, 'version') + redis.call('EXISTS', RESTORING) == 0 end
+  apply_rule()
+  for i, key in ipairs(keys) do
+    redis.call('HDEL', key, 'lost')
+    if was_lost[i] then redis.call('HSETNX', key, 'known_since', int(now)) end
   end
 end
 
@@ -62,6 +67,7 @@ local function begin(l)
   redis.call('HSET', SYNC .. sync, 'channel', id, 'state', state, 'urgent', urgent, 'opened', kept[1] or int(now),
     'seq', int(seq), 'life', int(seq), 'calls', kept[2] or 0, 'running', #spared,
     'filling', token, 'spared', table.concat(spared, ' '))
+  redis.call('SADD', ALIVE, sync)
   lanes[sync] = nil
   return lane(sync)
 end
@@ -115,9 +121,7 @@ end
 local l = lane(sync)
 if before == 0 and l.seq and l.seq > seq then return 'kept' end
 if before > 0 and l.filling ~= token then return 'taken' end
-find_again(CHANNEL .. id)
-find_again(SERVER .. server_id)
-apply_rule()
+find_again()
 server(server_id)
 channel(id)
 if before == 0 then l = begin(l) end

@@ -35,6 +35,7 @@ pub(crate) const NAMES: &[(&str, &str, &str)] = &[
     ("LANE", "lane:", "list: the sync's jobs that wait, as spans and single entries"),
     ("QUEUED", "queued", "hash: sync -> jobs in its lane; none has no field"),
     ("SYNC", "sync:", "hash: the lane's channel, seq, state, numbers; a closed lane keeps a stub for an hour"),
+    ("ALIVE", "alive", "set: the syncs whose lane is open or paused"),
     ("DELAYED", "delayed", "zset: sync -> time (µs) at which the first of its delayed jobs is due"),
     ("LATER", "later:", "zset: the sync's delayed jobs, `job:attempts` -> due (µs)"),
     ("LEASES", "leases", "zset: job -> time (µs) at which its lease runs out"),
@@ -51,7 +52,7 @@ pub(crate) const NAMES: &[(&str, &str, &str)] = &[
 
 /// The number of this layout of the keys. Raised by a change that an older version cannot work beside: whoever finds a higher
 /// one leaves the shard alone.
-pub const LAYOUT: i32 = 3;
+pub const LAYOUT: i32 = 4;
 
 /// What every script begins with: the layout, and the names of [`NAMES`] as local variables.
 pub(crate) fn lua_header() -> String {

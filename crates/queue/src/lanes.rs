@@ -20,11 +20,15 @@ use crate::{
 
 static INSPECT_SHARD: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("../lua/inspect_shard.lua")));
 static INSPECT_LANES: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("../lua/inspect_lanes.lua")));
+static LIST_LANES: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("../lua/list_lanes.lua")));
+static CLOSE_LANES: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("../lua/close_lanes.lua")));
 static MEND_SLOTS: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("../lua/mend_slots.lua")));
 static PUT_LANE: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("../lua/put_lane.lua")));
 
 /// Keeps a script short; it takes up to 200.
 const LANES_PER_CALL: usize = 100;
+/// Of a walk through a set or a hash, and its end.
+const FROM_THE_START: &str = "0";
 /// Fields of a lane in the answer of `inspect_lanes.lua`.
 const ROW: usize = 3;
 
@@ -70,6 +74,24 @@ pub struct LaneView {
     pub jobs: i64,
 }
 
+/// A lane that the queue has, as of one moment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Heard {
+    /// Its sync.
+    pub sync: SyncId,
+    /// The last notice that it has heard.
+    pub seq: i64,
+}
+
+/// Some of the lanes of a shard.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HeardPage {
+    /// In no order; one may come twice.
+    pub lanes: Vec<Heard>,
+    /// Where the next page begins; none after the last.
+    pub next: Option<String>,
+}
+
 impl Queue {
     /// Looks at a shard as a whole. `every`: from one comparison with the ledger to the next; zero to be told to do one now.
     pub async fn inspect(&self, shard: u16, every: Duration) -> Result<Inspection, Error> {
@@ -109,13 +131,38 @@ impl Queue {
         Ok(views)
     }
 
+    /// Lists lanes that are open or paused; `after` is where the page before has ended.
+    pub async fn list_lanes(&self, shard: u16, after: Option<&str>) -> Result<HeardPage, Error> {
+        let call = self.call(&LIST_LANES, shard).arg(after.unwrap_or(FROM_THE_START));
+        let answer: Vec<String> = redis::from_redis_value(self.link.run_one(call).await?)?;
+        let Some((next, pairs)) = answer.split_first() else {
+            return Err(Error::Unreadable("a list of lanes without its cursor".to_owned()));
+        };
+        // What is no sync was put there by somebody else.
+        let heard = |pair: &[String]| Some(Heard { sync: pair[0].parse().ok()?, seq: pair[1].parse().ok()? });
+        let lanes = pairs.chunks_exact(2).filter_map(heard).collect();
+        Ok(HeardPage { lanes, next: (next != FROM_THE_START).then(|| next.clone()) })
+    }
+
+    /// Closes lanes whose syncs are over, but for those that have heard something since they were listed; returns how many.
+    pub async fn close_lanes(&self, shard: u16, lanes: &[Heard]) -> Result<usize, Error> {
+        let mut closed = 0;
+        for lanes in lanes.chunks(LANES_PER_CALL) {
+            let call = lanes
+                .iter()
+                .fold(self.call(&CLOSE_LANES, shard), |call, lane| call.arg(lane.sync.to_string()).arg(lane.seq));
+            closed += redis::from_redis_value::<usize>(self.link.run_one(call).await?)?;
+        }
+        Ok(closed)
+    }
+
     /// Gives every job that is held its slot of its channel and server, should it have lost it.
     pub async fn mend_slots(&self, shard: u16) -> Result<(), Error> {
-        let mut cursor = "0".to_owned();
+        let mut cursor = FROM_THE_START.to_owned();
         loop {
             let call = self.call(&MEND_SLOTS, shard).arg(&cursor);
             cursor = redis::from_redis_value(self.link.run_one(call).await?)?;
-            if cursor == "0" {
+            if cursor == FROM_THE_START {
                 return Ok(());
             }
         }

@@ -87,7 +87,7 @@ pub use apply::Delivery;
 pub use calls::MinuteCount;
 pub use error::Error;
 pub use keys::LAYOUT;
-pub use lanes::{Inspection, LaneView, OpenLane};
+pub use lanes::{Heard, HeardPage, Inspection, LaneView, OpenLane};
 pub use queue::{Queue, QueueSettings, check_redis_url};
 pub use restore::Restoration;
 pub use server::{RedisServer, ServerFacts};

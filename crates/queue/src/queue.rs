@@ -3,12 +3,13 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     sync::{
-        Arc, LazyLock, Mutex, MutexGuard, PoisonError,
+        Arc, LazyLock,
         atomic::{AtomicI64, Ordering},
     },
 };
 
 use futures::future::try_join_all;
+use parking_lot::Mutex;
 use secrecy::SecretString;
 use sincro_core::clock;
 use tokio::sync::watch;
@@ -157,7 +158,7 @@ impl Queue {
     pub(crate) fn report_emptied(&self, shard: u16) {
         let news = self.inner.emptied.send_if_modified(|shards| shards.insert(shard));
         // What only a newer version may restore is looked at again and again; that was said.
-        let told = lock(&self.inner.newer).contains(&shard);
+        let told = self.inner.newer.lock().contains(&shard);
         if news && !told {
             tracing::info!(shard, "the queue is new or was emptied; nothing of this shard runs until it is restored");
         }
@@ -165,7 +166,7 @@ impl Queue {
 
     /// Takes note of a shard that only a newer version knows, and says so once.
     pub fn report_newer(&self, shard: u16) {
-        let news = lock(&self.inner.newer).insert(shard);
+        let news = self.inner.newer.lock().insert(shard);
         if news {
             tracing::warn!(shard, "a newer version of sincro runs this queue; this one waits until it does no longer");
         }
@@ -174,23 +175,23 @@ impl Queue {
 
     pub(crate) fn report_open(&self, shard: u16) {
         // Others may get along with what one script has failed on.
-        if !lock(&self.inner.unusable).contains_key(&shard) {
+        if !self.inner.unusable.lock().contains_key(&shard) {
             self.inner.emptied.send_if_modified(|shards| shards.remove(&shard));
         }
-        lock(&self.inner.newer).remove(&shard);
+        self.inner.newer.lock().remove(&shard);
     }
 
     /// Takes note of a script that failed on the keys of its shard; of no other failure.
     pub(crate) fn report_failure(&self, shard: u16, error: &Error) {
         let Error::Unusable(cause) = error else { return };
-        lock(&self.inner.unusable).entry(shard).or_insert_with(|| Error::Unusable(cause.to_string().into()));
+        self.inner.unusable.lock().entry(shard).or_insert_with(|| Error::Unusable(cause.to_string().into()));
         self.inner.emptied.send_if_modified(|shards| shards.insert(shard));
     }
 
     /// How a script has failed on the keys of the shard, if one has since the last such question.
     #[must_use]
     pub fn take_failure(&self, shard: u16) -> Option<Error> {
-        lock(&self.inner.unusable).remove(&shard)
+        self.inner.unusable.lock().remove(&shard)
     }
 
     /// The same queue at a time of the caller's choice (µs since the Unix epoch), for tests under a virtual clock.
@@ -239,9 +240,4 @@ impl std::fmt::Debug for Queue {
             .field("shards", &self.shards())
             .finish_non_exhaustive()
     }
-}
-
-/// Nothing that is locked here can be left half-changed, so a panic elsewhere does not matter.
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -5,11 +5,11 @@ use redis::Cmd;
 use crate::{keys, link};
 
 const BASE: &str = include_str!("../lua/shared/base.lua");
+const HOLD: &str = include_str!("../lua/shared/hold.lua");
 const LEVEL: &str = include_str!("../lua/shared/level.lua");
 const CHANNEL: &str = include_str!("../lua/shared/channel.lua");
 const RULE: &str = include_str!("../lua/shared/rule.lua");
 const LANE: &str = include_str!("../lua/shared/lane.lua");
-const HOLD: &str = include_str!("../lua/shared/hold.lua");
 const OUTLOOK: &str = include_str!("../lua/shared/outlook.lua");
 
 /// One file of `lua/`, ready to be called.
@@ -20,7 +20,7 @@ pub(crate) struct Script {
 
 impl Script {
     pub(crate) fn new(body: &str) -> Self {
-        let source = [keys::lua_header().as_str(), BASE, LEVEL, CHANNEL, RULE, LANE, HOLD, OUTLOOK, body].join("\n");
+        let source = [keys::lua_header().as_str(), BASE, HOLD, LEVEL, CHANNEL, RULE, LANE, OUTLOOK, body].join("\n");
         let hash = redis::Script::new(&source).get_hash().to_owned();
         Self { source, hash }
     }

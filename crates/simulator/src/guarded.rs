@@ -1,9 +1,8 @@
 //! A value that several calls change: a mutex held only inside a closure.
 //!
-//! Never held across an await, and indifferent to poisoning: a test that panicked elsewhere must not take the gateway with
-//! it.
+//! Never held across an await.
 
-use std::sync::{Mutex, PoisonError};
+use parking_lot::Mutex;
 
 /// A mutex whose lock cannot leave the closure it is used in.
 #[derive(Debug, Default)]
@@ -16,6 +15,6 @@ impl<T> Guarded<T> {
 
     /// Runs `change` alone with the value.
     pub(crate) fn with<R>(&self, change: impl FnOnce(&mut T) -> R) -> R {
-        change(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
+        change(&mut self.0.lock())
     }
 }

@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, time::Duration};
 
 use sincro_core::{channel::ChannelId, limit::KeptCalls};
 
-use crate::{Error, Store, restore::Restoration};
+use crate::{Error, Store, restore::RestoreLock};
 
 /// The calls of one minute of a level.
 #[derive(Debug, Clone, PartialEq)]
@@ -44,7 +44,7 @@ impl Store {
     }
 }
 
-impl Restoration {
+impl RestoreLock {
     /// What is known of calls under caps, of all servers: the queue knows which are a shard's.
     pub async fn calls(&mut self) -> Result<Vec<KeptCalls>, Error> {
         let rows = sqlx::query!(

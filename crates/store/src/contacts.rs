@@ -92,7 +92,6 @@ pub(crate) async fn pair(connection: &mut PgConnection, channel: ChannelId, pair
 }
 
 /// The persons that these records are by now, each once, in the order of the first record of each.
-///
 pub(crate) async fn persons(connection: &mut PgConnection, ids: &[ContactId]) -> Result<Vec<Person>, Error> {
     let mut rows = by_id(connection, ids).await?;
     let survivors: Vec<ContactId> = rows.values().filter_map(|row| row.merged_into).collect();

@@ -6,7 +6,7 @@ use std::time::Duration;
 use sincro_core::{channel::ChannelId, limit::KeptCooldown};
 use sqlx::PgConnection;
 
-use crate::{Error, Store, restore::Restoration};
+use crate::{Error, Store, restore::RestoreLock};
 
 impl Store {
     /// Writes down that a server or a channel rests. An end that is later already stays; a channel that is gone rests no more.
@@ -29,7 +29,7 @@ impl Store {
     }
 }
 
-impl Restoration {
+impl RestoreLock {
     /// The rests that are not over, of all servers: the queue knows which are a shard's.
     pub async fn cooldowns(&mut self) -> Result<Vec<KeptCooldown>, Error> {
         let rows = sqlx::query!(

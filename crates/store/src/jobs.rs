@@ -31,6 +31,7 @@ struct OpenRow {
     attempt_limit: i32,
     messages_wanted: i32,
     channel_version: i64,
+    sync_paused: bool,
 }
 
 impl TryFrom<OpenRow> for Job {
@@ -56,6 +57,7 @@ impl TryFrom<OpenRow> for Job {
             attempts,
             attempt_limit,
             messages_wanted: row.messages_wanted.unsigned_abs(),
+            sync_paused: row.sync_paused,
         })
     }
 }
@@ -66,7 +68,7 @@ impl Store {
         let rows = sqlx::query_as!(
             OpenRow,
             r#"SELECT j.id, j.sync_id, j.channel_id, j.contact_id, j.kind, j.address_kind, coalesce(j.step, 'null') AS "step!", j.steps_done,
-                      j.attempts, j.attempt_limit, s.messages_wanted, c.version AS channel_version
+                      j.attempts, j.attempt_limit, s.messages_wanted, c.version AS channel_version, s.state = 'paused' AS "sync_paused!"
                FROM jobs j JOIN syncs s ON s.id = j.sync_id JOIN channels c ON c.id = j.channel_id
                WHERE j.id = ANY($1) AND j.state IN ('queued', 'delayed')"#,
             ids

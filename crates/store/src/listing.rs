@@ -8,7 +8,7 @@
 use sincro_core::{
     channel::ChannelId,
     contact::unify,
-    gateway::ContactsPage,
+    gateway::ContactsPiece,
     job::{Job, Listed, Step},
     message::Pairing,
     sync::SyncId,
@@ -36,16 +36,16 @@ impl Store {
     }
 
     /// Keeps one piece; `place` counts them from 0.
-    pub async fn list_page(
+    pub async fn keep_piece(
         &self,
         job: &Job,
         fence: Fence,
         place: i32,
-        page: ContactsPage,
+        piece: &ContactsPiece,
     ) -> Result<Result<(), Recorded>, Error> {
-        let ContactsPage { contacts, pairings } = page;
+        let ContactsPiece { contacts, pairings } = piece;
         // Within a piece the first name of a person counts, as it would in a list that is read whole.
-        let listed = unify(contacts, &[]);
+        let listed = unify(contacts.clone(), &[]);
         let mut tx = self.pool.begin().await?;
         channels::lock(&mut tx, job.channel).await?;
         if let Err(refused) = fence_one(&mut tx, fence).await? {

@@ -5,6 +5,7 @@
 
 use sincro_core::{
     channel::{Channel, ChannelId, ChannelState, Pause, PausedBy},
+    job::JobId,
     notice::Notice,
 };
 use sqlx::PgConnection;
@@ -23,7 +24,14 @@ impl Store {
 
     /// Stops a channel for what was seen of its version `seen`. None when that changes nothing: the channel was changed
     /// since, which was somebody's answer to just that, or it stands still already for a reason as strong.
-    pub async fn pause_channel_at(&self, id: ChannelId, seen: i64, pause: &Pause) -> Result<Option<Notice>, Error> {
+    /// `job`: whose call has shown it.
+    pub async fn pause_channel_at(
+        &self,
+        id: ChannelId,
+        seen: i64,
+        pause: &Pause,
+        job: Option<JobId>,
+    ) -> Result<Option<Notice>, Error> {
         let mut tx = self.pool.begin().await?;
         lock(&mut tx, id).await?;
         let channel = find(&mut tx, id).await?;
@@ -32,8 +40,21 @@ impl Store {
             return Ok(None);
         }
         let notice = set_pause(&mut tx, id, Some(pause)).await?;
+        if pause.by == PausedBy::Session {
+            sqlx::query!("UPDATE channels SET session_lost_for = $2 WHERE id = $1", id, job).execute(&mut *tx).await?;
+        }
         tx.commit().await?;
         Ok(Some(notice))
+    }
+
+    /// Whether a channel goes on that stood still because this very job had found its session lost.
+    pub async fn has_lost_session(&self, id: ChannelId, job: JobId) -> Result<bool, Error> {
+        let found = sqlx::query_scalar!(
+            r#"SELECT session_lost_for IS NOT DISTINCT FROM $2 AND state = 'active' AS "again!" FROM channels WHERE id = $1"#,
+            id,
+            job
+        );
+        Ok(found.fetch_optional(&self.pool).await?.unwrap_or(false))
     }
 
     /// Lets a channel go on.

@@ -26,7 +26,7 @@ use crate::{
 
 /// What became of a piece.
 #[derive(Debug)]
-pub struct PlannedPage {
+pub struct PlannedPiece {
     /// What became of the plan job: [`Recorded::Next`] while there is more to plan or to read.
     pub recorded: Recorded,
     /// The plan job's step from now on; none when it is over.
@@ -37,18 +37,18 @@ pub struct PlannedPage {
 
 impl Store {
     /// Writes the jobs of the next piece of a kept contact list, under the plan job's fence.
-    pub async fn plan_page(
+    pub async fn plan_piece(
         &self,
         job: &Job,
         fence: Fence,
         capabilities: Capabilities,
         max_attempts: u32,
-    ) -> Result<PlannedPage, Error> {
+    ) -> Result<PlannedPiece, Error> {
         let mut tx = self.pool.begin().await?;
         channels::lock(&mut tx, job.channel).await?;
         syncs::lock(&mut tx, job.sync).await?;
         if let Err(refused) = fence_one(&mut tx, fence).await? {
-            return Ok(PlannedPage { recorded: refused, step: None, notices: Vec::new() });
+            return Ok(PlannedPiece { recorded: refused, step: None, notices: Vec::new() });
         }
         let mut jobs = Vec::new();
         let more = match listing::next(&mut tx, job.sync).await? {
@@ -73,7 +73,7 @@ impl Store {
         reach(Point::Planning).await;
         tx.commit().await?;
         let recorded = if step.is_some() { Recorded::Next } else { Recorded::Ended };
-        Ok(PlannedPage { recorded, step, notices })
+        Ok(PlannedPiece { recorded, step, notices })
     }
 }
 

@@ -4,7 +4,7 @@
 //! A lane is read as of one moment and put back later; a result that is being recorded just then ends a job that is queued
 //! once more, and whoever claims it finds it over.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use futures::TryStreamExt as _;
 use serde_json::value::RawValue;
@@ -23,7 +23,7 @@ const RESTORE_LOCK: i32 = 0x51C0;
 
 /// The right to restore one shard; dropped, it lets the next one try.
 #[derive(Debug)]
-pub struct Restoration {
+pub struct RestoreLock {
     pub(crate) connection: PgConnection,
     namespace: String,
     shard: i32,
@@ -40,7 +40,7 @@ pub struct Life {
 
 /// An open sync, as the janitors go through them.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct OpenSync {
+pub struct LaneOwner {
     /// The sync.
     pub sync: SyncId,
     /// Its channel.
@@ -66,7 +66,7 @@ pub struct LaneCount {
 
 impl Store {
     /// Takes the right to restore a shard, unless somebody else is at it.
-    pub async fn lock_restoration(&self, namespace: &str, shard: u16) -> Result<Option<Restoration>, Error> {
+    pub async fn lock_restoration(&self, namespace: &str, shard: u16) -> Result<Option<RestoreLock>, Error> {
         let mut connection = self.pool.acquire().await?;
         let free = sqlx::query_scalar!(
             r#"SELECT pg_try_advisory_lock($1, hashtext($2)) AS "free!""#,
@@ -76,7 +76,7 @@ impl Store {
         .fetch_one(&mut *connection)
         .await?;
         // The lock belongs to this connection, which must not serve anybody else from now on.
-        Ok(free.then(|| Restoration {
+        Ok(free.then(|| RestoreLock {
             connection: connection.detach(),
             namespace: namespace.to_owned(),
             shard: i32::from(shard),
@@ -84,7 +84,7 @@ impl Store {
     }
 }
 
-impl Restoration {
+impl RestoreLock {
     /// The life of the shard; none when it never had one.
     pub async fn life(&mut self) -> Result<Option<Life>, Error> {
         let life = sqlx::query_as!(
@@ -113,9 +113,9 @@ impl Restoration {
     }
 
     /// At most so many open syncs behind `after`, in the order of their age: the urgent ones, or the others.
-    pub async fn open_syncs(&mut self, urgent: bool, after: SyncId, limit: i64) -> Result<Vec<OpenSync>, Error> {
+    pub async fn open_syncs(&mut self, urgent: bool, after: SyncId, limit: i64) -> Result<Vec<LaneOwner>, Error> {
         let rows = sqlx::query_as!(
-            OpenSync,
+            LaneOwner,
             r#"SELECT s.id AS sync, s.channel_id AS channel, c.server, s.jobs_queued + s.jobs_delayed AS "jobs!"
                FROM syncs s JOIN channels c ON c.id = s.channel_id
                WHERE s.finished_at IS NULL AND (s.kind = 'contact') = $1 AND s.id > $2 ORDER BY s.id LIMIT $3"#,
@@ -139,6 +139,12 @@ impl Restoration {
         let count = |seq, jobs, undelivered, unopened| LaneCount { seq, jobs, undelivered, unopened };
         let rows = rows.fetch_all(&mut self.connection).await?.into_iter();
         Ok(rows.map(|row| (row.id, count(row.lane_seq, row.jobs, row.undelivered, row.unopened))).collect())
+    }
+
+    /// Those of the syncs that are not over.
+    pub async fn open_among(&mut self, syncs: &[SyncId]) -> Result<HashSet<SyncId>, Error> {
+        let open = sqlx::query_scalar!("SELECT id FROM syncs WHERE id = ANY($1) AND finished_at IS NULL", syncs);
+        Ok(open.fetch_all(&mut self.connection).await?.into_iter().collect())
     }
 
     /// The lanes of those of the syncs that are open now, each with all its open jobs, as of one moment and in that order.

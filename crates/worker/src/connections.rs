@@ -1,10 +1,8 @@
 //! The channels' credentials, opened once per version of a channel.
 
-use std::{
-    collections::HashMap,
-    sync::{Arc, Mutex, PoisonError},
-};
+use std::{collections::HashMap, sync::Arc};
 
+use parking_lot::Mutex;
 use sincro_core::{
     channel::{ChannelId, Connection},
     job::Job,
@@ -27,16 +25,12 @@ impl Connections {
 
     /// The connection of a job's channel, at least as new as the job.
     pub(crate) async fn of(&self, job: &Job) -> Result<Arc<Connection>, Error> {
-        if let Some(connection) = self.opened().get(job.channel, job.channel_version) {
+        if let Some(connection) = self.opened.lock().get(job.channel, job.channel_version) {
             return Ok(connection);
         }
         let connection = Arc::new(self.store.connection(job.channel).await?);
-        self.opened().put(connection.clone());
+        self.opened.lock().put(connection.clone());
         Ok(connection)
-    }
-
-    fn opened(&self) -> std::sync::MutexGuard<'_, Opened> {
-        self.opened.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -5,12 +5,10 @@
 
 mod plan;
 
-use std::{
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::Instant,
-};
+use std::{sync::Arc, time::Instant};
 
 use chrono::TimeDelta;
+use parking_lot::Mutex;
 use sincro_core::{
     channel::{Channel, Pause, PausedBy},
     clock,
@@ -34,7 +32,7 @@ use crate::{
     deliver::deliver,
     ledger::Ledger,
     outcome::Reading,
-    patience::answered,
+    patience::{answered, offered},
     probe::Prober,
     punctual::Punctuality,
     rest,
@@ -43,7 +41,10 @@ use crate::{
 
 /// How long a job rests when the ledger could not be reached: as long as that has lasted, within these bounds.
 const LEDGER_AWAY: TimeDelta = TimeDelta::seconds(2);
-const LEDGER_AWAY_LONG: TimeDelta = TimeDelta::seconds(30);
+const LEDGER_AWAY_LONG: TimeDelta = TimeDelta::seconds(10);
+
+/// How long a job rests whose sync stands still in the ledger: the queue will have heard by then.
+const UNHEARD: TimeDelta = TimeDelta::seconds(1);
 
 /// How long a job rests whose result did not count.
 const OVERTAKEN: TimeDelta = TimeDelta::seconds(1);
@@ -80,7 +81,7 @@ impl Executor {
         }
         match self.try_execute(&claim).await {
             Ok(ruling) => {
-                *self.refused_since() = None;
+                *self.refused_since.lock() = None;
                 ruling
             }
             Err(error) => self.without_ledger(&claim, &error),
@@ -96,12 +97,8 @@ impl Executor {
             return Ruling::Delay { due: clock::now() + LEDGER_AWAY };
         }
         tracing::warn!(job, attempt, %error, "the ledger does not take this job now; it goes back unharmed");
-        let lasted = TimeDelta::from_std(self.refused_since().get_or_insert_with(Instant::now).elapsed());
+        let lasted = TimeDelta::from_std(self.refused_since.lock().get_or_insert_with(Instant::now).elapsed());
         Ruling::Snooze { due: clock::now() + lasted.unwrap_or(LEDGER_AWAY_LONG).clamp(LEDGER_AWAY, LEDGER_AWAY_LONG) }
-    }
-
-    fn refused_since(&self) -> MutexGuard<'_, Option<Instant>> {
-        self.refused_since.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     async fn try_execute(&self, claim: &Claim) -> Result<Ruling, Arc<Error>> {
@@ -115,7 +112,7 @@ impl Executor {
             // The queue belongs to another ledger.
             return Ok(Ruling::Done);
         }
-        let fence = Fence { job: job.id, attempt: claim.attempt, steps_done: job.steps_done, epoch: claim.epoch };
+        let fence = fence(claim, job.steps_done);
         if claim.attempt <= job.attempts {
             // The queue lost count of an attempt that the ledger has: let it count on.
             return Ok(Ruling::Delay { due: clock::now() });
@@ -123,12 +120,15 @@ impl Executor {
         if claim.attempt > job.attempt_limit {
             return self.settle(job, fence, Reading::bare(no_attempt_returned())).await;
         }
+        if job.sync_paused {
+            return Ok(Ruling::Snooze { due: clock::now() + UNHEARD });
+        }
         let turn = self.suspects.turn(&job, claim.attempt);
         if matches!(turn, Turn::Later) {
             return Ok(Ruling::Snooze { due: clock::now() + suspects::ASKS_AGAIN });
         }
         let connection = match answered(self.connections.of(&job)).await {
-            Err(Error::Sealed(reason)) => return self.pause(&job, Pause::new(PausedBy::Gateway, reason)).await,
+            Err(Error::Sealed(reason)) => return self.pause(job, fence, Pause::new(PausedBy::Gateway, reason)).await,
             opened => opened?,
         };
         if job.kind == JobKind::Plan && job.step.is_listed() {
@@ -170,21 +170,19 @@ impl Executor {
             return Ok(Ruling::Delay { due: clock::now() });
         }
         tracing::error!(job = job.id, sync = %job.sync, cause = job.cause, "a job cannot be read");
-        let fence = Fence { job: job.id, attempt: claim.attempt, steps_done: job.steps_done, epoch: claim.epoch };
+        let fence = fence(claim, job.steps_done);
         let failure = Failure::new(UNREADABLE, job.cause.as_str());
         let outcome = after_failure(failure, claim.attempt, job.attempt_limit, &self.retry, clock::now());
         let due = if let Outcome::Retry { due, .. } = &outcome { Some(*due) } else { None };
-        let (recorded, notices) = answered(self.store.settle_unreadable(job, fence, due)).await?;
-        if !matches!(recorded, Recorded::Over | Recorded::Overtaken) {
-            metrics::counter!("sincro_jobs_settled_total", "outcome" => outcome_name(&outcome)).increment(1);
-        }
+        let (recorded, notices) = offered(|| self.store.settle_unreadable(job, fence, due)).await?;
+        count_settled(recorded, outcome_name(&outcome));
         Ok(self.ruled(fence, recorded, &notices).await)
     }
 
     async fn refused(&self, job: Job, fence: Fence, channel: &Channel, refusal: Refusal) -> Result<Ruling, Arc<Error>> {
         match judge(refusal, fence.attempt, job.attempt_limit, &self.retry, clock::now()) {
             Verdict::Settle(outcome) => self.settle(job, fence, Reading::bare(outcome)).await,
-            Verdict::Rest(Rest::Pause(pause)) => self.pause(&job, pause).await,
+            Verdict::Rest(Rest::Pause(pause)) => self.pause(job, fence, pause).await,
             Verdict::Rest(rest) => {
                 rest::note(&self.store, channel, &rest);
                 Ok(Ruling::Rest(rest))
@@ -193,13 +191,24 @@ impl Executor {
     }
 
     /// The channel stands still, unless somebody changed it since the job was loaded: then the job just tries again. One that
-    /// stood still already does so in the queue as well from now on.
-    async fn pause(&self, job: &Job, pause: Pause) -> Result<Ruling, Arc<Error>> {
-        if rest::pause(&self.store, &self.queue, job.channel, job.channel_version, &pause).await? {
+    /// stood still already does so in the queue as well from now on. A job that finds the session lost each time, although it is
+    /// there when somebody looks, has failed its attempt.
+    async fn pause(&self, job: Job, fence: Fence, pause: Pause) -> Result<Ruling, Arc<Error>> {
+        let by_session = pause.by == PausedBy::Session;
+        if by_session && answered(self.store.has_lost_session(job.channel, job.id)).await? {
+            return self.fail(job, fence, Failure::new("session_lost", pause.reason)).await;
+        }
+        if rest::pause(&self.store, &self.queue, job.channel, job.channel_version, &pause, Some(job.id)).await? {
             return Ok(Ruling::Rest(Rest::Pause(pause)));
         }
         let stands = answered(self.store.channel(job.channel)).await?.paused;
         Ok(stands.map_or(Ruling::Back, |pause| Ruling::Rest(Rest::Pause(pause))))
+    }
+
+    /// The attempt has failed; there may be another one.
+    async fn fail(&self, job: Job, fence: Fence, failure: Failure) -> Result<Ruling, Arc<Error>> {
+        let outcome = after_failure(failure, fence.attempt, job.attempt_limit, &self.retry, clock::now());
+        self.settle(job, fence, Reading::bare(outcome)).await
     }
 
     async fn settle(&self, job: Job, fence: Fence, reading: Reading) -> Result<Ruling, Arc<Error>> {
@@ -209,9 +218,7 @@ impl Executor {
         reach(Point::Judged).await;
         let (recorded, notices) = self.ledger.settle(settlement).await?;
         reach(Point::Settled).await;
-        if !matches!(recorded, Recorded::Over | Recorded::Overtaken) {
-            metrics::counter!("sincro_jobs_settled_total", "outcome" => name).increment(1);
-        }
+        count_settled(recorded, name);
         Ok(self.ruled(fence, recorded, &notices).await)
     }
 
@@ -240,6 +247,17 @@ impl Executor {
                 Ruling::Snooze { due: clock::now() + OVERTAKEN }
             }
         }
+    }
+}
+
+/// What a result is fenced by, for a job of which so many steps were done when it was loaded.
+const fn fence(claim: &Claim, steps_done: i32) -> Fence {
+    Fence { job: claim.job, attempt: claim.attempt, steps_done, epoch: claim.epoch }
+}
+
+fn count_settled(recorded: Recorded, outcome: &'static str) {
+    if !matches!(recorded, Recorded::Over | Recorded::Overtaken) {
+        metrics::counter!("sincro_jobs_settled_total", "outcome" => outcome).increment(1);
     }
 }
 

@@ -1,6 +1,6 @@
 //! The ledger as a single job sees it: one load, one settlement; underneath, many at once.
 
-use std::{collections::HashMap, sync::Arc, time::Duration};
+use std::{collections::HashMap, sync::Arc};
 
 use sincro_core::job::{Ending, Failure, Job, JobId, Outcome};
 use sincro_store::{
@@ -12,12 +12,8 @@ use tokio::time::Instant;
 
 use crate::{
     batch::{Batcher, Serving},
-    patience::answered,
+    patience::{answered, offered},
 };
-
-/// How often a batch is offered to a database that does not take it, and the pause that grows between.
-const TRIES: u32 = 6;
-const PAUSE: Duration = Duration::from_millis(20);
 
 /// What a single settlement came to: what was recorded, and what the queue must hear of it.
 pub(crate) type Settling = Result<(Recorded, Vec<sincro_core::notice::Notice>), Arc<Error>>;
@@ -106,27 +102,14 @@ async fn settle_alone(store: &Store, settlement: Settlement) -> Settling {
     })
 }
 
-/// Offers a batch to the database a few times: deadlocks and short absences pass.
+/// Records a batch.
 async fn record(store: &Store, batch: &[Settlement]) -> Result<Settled, Error> {
     let begun = Instant::now();
-    let mut pause = PAUSE;
-    let mut tries = 1;
-    loop {
-        match answered(store.settle(batch)).await {
-            Err(Error::Unavailable(error)) if tries < TRIES => {
-                tracing::warn!(%error, jobs = batch.len(), "the ledger did not take a batch; trying again");
-                tokio::time::sleep(pause).await;
-                pause *= 3;
-                tries += 1;
-            }
-            result => {
-                metrics::histogram!("sincro_settle_seconds").record(begun.elapsed().as_secs_f64());
-                #[expect(clippy::cast_precision_loss, reason = "a batch is small")]
-                metrics::histogram!("sincro_settle_batch_size").record(batch.len() as f64);
-                return result;
-            }
-        }
-    }
+    let settled = offered(|| store.settle(batch)).await;
+    metrics::histogram!("sincro_settle_seconds").record(begun.elapsed().as_secs_f64());
+    #[expect(clippy::cast_precision_loss, reason = "a batch is small")]
+    metrics::histogram!("sincro_settle_batch_size").record(batch.len() as f64);
+    settled
 }
 
 /// Every settlement its own answer; the notices go with the last one of the batch, which delivers them.

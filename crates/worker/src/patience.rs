@@ -1,23 +1,59 @@
-//! How long the ledger may be silent.
+//! How long the ledger may be silent, and how often it may refuse.
 
 use std::time::Duration;
 
 use sincro_store::Error;
+use tokio::time::sleep;
 
 /// Longer than the server lets any statement, lock or idle transaction last. Who has not answered by then will not: the machine is gone
 /// and nobody has closed the connection.
 const SILENCE: Duration = Duration::from_secs(90);
 
+/// How often something is offered, and the pause that grows between.
+const TRIES: u32 = 6;
+const FIRST_PAUSE: Duration = Duration::from_millis(20);
+/// A round of a janitor asks many times; one that is cut off goes on with the next.
+const LONGEST_ROUND: Duration = Duration::from_mins(10);
+
 /// What the ledger answers, or that it is away when it says nothing for too long.
 pub(crate) async fn answered<T>(asked: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
-    match tokio::time::timeout(SILENCE, asked).await {
-        Ok(answer) => answer,
-        Err(silence) => Err(Error::Unavailable(Box::new(silence))),
+    within(SILENCE, asked).await
+}
+
+/// What a janitor's round came to, or that the ledger is away when it does not end.
+pub(crate) async fn ended<T, E: From<Error>>(round: impl Future<Output = Result<T, E>>) -> Result<T, E> {
+    within(LONGEST_ROUND, round).await
+}
+
+/// Offers something to the ledger a few times: deadlocks and short absences pass.
+pub(crate) async fn offered<T, F>(offer: impl Fn() -> F) -> Result<T, Error>
+where
+    F: Future<Output = Result<T, Error>>,
+{
+    let mut pause = FIRST_PAUSE;
+    for _ in 1..TRIES {
+        match answered(offer()).await {
+            Err(Error::Unavailable(error)) => {
+                tracing::warn!(%error, "the ledger did not take what it was offered; trying again");
+                sleep(pause).await;
+                pause *= 3;
+            }
+            answer => return answer,
+        }
     }
+    answered(offer()).await
+}
+
+async fn within<T, E: From<Error>>(most: Duration, asked: impl Future<Output = Result<T, E>>) -> Result<T, E> {
+    // Boxed, so that the future of a job does not hold each of its questions.
+    let answer = tokio::time::timeout(most, Box::pin(asked)).await;
+    answer.unwrap_or_else(|silence| Err(Error::Unavailable(Box::new(silence)).into()))
 }
 
 #[cfg(test)]
 mod tests {
+    use std::cell::Cell;
+
     use super::*;
 
     #[tokio::test(start_paused = true)]
@@ -25,5 +61,27 @@ mod tests {
         let silent = answered(std::future::pending::<Result<(), Error>>()).await;
         assert!(matches!(silent, Err(Error::Unavailable(_))));
         assert!(matches!(answered(std::future::ready(Ok(1))).await, Ok(1)));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_the_ledger_does_not_take_at_first_is_offered_again_and_what_it_cannot_take_is_not() {
+        for (refusals, taken) in [(5, true), (6, false)] {
+            let offers = Cell::new(0);
+            let answer = offered(|| {
+                offers.set(offers.get() + 1);
+                std::future::ready(if offers.get() > refusals {
+                    Ok(())
+                } else {
+                    Err(Error::Unavailable("busy".into()))
+                })
+            });
+            assert_eq!((answer.await.is_ok(), offers.get()), (taken, 6));
+        }
+        let offers = Cell::new(0);
+        let answer = offered(|| {
+            offers.set(offers.get() + 1);
+            std::future::ready(Err::<(), _>(Error::Unreadable("a zero byte".to_owned())))
+        });
+        assert_eq!((answer.await.is_ok(), offers.get()), (false, 1));
     }
 }

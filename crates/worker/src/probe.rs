@@ -106,7 +106,7 @@ impl Prober {
                 Ok((Ruling::Rest(rest), "rest"))
             }
             Seen::Stopped(pause) => {
-                if rest::pause(&self.store, &self.queue, channel.id, channel.version, &pause).await? {
+                if rest::pause(&self.store, &self.queue, channel.id, channel.version, &pause, None).await? {
                     Ok((Ruling::Rest(Rest::Pause(pause)), "stopped"))
                 } else {
                     Ok((Ruling::StillLost, "overtaken"))

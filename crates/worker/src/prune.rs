@@ -7,6 +7,8 @@ use sincro_core::clock;
 use sincro_store::{Error, Store, prune::Pruned};
 use tokio::time::{MissedTickBehavior, interval};
 
+use crate::patience::ended;
+
 const EVERY: Duration = Duration::from_mins(10);
 /// Jobs in one transaction: a fraction of a second of the database's time.
 const AT_ONCE: i64 = 5_000;
@@ -19,7 +21,7 @@ pub(crate) async fn run(store: Store, retention: Option<TimeDelta>) {
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         ticks.tick().await;
-        match prune(&store, retention).await {
+        match ended(prune(&store, retention)).await {
             Ok(0) => {}
             Ok(jobs) => tracing::info!(jobs, "jobs of old syncs are deleted"),
             Err(error) => tracing::warn!(%error, "what is over could not be deleted; trying again"),

@@ -5,11 +5,9 @@
 //! its call took markedly longer than usual (a loaded machine, a slow ledger), the queue moves the permit on as far. When even that takes too long several times over, the job goes back, and its permit with it. The margin of the limiter
 //! (docs/decisions/0005-limit-margin.md) covers what is tolerated here.
 
-use std::{
-    sync::{Mutex, MutexGuard, PoisonError},
-    time::Duration,
-};
+use std::time::Duration;
 
+use parking_lot::Mutex;
 use sincro_queue::{Claim, Queue};
 use tokio::time::Instant;
 
@@ -85,12 +83,12 @@ impl Shortest {
 impl Ways {
     /// The shortest seen lately.
     fn shortest(&self) -> Duration {
-        self.lock().usual()
+        self.0.lock().usual()
     }
 
     /// Whether a way of that length is none that is markedly longer than usual. Takes note of it.
     fn is_usual(&self, way: Duration) -> bool {
-        let mut shortest = self.lock();
+        let mut shortest = self.0.lock();
         if shortest.counted == REMEMBERED {
             *shortest = Shortest { counted: 0, now: Duration::MAX, before: shortest.now, ..*shortest };
         }
@@ -98,10 +96,6 @@ impl Ways {
         shortest.counted += 1;
         shortest.now = shortest.now.min(way);
         way <= shortest.usual().saturating_add(TOLERANCE)
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Shortest> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -1,4 +1,5 @@
-//! The janitor of single lanes: what the queue has lost of them is put back from the ledger while work goes on.
+//! The janitor of single lanes: what the queue has lost of them is put back from the ledger while work goes on, and what is over
+//! and was opened by somebody who told the queue of it too late is closed.
 //!
 //! The queue is asked first and the ledger second. Whatever is settled is so in the ledger first, so a lane that is whole holds no
 //! less than the ledger says then; what the queue has not heard yet is left to the outbox. A lane that is put back without need
@@ -10,14 +11,14 @@ use sincro_core::{
     drill::{self, Point},
     sync::SyncId,
 };
-use sincro_queue::{Error, Inspection, LaneView, OpenLane, Queue};
+use sincro_queue::{Error, Heard, HeardPage, Inspection, LaneView, OpenLane, Queue};
 use sincro_store::{
     Store,
-    restore::{LaneCount, OpenSync, Restoration},
+    restore::{LaneCount, LaneOwner, RestoreLock},
 };
 use tokio::time::{MissedTickBehavior, interval};
 
-use crate::{restore::restore_locked, trouble::Trouble};
+use crate::{patience::ended, restore::restore_locked, trouble::Trouble};
 
 /// Sweeps between two comparisons with the ledger. Whether a shard is whole in itself is looked at with each.
 const COMPARE_EVERY: u32 = 5;
@@ -44,7 +45,7 @@ pub(crate) async fn run(store: Store, queue: Queue, every: Duration) {
     let mut trouble = false;
     loop {
         ticks.tick().await;
-        match reconcile(&store, &queue, every * COMPARE_EVERY).await {
+        match ended(reconcile(&store, &queue, every * COMPARE_EVERY)).await {
             Ok(_) => trouble = false,
             Err(error) if trouble => tracing::debug!(%error, "the queue is still not compared with the ledger"),
             Err(error) => {
@@ -88,7 +89,7 @@ async fn reconcile_shard(store: &Store, queue: &Queue, shard: u16, every: Durati
 }
 
 /// Compares a shard that is open with the ledger, and puts back what is missing; returns how many lanes that were.
-pub(crate) async fn go_on(ledger: &mut Restoration, queue: &Queue, shard: u16) -> Result<usize, Trouble> {
+pub(crate) async fn go_on(ledger: &mut RestoreLock, queue: &Queue, shard: u16) -> Result<usize, Trouble> {
     let Inspection::Open { epoch, restoring, whole, .. } = queue.inspect(shard, Duration::ZERO).await? else {
         return Ok(0);
     };
@@ -113,17 +114,21 @@ pub(crate) async fn go_on(ledger: &mut Restoration, queue: &Queue, shard: u16) -
     } else if put_back > 0 {
         tracing::warn!(shard, lanes = put_back, "lanes that the queue had lost are back from the ledger");
     }
+    let closed = close_what_is_over(ledger, queue, shard).await?;
+    if closed > 0 {
+        tracing::warn!(shard, lanes = closed, "lanes of syncs that are over are closed");
+    }
     Ok(put_back)
 }
 
-async fn start_over(ledger: &mut Restoration, queue: &Queue, shard: u16, epoch: i64) -> Result<usize, Trouble> {
+async fn start_over(ledger: &mut RestoreLock, queue: &Queue, shard: u16, epoch: i64) -> Result<usize, Trouble> {
     queue.close_epoch(shard, epoch).await?;
     Box::pin(restore_locked(ledger, queue, shard)).await
 }
 
 /// Puts every open lane of a shard back; returns how many those are.
 pub(crate) async fn put_all_back(
-    ledger: &mut Restoration,
+    ledger: &mut RestoreLock,
     queue: &Queue,
     shard: u16,
     epoch: i64,
@@ -138,7 +143,7 @@ pub(crate) async fn put_all_back(
 
 /// Puts the lanes back that have lost something; none when the queue is ahead of the ledger.
 async fn put_lost_back(
-    ledger: &mut Restoration,
+    ledger: &mut RestoreLock,
     queue: &Queue,
     shard: u16,
     epoch: i64,
@@ -154,7 +159,7 @@ async fn put_lost_back(
         if verdicts.contains(&Verdict::Ahead) {
             return Ok(None);
         }
-        let lost: Vec<OpenSync> = page
+        let lost: Vec<LaneOwner> = page
             .into_iter()
             .zip(verdicts)
             .filter(|(_, verdict)| *verdict == Verdict::Lost)
@@ -169,11 +174,29 @@ async fn put_lost_back(
     Ok(Some(put_back))
 }
 
-fn lane(sync: &OpenSync) -> OpenLane {
+/// Closes the lanes whose syncs are over; returns how many those are.
+///
+/// The end of a sync is heard after its beginning, but for one case: somebody holds the first notice in hand until the queue has
+/// heard of the end and lost it again.
+async fn close_what_is_over(ledger: &mut RestoreLock, queue: &Queue, shard: u16) -> Result<usize, Trouble> {
+    let (mut closed, mut after) = (0, None);
+    loop {
+        let HeardPage { lanes, next } = queue.list_lanes(shard, after.as_deref()).await?;
+        let open = ledger.open_among(&lanes.iter().map(|lane| lane.sync).collect::<Vec<_>>()).await?;
+        let over: Vec<Heard> = lanes.into_iter().filter(|lane| !open.contains(&lane.sync)).collect();
+        closed += queue.close_lanes(shard, &over).await?;
+        after = next;
+        if after.is_none() {
+            return Ok(closed);
+        }
+    }
+}
+
+fn lane(sync: &LaneOwner) -> OpenLane {
     OpenLane { sync: sync.sync, channel: sync.channel, server: sync.server.clone() }
 }
 
-fn verdicts(page: &[OpenSync], views: &[LaneView], counts: &HashMap<SyncId, LaneCount>) -> Vec<Verdict> {
+fn verdicts(page: &[LaneOwner], views: &[LaneView], counts: &HashMap<SyncId, LaneCount>) -> Vec<Verdict> {
     page.iter().zip(views).map(|(sync, view)| verdict(view, counts.get(&sync.sync))).collect()
 }
 
@@ -201,11 +224,11 @@ fn verdict(view: &LaneView, count: Option<&LaneCount>) -> Verdict {
 }
 
 async fn put(
-    ledger: &mut Restoration,
+    ledger: &mut RestoreLock,
     queue: &Queue,
     shard: u16,
     epoch: i64,
-    syncs: &[OpenSync],
+    syncs: &[LaneOwner],
 ) -> Result<usize, Trouble> {
     let mut put_back = 0;
     for syncs in portions(syncs) {
@@ -221,7 +244,7 @@ async fn put(
 }
 
 /// What is read from the ledger at once.
-fn portions(syncs: &[OpenSync]) -> Vec<Vec<SyncId>> {
+fn portions(syncs: &[LaneOwner]) -> Vec<Vec<SyncId>> {
     let (mut portions, mut jobs): (Vec<Vec<SyncId>>, i64) = (Vec::new(), 0);
     for sync in syncs {
         jobs += sync.jobs;
@@ -247,10 +270,10 @@ impl Pages {
     /// Some of them; none when there are no more.
     async fn next(
         &mut self,
-        ledger: &mut Restoration,
+        ledger: &mut RestoreLock,
         queue: &Queue,
         shard: u16,
-    ) -> Result<Option<Vec<OpenSync>>, Trouble> {
+    ) -> Result<Option<Vec<LaneOwner>>, Trouble> {
         loop {
             let limit = i64::try_from(SYNCS_PER_PAGE).unwrap_or(i64::MAX);
             let mut page = ledger.open_syncs(!self.bulk, self.after, limit).await?;
@@ -327,8 +350,8 @@ mod tests {
     #[test]
     fn lanes_are_read_in_portions_of_so_many_lanes_or_jobs_and_a_big_one_alone() {
         let sync =
-            |n: u128, jobs| OpenSync { sync: Uuid::from_u128(n), channel: Uuid::nil(), server: String::new(), jobs };
-        let sizes = |syncs: &[OpenSync]| portions(syncs).iter().map(Vec::len).collect::<Vec<_>>();
+            |n: u128, jobs| LaneOwner { sync: Uuid::from_u128(n), channel: Uuid::nil(), server: String::new(), jobs };
+        let sizes = |syncs: &[LaneOwner]| portions(syncs).iter().map(Vec::len).collect::<Vec<_>>();
         assert_eq!(sizes(&(0..250).map(|n| sync(n, 1)).collect::<Vec<_>>()), [100, 100, 50]);
         assert_eq!(sizes(&[sync(1, 9_000), sync(2, 900), sync(3, 200), sync(4, 50_000), sync(5, 1)]), [2, 1, 1, 1]);
         assert_eq!(sizes(&[]), [0; 0]);

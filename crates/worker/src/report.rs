@@ -27,7 +27,7 @@ use sincro_store::{
 };
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep, timeout};
 
-use crate::trouble::Trouble;
+use crate::{patience::ended, trouble::Trouble};
 
 /// Before the next try to follow whoever reports.
 const TRY_EVERY: Duration = Duration::from_secs(3);
@@ -43,7 +43,7 @@ const QUESTIONS_AT_ONCE: usize = 16;
 /// Reports, or waits to, until the future is dropped.
 pub(crate) async fn run(store: Store, queue: Queue) {
     loop {
-        match store.try_report_lock().await {
+        match ended(store.try_report_lock()).await {
             Ok(Some(lock)) => report(&store, &queue, lock).await,
             Ok(None) => {}
             Err(error) => tracing::debug!(%error, "whether somebody reports could not be seen; trying again"),
@@ -64,7 +64,7 @@ async fn report(store: &Store, queue: &Queue, mut lock: ReportLock) {
             tracing::info!("the right to report is lost with its connection; trying to get it again");
             return;
         }
-        match round(store, queue, &mut written).await {
+        match ended(round(store, queue, &mut written)).await {
             Ok(()) => trouble = false,
             Err(error) if trouble => tracing::debug!(%error, "the views are still not told"),
             Err(error) => {

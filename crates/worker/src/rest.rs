@@ -8,6 +8,7 @@ use std::time::Duration;
 use sincro_core::{
     channel::{Channel, ChannelId, Pause, PausedBy},
     drill::{Point, reach},
+    job::JobId,
     limit::{KeptCooldown, Level},
     verdict::Rest,
 };
@@ -20,15 +21,16 @@ use crate::{deliver::deliver, patience::answered};
 const LONGEST: Duration = Duration::from_hours(24);
 
 /// Writes a pause down for what was seen of the channel's version `seen`. Whether it stands: not when somebody changed the
-/// channel since.
+/// channel since. `job`: whose call has shown it.
 pub(crate) async fn pause(
     store: &Store,
     queue: &Queue,
     channel: ChannelId,
     seen: i64,
     pause: &Pause,
+    job: Option<JobId>,
 ) -> Result<bool, Error> {
-    let Some(notice) = answered(store.pause_channel_at(channel, seen, pause)).await? else { return Ok(false) };
+    let Some(notice) = answered(store.pause_channel_at(channel, seen, pause, job)).await? else { return Ok(false) };
     let reason = &pause.reason;
     match pause.by {
         PausedBy::Session => tracing::warn!(%channel, reason, "the session is lost; it is looked at until it is back"),

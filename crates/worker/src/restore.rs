@@ -10,11 +10,11 @@ use std::{
 };
 
 use sincro_core::drill::{self, Point};
-use sincro_queue::{Error, LAYOUT, Queue};
-use sincro_store::{Store, restore::Restoration};
+use sincro_queue::{Error, LAYOUT, Queue, Restoration};
+use sincro_store::{Store, restore::RestoreLock};
 use tokio::time::{Instant, timeout_at};
 
-use crate::{reconcile, trouble::Trouble};
+use crate::{patience::ended, reconcile, trouble::Trouble};
 
 /// Before the next try, when somebody else is at it or something failed for the first time.
 const AGAIN_AFTER: Duration = Duration::from_millis(200);
@@ -66,7 +66,7 @@ pub(crate) async fn run(store: Store, queue: Queue) {
         let due: Vec<u16> =
             waiting.iter().filter(|(_, waiting)| waiting.due <= Instant::now()).map(|(shard, _)| *shard).collect();
         for shard in due {
-            let restored = restore(&store, &queue, shard).await;
+            let restored = ended(restore(&store, &queue, shard)).await;
             let Entry::Occupied(mut waiting) = waiting.entry(shard) else { continue };
             match restored {
                 Ok(true) => _ = waiting.remove(),
@@ -92,7 +92,7 @@ pub(crate) async fn restore(store: &Store, queue: &Queue, shard: u16) -> Result<
 
 /// Gives the shard a life if it has none, or if nobody can work with its keys, and puts back what is missing; returns how many
 /// lanes that were.
-pub(crate) async fn restore_locked(ledger: &mut Restoration, queue: &Queue, shard: u16) -> Result<usize, Trouble> {
+pub(crate) async fn restore_locked(ledger: &mut RestoreLock, queue: &Queue, shard: u16) -> Result<usize, Trouble> {
     let failed = match queue.take_failure(shard) {
         Some(error) => error,
         None => match restore_kept(ledger, queue, shard).await {
@@ -118,7 +118,7 @@ pub(crate) async fn restore_locked(ledger: &mut Restoration, queue: &Queue, shar
 }
 
 /// The same as far as the shard's keys are of use.
-async fn restore_kept(ledger: &mut Restoration, queue: &Queue, shard: u16) -> Result<usize, Trouble> {
+async fn restore_kept(ledger: &mut RestoreLock, queue: &Queue, shard: u16) -> Result<usize, Trouble> {
     let begun = Instant::now();
     let Some(before) = life_before(ledger, queue, shard).await? else { return Ok(0) };
     match queue.begin_restore(shard).await {
@@ -129,7 +129,7 @@ async fn restore_kept(ledger: &mut Restoration, queue: &Queue, shard: u16) -> Re
 }
 
 /// Whether the shard had a life before; none when it is a newer version's.
-async fn life_before(ledger: &mut Restoration, queue: &Queue, shard: u16) -> Result<Option<bool>, Trouble> {
+async fn life_before(ledger: &mut RestoreLock, queue: &Queue, shard: u16) -> Result<Option<bool>, Trouble> {
     let before = ledger.life().await?;
     if before.is_some_and(|life| life.layout > LAYOUT) {
         queue.report_newer(shard);
@@ -151,10 +151,10 @@ fn leave(queue: &Queue, shard: u16, error: Error) -> Result<usize, Trouble> {
 
 /// Opens a shard under a new epoch, and puts its lanes back.
 async fn fill(
-    ledger: &mut Restoration,
+    ledger: &mut RestoreLock,
     queue: &Queue,
     shard: u16,
-    restoration: sincro_queue::Restoration,
+    restoration: Restoration,
     had_life: bool,
     begun: Instant,
 ) -> Result<usize, Trouble> {

@@ -12,7 +12,10 @@ use sincro_queue::{Delivery, Queue};
 use sincro_store::{Error, Store};
 use tokio::time::{Instant, MissedTickBehavior, interval};
 
-use crate::deliver::deliver;
+use crate::{
+    deliver::deliver,
+    patience::{answered, ended},
+};
 
 /// A notice younger than this is being delivered by whoever wrote it.
 const GIVEN_TO_ITS_WRITER: TimeDelta = TimeDelta::seconds(1);
@@ -28,14 +31,14 @@ pub(crate) async fn run(store: Store, queue: Queue, every: Duration) {
     let mut answers_due = Instant::now() + ANSWERS_EVERY;
     loop {
         ticks.tick().await;
-        match sweep(&store, &queue, clock::now() - GIVEN_TO_ITS_WRITER).await {
+        match ended(sweep(&store, &queue, clock::now() - GIVEN_TO_ITS_WRITER)).await {
             Ok(0) => {}
             Ok(delivered) => tracing::info!(delivered, "delivered notices that were left behind"),
             Err(error) => tracing::warn!(%error, "the outbox could not be swept; trying again"),
         }
         if Instant::now() >= answers_due {
             answers_due = Instant::now() + ANSWERS_EVERY;
-            if let Err(error) = store.forget_old_answers().await {
+            if let Err(error) = answered(store.forget_old_answers()).await {
                 tracing::warn!(%error, "old answers could not be forgotten; trying again");
             }
         }

@@ -118,6 +118,7 @@ async fn a_channel_goes_with_everything_it_brought_once_nothing_is_open() {
 
     // A sync that waits is open, too.
     api.steer_channel(channel, "pause").await;
+    stage.world.until_heard().await;
     let open = api.start_ticket(channel, PHONE, 5).await.id;
     let path = format!("/v1/channels/{channel}");
     let refused = api.delete(&path).await;

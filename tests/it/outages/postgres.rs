@@ -183,7 +183,7 @@ async fn all_connections(url: &str) -> Vec<PgConnection> {
 async fn deadlocks_and_serialization_failures_are_nobodys_concern() {
     let stage = stage(World::with(&STEADY).await, &[], 150).await;
     let other = another_channel(&stage).await;
-    // Of the next 150 statements every seventh fails, in turn with one of the two codes: often enough for everybody, and
+    // Of the next 60 statements every seventh fails, in turn with one of the two codes: often enough for everybody, and
     // seldom enough that the API has not met them all before there is work.
     stage
         .world
@@ -192,7 +192,7 @@ async fn deadlocks_and_serialization_failures_are_nobodys_concern() {
          CREATE FUNCTION trouble() RETURNS trigger LANGUAGE plpgsql AS $$
          DECLARE n bigint := nextval('troubles');
          BEGIN
-             IF n <= 150 AND n % 7 = 0 THEN
+             IF n <= 60 AND n % 7 = 0 THEN
                  RAISE EXCEPTION 'trouble' USING ERRCODE = CASE n % 2 WHEN 0 THEN '40001' ELSE '40P01' END;
              END IF;
              RETURN NULL;
@@ -208,7 +208,7 @@ async fn deadlocks_and_serialization_failures_are_nobodys_concern() {
          CREATE FUNCTION late_trouble() RETURNS trigger LANGUAGE plpgsql AS $$
          DECLARE n bigint := nextval('late_troubles');
          BEGIN
-             IF n <= 60 AND n % 5 = 0 THEN
+             IF n <= 20 AND n % 3 = 0 THEN
                  RAISE EXCEPTION 'trouble at the commit' USING ERRCODE = '40001';
              END IF;
              RETURN NULL;
@@ -222,10 +222,11 @@ async fn deadlocks_and_serialization_failures_are_nobodys_concern() {
     ends_complete(&stage, stage.channel, sync).await;
     ends_complete(&stage, other, accepted).await;
     no_attempt_was_spent(&stage).await;
-    let offered_again =
-        |line: &str| line.contains("the ledger did not take a batch") && line.contains("trouble at the commit");
+    let offered_again = |line: &str| {
+        line.contains("the ledger did not take what it was offered") && line.contains("trouble at the commit")
+    };
     assert!(stage.worker.whole_log().lines().any(offered_again), "results whose commit failed were offered again");
-    for all_met in ["SELECT last_value - 150 FROM troubles", "SELECT last_value - 60 FROM late_troubles"] {
+    for all_met in ["SELECT last_value - 60 FROM troubles", "SELECT last_value - 20 FROM late_troubles"] {
         assert!(stage.world.number(all_met).await > 0, "all of it was met");
     }
 }

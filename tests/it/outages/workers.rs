@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use sincro_core::{job::JobState, sync::SyncState};
-use sincro_simulator::{Call, Fault, Faults, Latency, Rule, Settings, When};
+use sincro_simulator::{Call, Fault, Latency, Rule, Settings, When};
 use tokio::time::{MissedTickBehavior, interval};
 
 use super::{FAST, MORTAL, SLOW_ANSWERS, ends_complete, metric};
@@ -80,7 +80,7 @@ async fn a_worker_that_sleeps_while_it_records_finds_that_its_jobs_went_on_witho
     within("all that it came back with, counted and logged", all_told).await;
     assert_eq!(world.number("SELECT count(*) FROM messages").await, 0, "nothing of it counts");
 
-    gateway.set_faults(Faults::default()).unwrap();
+    gateway.answer_again();
     let stage = Stage { worker, api, channel, gateway, world };
     ends_complete(&stage, channel, sync).await;
 }
@@ -94,7 +94,7 @@ async fn what_a_dead_worker_held_is_taken_over_when_its_leases_run_out_and_not_b
     let micros = |time: Duration| u64::try_from(time.as_micros()).unwrap();
     let world = World::alone(&[("SINCRO_LEASE_SECONDS", "3"), ("SINCRO_MAX_ATTEMPTS", "100")]).await;
     let gateway = Gateway::of(people(10)).await;
-    gateway.set_faults(Rule::new(Fault::Hang, When::Always).on_path("/chat/history")).unwrap();
+    gateway.hold_reads();
     let api = world.api().await;
     let channel = api.create_channel(&gateway, FAST).await;
     let mortal = world.worker().await;
@@ -115,7 +115,7 @@ async fn what_a_dead_worker_held_is_taken_over_when_its_leases_run_out_and_not_b
     within("the first leases to be over", renewed).await;
     assert_eq!(gateway.calls().count(is_history), chats, "nobody else calls for what is being called for");
 
-    gateway.set_faults(Faults::default()).unwrap();
+    gateway.answer_again();
     mortal.kill();
     let died = gateway.calls().now_us();
     let ends = world.queue.leases();

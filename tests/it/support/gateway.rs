@@ -2,11 +2,15 @@
 
 use std::{collections::BTreeMap, ops::Deref};
 
-use sincro_simulator::{Call, Population, Settings, Simulator};
+use sincro_simulator::{Call, Fault, Faults, Population, Rule, Settings, Simulator, When};
 use tokio::{
     runtime::{Builder, Runtime},
     task::AbortHandle,
 };
+
+use super::within;
+
+const HISTORY: &str = "/chat/history";
 
 /// A running gateway.
 pub(crate) struct Gateway {
@@ -35,6 +39,21 @@ impl Gateway {
     /// Runs something on the gateway's own thread, for who wants to know when that was late.
     pub(crate) fn beside(&self, task: impl Future<Output = ()> + Send + 'static) -> AbortHandle {
         self.runtime.as_ref().expect("taken only when dropped").spawn(task).abort_handle()
+    }
+
+    /// From now on whoever reads a chat waits for an answer that does not come.
+    pub(crate) fn hold_reads(&self) {
+        self.set_faults(Rule::new(Fault::Hang, When::Always).on_path(HISTORY)).unwrap();
+    }
+
+    /// So many wait.
+    pub(crate) async fn until_reads_hang(&self, so_many: usize) {
+        within("calls that hang", self.calls().wait_for(so_many, is_history)).await;
+    }
+
+    /// Everybody is answered again.
+    pub(crate) fn answer_again(&self) {
+        self.set_faults(Faults::default()).unwrap();
     }
 
     /// How often each chat was read.

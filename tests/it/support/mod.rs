@@ -17,12 +17,14 @@
 //! | `proxy` | a line that can be cut and slowed down |
 //! | `turn` | tests beside each other, or one alone |
 //! | `bounds` | nothing waits for ever |
+//! | `announce` | what was measured, for whoever asks |
 //! | `environment` | where the servers are |
 //! | `source` | what is written in this repository |
 //!
 //! A test never sleeps. It waits for an event of the stream, a line of a log, a call at the gateway, or the end of a
 //! process; every wait has a bound that only a broken system reaches.
 
+pub(crate) mod announce;
 pub(crate) mod audit;
 pub(crate) mod authority;
 pub(crate) mod bounds;
@@ -41,6 +43,7 @@ pub(crate) mod stage;
 pub(crate) mod turn;
 pub(crate) mod world;
 
+pub(crate) use announce::announce;
 pub(crate) use bounds::within;
 pub(crate) use client::{Client, Person};
 pub(crate) use gateway::{Gateway, people};

@@ -123,6 +123,25 @@ impl Namespace {
         keys.len()
     }
 
+    /// The keys whose names, behind the shard's prefix, begin like that, with what they hold.
+    pub(crate) fn copy(&self, beginning: &str) -> Vec<(String, Vec<u8>)> {
+        let mut redis = self.connect();
+        let named = |key: &String| key.split_once("}:").is_some_and(|(_, rest)| rest.starts_with(beginning));
+        let dump = |key: String| {
+            let value = redis::cmd("DUMP").arg(&key).query(&mut redis).unwrap();
+            (key, value)
+        };
+        self.keys().into_iter().filter(named).map(dump).collect()
+    }
+
+    /// Puts keys back as they were.
+    pub(crate) fn bring_back(&self, copy: &[(String, Vec<u8>)]) {
+        let mut redis = self.connect();
+        for (key, value) in copy {
+            let () = redis::cmd("RESTORE").arg(key).arg(0).arg(value).arg("REPLACE").query(&mut redis).unwrap();
+        }
+    }
+
     /// Puts something of another type in the place of a key of the first shard, as somebody does who takes the wrong one.
     pub(crate) fn spoil(&self, name: &str) {
         let (mut redis, key) = (self.connect(), format!("sincro:{{{}/0}}:{name}", self.name));

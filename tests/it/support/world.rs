@@ -202,6 +202,12 @@ impl World {
         sqlx::query_scalar(query).fetch_one(&self.sql).await.unwrap()
     }
 
+    /// Waits until the queue knows all that was recorded so far: on a busy machine an answer to a client does not wait for it.
+    pub(crate) async fn until_heard(&self) {
+        let heard = async { while self.number("SELECT count(*) FROM notices").await > 0 {} };
+        within("the queue's knowledge of what was recorded", heard).await;
+    }
+
     /// Runs statements that change what no call changes.
     pub(crate) async fn run(&self, statements: &str) {
         sqlx::raw_sql(sqlx::AssertSqlSafe(statements.to_owned())).execute(&self.sql).await.unwrap();

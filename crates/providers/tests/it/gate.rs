@@ -11,7 +11,7 @@ use axum::{Router, extract::Request, response::Response};
 use sincro_core::{
     channel::{Channel, Connection},
     clock,
-    gateway::{Answer, Call, ContactsPage, Refusal},
+    gateway::{Answer, Call, ContactsPiece, Refusal},
     limit::Limit,
     provider::Provider,
 };
@@ -175,7 +175,7 @@ pub(crate) fn whole(answered: Answered) -> Answer {
 pub(crate) async fn contacts(
     settings: &GatewaySettings,
     base_url: &str,
-) -> Result<(Vec<ContactsPage>, usize), Refusal> {
+) -> Result<(Vec<ContactsPiece>, usize), Refusal> {
     let list = listed(ask_with(settings, base_url, &Call::Contacts { cursor: None }).await?);
     assert_eq!(list.next, None);
     let left_out = list.left_out;
@@ -189,8 +189,8 @@ pub(crate) fn listed(answered: Answered) -> ContactList {
     }
 }
 
-pub(crate) async fn pieces(list: ContactList) -> Result<Vec<ContactsPage>, Refusal> {
-    let (mut pages, mut pieces) = (list.pages(), Vec::new());
+pub(crate) async fn pieces(list: ContactList) -> Result<Vec<ContactsPiece>, Refusal> {
+    let (mut pages, mut pieces) = (list.pieces(), Vec::new());
     while let Some(piece) = pages.next().await? {
         pieces.push(piece);
     }

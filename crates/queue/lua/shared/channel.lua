@@ -147,7 +147,7 @@ local function save_channel(ch)
 end
 
 local function save_server(sv)
-  if sv.changed then
+  if sv.changed and sv.id ~= '' then
     redis.call('HSET', SERVER .. sv.id, 'hold_us', int(sv.hold_us), 'v_u', int(sv.v.u), 'v_b', int(sv.v.b))
     save_level(sv)
   end

@@ -1,4 +1,4 @@
--- Shared: who holds a job. Needs channel.lua and lane.lua.
+-- Shared: who holds a job.
 -- The ticket is the time of the claim, made unique. It fences: a job between two calls keeps its attempt number, so the
 -- number alone could not tell a late repetition from the claim that followed.
 -- A look at a channel's session is held like a job; its number is below zero, and it is of no sync.
@@ -27,21 +27,23 @@ local function hold_value(sync, attempt, channel_id, ticket, permit)
   return table.concat({ sync, int(attempt), channel_id, ticket, permit and int(permit) }, '|')
 end
 
-local function release(job, held)
-  redis.call('HDEL', HELD, job)
-  redis.call('ZREM', LEASES, job)
-  if not held.probe then count(lane(held.sync), 'running', -1) end
-  local ch = channel(held.channel)
-  local sv = server(ch.server)
-  ch.running = ch.running - redis.call('SREM', RUNNING .. ch.id, job)
-  sv.running = sv.running - redis.call('SREM', RUNNING .. sv.id, job)
-  return ch, sv
-end
-
 -- Whether somebody holds a job of the sync, whatever the slots say. Looks at all that is held: at most what all limits admit at once.
 local function is_held(sync)
   for _, value in ipairs(redis.call('HVALS', HELD)) do
     if string.sub(value, 1, #sync + 1) == sync .. '|' then return true end
   end
   return false
+end
+
+-- The jobs that are held, by channel, whatever the slots say. Looks at all of them, too.
+local function held_by_channel()
+  local jobs, all = {}, redis.call('HGETALL', HELD)
+  for i = 1, #all, 2 do
+    local held = read_hold(all[i + 1])
+    if held then
+      jobs[held.channel] = jobs[held.channel] or {}
+      table.insert(jobs[held.channel], all[i])
+    end
+  end
+  return jobs
 end

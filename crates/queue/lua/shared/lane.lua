@@ -1,4 +1,4 @@
--- Shared: the jobs of one sync, in their lane. Needs channel.lua.
+-- Shared: the jobs of one sync, in their lane. Needs channel.lua and hold.lua.
 -- An entry of a lane is `first-last` (jobs never attempted), `job:attempts`, or `job+attempts` (a job between two of
 -- its calls: it goes on before anything else of its channel starts).
 
@@ -88,6 +88,30 @@ local function drop_waiting(l)
     channel(l.channel).has = nil
     redis.call('ZREM', LANES .. l.channel, l.sync)
   end
+end
+
+-- Takes a job from its holder.
+local function release(job, held)
+  redis.call('HDEL', HELD, job)
+  redis.call('ZREM', LEASES, job)
+  if not held.probe then count(lane(held.sync), 'running', -1) end
+  local ch = channel(held.channel)
+  local sv = server(ch.server)
+  for _, level in ipairs({ ch, sv }) do
+    redis.call('SREM', RUNNING .. level.id, job)
+    level.running, level.changed = math.max(0, level.running - 1), true
+  end
+  return ch, sv
+end
+
+-- The lane is over. For an hour it is known what it has heard, should something old come after all.
+local function close(l, seq)
+  drop_waiting(l)
+  l.alive = false
+  redis.call('SREM', ALIVE, l.sync)
+  redis.call('DEL', SYNC .. l.sync)
+  redis.call('HSET', SYNC .. l.sync, 'channel', l.channel, 'state', 'closed', 'seq', int(seq))
+  redis.call('EXPIRE', SYNC .. l.sync, 3600)
 end
 
 local function save_numbers()

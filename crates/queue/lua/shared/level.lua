@@ -17,7 +17,7 @@ local TICK_US = 5000000 -- the observed rate is an average over this
 
 local LIMITER = {
   'tat', 'wanted_at', 'rough_us', 'pace', 'paced_at', 'cooldown_until', 'strikes', 'trial', 'urgent_run', 'tick', 'ticks',
-  'ticks_before', 'known_since',
+  'ticks_before', 'known_since', 'running',
 }
 
 local function read_level(key, id)
@@ -32,7 +32,6 @@ local function read_level(key, id)
     concurrency = tonumber(rule[4] or math.huge),
     weight = tonumber(rule[5] or 1),
     lost = rule[6] and true,
-    running = redis.call('SCARD', RUNNING .. id),
     stored = {}, -- times of earlier permits, as far as they were asked for
     taken = {}, -- times of the permits taken in this call
   }
@@ -43,6 +42,8 @@ local function read_level(key, id)
   for i, name in ipairs(LIMITER) do level[name] = tonumber(limiter[i] or 0) end
   if not limiter[4] then level.pace = FULL_PACE end
   level.trial = level.trial == 1
+  -- Either may be lost; whoever compares the queue with the ledger counts anew.
+  level.running = math.max(level.running, redis.call('SCARD', RUNNING .. id))
   return level
 end
 
@@ -191,6 +192,13 @@ local function cool_down(level, ticket, wait_us, grows, slower, reason, detail)
     level.tat = math.max(level.tat, level.cooldown_until)
     redis.call('HSET', level.key, 'cooldown_reason', reason, 'cooldown_detail', detail)
   end
+end
+
+-- A level that others still know of, and nothing is known of itself, was lost: its earlier calls and its rests are not known.
+-- While the whole shard is being restored, its opening says the same for all.
+local function note_loss(key, running)
+  if redis.call('EXISTS', RESTORING) == 1 then return end
+  redis.call('HSET', key, 'known_since', int(now), 'lost', 1, 'running', running)
 end
 
 local function save_level(level)

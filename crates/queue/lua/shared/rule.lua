@@ -5,12 +5,6 @@
 --    [13]  number of the change that the server's limit comes from
 --    [14]  the server's limit to [19], in the same order; interval_us '' when it has none
 
--- A level that others still know of, and nothing is known of itself, was lost: its earlier calls and its rests are not known.
--- While the whole shard is being restored, its opening says the same for all.
-local function note_loss(key)
-  if redis.call('EXISTS', RESTORING) == 0 then redis.call('HSET', key, 'known_since', int(now), 'lost', 1) end
-end
-
 -- Gives a level its limit. Times at which it was called stay what they are.
 local function limit_level(key, first)
   local interval_us, windows, burst, concurrency, weight, rate = unpack(ARGV, first, first + 5)
@@ -23,8 +17,9 @@ end
 
 local function limit_server()
   local key = SERVER .. ARGV[4]
-  local known = redis.call('SADD', SERVERS, ARGV[4]) == 0 or redis.call('EXISTS', WORKING .. ARGV[4]) == 1
-  if known and redis.call('EXISTS', key) == 0 then note_loss(key) end
+  redis.call('SADD', SERVERS, ARGV[4])
+  local known = redis.call('EXISTS', WORKING .. ARGV[4], RUNNING .. ARGV[4]) > 0
+  if known and redis.call('HEXISTS', key, 'version') == 0 then note_loss(key, redis.call('SCARD', RUNNING .. ARGV[4])) end
   local stored = redis.call('HGET', key, 'version')
   if stored and tonumber(ARGV[13]) <= tonumber(stored) then return end
   redis.call('HSET', key, 'version', ARGV[13])
@@ -45,10 +40,14 @@ local function leave_server(id, from)
   redis.call('ZREM', WORKING .. from, id)
   redis.call('HDEL', CHANNEL .. id, 'cooldown_until', 'cooldown_reason', 'cooldown_detail', 'strikes', 'trial', 'pace', 'paced_at')
   redis.call('HDEL', CHANNEL .. id, 'tag_u', 'tag_b') -- they count in the rounds of that server
+  local left, joined = server(from), server(ARGV[4])
   for _, job in ipairs(redis.call('SMEMBERS', RUNNING .. id)) do
-    if redis.call('SREM', RUNNING .. from, job) == 1 then redis.call('SADD', RUNNING .. ARGV[4], job) end
+    if redis.call('SREM', RUNNING .. from, job) == 1 then
+      redis.call('SADD', RUNNING .. ARGV[4], job)
+      left.running, joined.running = left.running - 1, joined.running + 1
+    end
   end
-  server(from) -- to be filed anew
+  left.changed, joined.changed = true, true
 end
 
 -- Applies both, unless a newer version of them is there already.
@@ -59,8 +58,11 @@ local function apply_rule()
   local stored, from = unpack(redis.call('HMGET', key, 'version', 'server'))
   if stored and tonumber(version) <= tonumber(stored) then return end
   if from and from ~= server_id then leave_server(id, from) end
-  local working = redis.call('EXISTS', LANES .. id, RUNNING .. id) > 0 or redis.call('ZSCORE', WORKING .. server_id, id)
-  if working and redis.call('EXISTS', key) == 0 then note_loss(key) end
+  if redis.call('HEXISTS', key, 'version') == 0 then
+    local held = held_by_channel()[id]
+    local known = held or redis.call('EXISTS', LANES .. id) == 1 or redis.call('ZSCORE', WORKING .. server_id, id)
+    if known then note_loss(key, held and #held or 0) end
+  end
   redis.call('HSET', key, 'version', version, 'server', server_id, 'ruled_at', int(now))
   limit_level(key, 7)
   if paused_by == '' then

@@ -7,12 +7,13 @@
 use std::{
     collections::HashMap,
     sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
+        Arc,
         atomic::{AtomicBool, Ordering},
     },
     time::Duration,
 };
 
+use parking_lot::Mutex;
 use redis::ConnectionInfo;
 use tokio::{sync::watch, time::Instant};
 
@@ -113,8 +114,8 @@ impl Atlas {
 
     /// What is known, after a look around if there is a doubt. An old view is better than none.
     pub(super) async fn view(self: &Arc<Self>) -> Result<Arc<View>, Error> {
-        if !self.sentinels.is_empty() && lock(&self.looked_at).elapsed() > SENTINELS_EVERY {
-            *lock(&self.looked_at) = Instant::now();
+        if !self.sentinels.is_empty() && self.looked_at.lock().elapsed() > SENTINELS_EVERY {
+            *self.looked_at.lock() = Instant::now();
             let atlas = self.clone();
             // Beside the request, which need not wait for it.
             tokio::spawn(async move { atlas.look_around().await });
@@ -147,7 +148,7 @@ impl Atlas {
             Place::Cluster { seeds, .. } => self.survey_cluster(seeds).await,
         };
         *next_look = Instant::now() + LOOK_PAUSE;
-        *lock(&self.looked_at) = Instant::now();
+        *self.looked_at.lock() = Instant::now();
         match found.and_then(|findings| self.take(&findings)) {
             Ok(()) => Ok(()),
             Err(error) => {
@@ -172,7 +173,7 @@ impl Atlas {
     }
 
     async fn survey_cluster(&self, seeds: &[Address]) -> Result<Findings, Error> {
-        let mut asked: Vec<Arc<Node>> = lock(&self.known).values().cloned().collect();
+        let mut asked: Vec<Arc<Node>> = self.known.lock().values().cloned().collect();
         for seed in seeds {
             let node = self.server(seed)?;
             if !asked.iter().any(|known| Arc::ptr_eq(known, &node)) {
@@ -193,7 +194,7 @@ impl Atlas {
                 || findings.replicas.contains(address)
                 || findings.spans.iter().any(|(_, primary)| primary == address)
         };
-        lock(&self.known).retain(|address, _| is_named(address));
+        self.known.lock().retain(|address, _| is_named(address));
         self.view.send_if_modified(|view| {
             let names = |view: &Arc<View>| view.primaries().iter().map(|node| node.name()).collect::<Vec<_>>();
             let (before, now) = (view.as_ref().map(names).unwrap_or_default(), names(&found));
@@ -213,7 +214,7 @@ impl Atlas {
             Place::Sentinels { serving, .. } => (serving, PATIENCE),
             Place::Server(_) => return Err(Error::Settings("one server has no others".to_owned())),
         };
-        let mut known = lock(&self.known);
+        let mut known = self.known.lock();
         if let Some(node) = known.get(address) {
             return Ok(node.clone());
         }
@@ -221,9 +222,4 @@ impl Atlas {
         known.insert(address.clone(), node.clone());
         Ok(node)
     }
-}
-
-/// Nothing that is locked here can be left half-changed, so a panic elsewhere does not matter.
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -3,11 +3,9 @@
 //! A request whose answer was lost is never sent again from here: a claim that is repeated must say so, and only
 //! whoever made it can.
 
-use std::{
-    sync::{Mutex, MutexGuard, PoisonError},
-    time::Duration,
-};
+use std::time::Duration;
 
+use parking_lot::Mutex;
 use redis::{
     Client, Cmd, ConnectionInfo, FromRedisValue, Pipeline, RedisResult, Value,
     aio::{ConnectionLike as _, ConnectionManager, ConnectionManagerConfig, PubSub},
@@ -88,7 +86,7 @@ impl Node {
 
     async fn hear_it(&self) -> Result<(), Error> {
         {
-            let (mut silent, now) = (self.silent(), Instant::now());
+            let (mut silent, now) = (self.silent.lock(), Instant::now());
             match *silent {
                 None => return Ok(()),
                 Some(until) if now < until => {
@@ -101,18 +99,14 @@ impl Node {
         let heard = tokio::time::timeout(SIGN_OF_LIFE, self.manager.clone().req_packed_command(&ping)).await;
         // Any answer is a sign of life, also a refusal; a broken connection is opened anew by the request itself.
         heard.map_err(|elapsed| Error::Unreachable(Box::new(elapsed)))?.ok();
-        *self.silent() = None;
+        *self.silent.lock() = None;
         Ok(())
     }
 
     fn note<T>(&self, answer: RedisResult<T>) -> RedisResult<T> {
         if answer.as_ref().is_err_and(redis::RedisError::is_timeout) {
-            *self.silent() = Some(Instant::now() + LEFT_ALONE_FOR);
+            *self.silent.lock() = Some(Instant::now() + LEFT_ALONE_FOR);
         }
         answer
-    }
-
-    fn silent(&self) -> MutexGuard<'_, Option<Instant>> {
-        self.silent.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -7,13 +7,14 @@
 use std::{
     collections::{HashMap, HashSet},
     sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
+        Arc,
         atomic::{AtomicBool, Ordering},
     },
     time::Duration,
 };
 
 use futures::future::join_all;
+use parking_lot::Mutex;
 use sincro_core::{channel::ChannelId, job::JobId, sync::SyncId};
 use tokio::time::{Instant, MissedTickBehavior};
 use tokio_util::sync::CancellationToken;
@@ -97,11 +98,11 @@ struct Lease {
 
 impl Lease {
     fn holds(&self) -> bool {
-        lock(&self.until).is_some_and(|until| Instant::now() < until)
+        self.until.lock().is_some_and(|until| Instant::now() < until)
     }
 
     fn extend(&self, to: Instant) {
-        if let Some(until) = lock(&self.until).as_mut() {
+        if let Some(until) = self.until.lock().as_mut() {
             *until = to;
         }
     }
@@ -109,7 +110,7 @@ impl Lease {
     /// Whether it was not lost before.
     fn lose(&self) -> bool {
         self.lost.cancel();
-        lock(&self.until).take().is_some()
+        self.until.lock().take().is_some()
     }
 }
 
@@ -122,7 +123,7 @@ pub(crate) struct Leases {
 impl Leases {
     /// Takes note of jobs claimed by a request that was first sent at `asked`.
     pub(crate) fn take(&self, shard: u16, batch: &Batch, asked: Instant, lease: Duration) -> Vec<Claim> {
-        let mut held = lock(&self.held);
+        let mut held = self.held.lock();
         let claims = batch.jobs.iter().map(|ClaimedJob { job, attempt, sync, channel, spacing, urgent }| {
             let key = HoldKey { shard, job: *job, ticket: batch.ticket };
             let lease = Arc::new(Lease {
@@ -154,7 +155,7 @@ impl Leases {
 
     /// What is held of any other life of a shard is lost: the shard has this one now, or none.
     pub(crate) fn lose_others(&self, shard: u16, epoch: Option<i64>) {
-        let held = lock(&self.held);
+        let held = self.held.lock();
         let others = held.iter().filter(|(key, lease)| key.shard == shard && Some(lease.epoch) != epoch);
         let gone: Vec<JobId> = others.filter(|(_, lease)| lease.lose()).map(|(key, _)| key.job).collect();
         drop(held);
@@ -164,7 +165,7 @@ impl Leases {
     /// These are being settled: whether they are still held shows in the answer to that, and a renewal that comes too
     /// late for them has lost nothing.
     pub(crate) fn note_settling(&self, keys: impl Iterator<Item = HoldKey>) {
-        let held = lock(&self.held);
+        let held = self.held.lock();
         for key in keys {
             if let Some(lease) = held.get(&key) {
                 lease.settling.store(true, Ordering::Relaxed);
@@ -174,7 +175,7 @@ impl Leases {
 
     /// Forgets what was settled.
     pub(crate) fn drop_settled(&self, keys: impl Iterator<Item = HoldKey>) {
-        let mut held = lock(&self.held);
+        let mut held = self.held.lock();
         for key in keys {
             if held.remove(&key).is_some() {
                 metrics::gauge!(telemetry::JOBS_RUNNING).decrement(1);
@@ -184,20 +185,20 @@ impl Leases {
 
     /// Whether a call was made under a claim. One that is no longer held may have made one.
     pub(crate) fn used(&self, key: &HoldKey) -> bool {
-        lock(&self.held).get(key).is_none_or(|lease| lease.used.load(Ordering::Relaxed))
+        self.held.lock().get(key).is_none_or(|lease| lease.used.load(Ordering::Relaxed))
     }
 
     /// Bulk jobs among what is held.
     pub(crate) fn bulk(&self) -> usize {
-        lock(&self.held).values().filter(|lease| !lease.urgent).count()
+        self.held.lock().values().filter(|lease| !lease.urgent).count()
     }
 
     pub(crate) fn len(&self) -> usize {
-        lock(&self.held).len()
+        self.held.lock().len()
     }
 
     pub(crate) fn keys(&self) -> Vec<HoldKey> {
-        lock(&self.held).keys().copied().collect()
+        self.held.lock().keys().copied().collect()
     }
 
     /// Renews everything, three times per lease and more often after a failure, for as long as it is polled.
@@ -239,15 +240,15 @@ impl Leases {
 
     /// For tests that bring their own time: every lease is so much nearer to its end.
     pub(crate) fn grow_older(&self, by: Duration) {
-        for lease in lock(&self.held).values() {
-            let mut until = lock(&lease.until);
+        for lease in self.held.lock().values() {
+            let mut until = lease.until.lock();
             *until = until.map(|until| until.checked_sub(by).unwrap_or(until));
         }
     }
 
     fn note_renewal(&self, shard: u16, asked_for: &[(JobId, Ticket)], lost: &[JobId], until: Instant) {
         let lost: HashSet<JobId> = lost.iter().copied().collect();
-        let held = lock(&self.held);
+        let held = self.held.lock();
         let mut gone = Vec::new();
         for &(job, ticket) in asked_for {
             // What is being settled meanwhile is not lost.
@@ -275,9 +276,4 @@ impl Drop for Leases {
         #[expect(clippy::cast_precision_loss, reason = "a gauge counts in floating point")]
         metrics::gauge!(telemetry::JOBS_RUNNING).decrement(self.len() as f64);
     }
-}
-
-/// Nothing that is locked here can be left half-changed, so a panic elsewhere does not matter.
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

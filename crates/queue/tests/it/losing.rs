@@ -8,7 +8,7 @@ use sincro_core::{
     verdict::Rest,
 };
 use sincro_queue::{
-    Depth, Error, Inspection, LaneView, OpenLane, Ruling,
+    Depth, Error, Heard, HeardPage, Inspection, LaneView, OpenLane, Ruling,
     steps::{self, Ask},
 };
 
@@ -73,7 +73,7 @@ async fn a_lane_that_has_all_it_should_is_found_whole() {
 #[tokio::test]
 async fn whatever_key_of_a_channel_is_deleted_its_lane_is_found_and_put_back_beside_what_is_held() {
     let keys = ["channel:C", "running:C", "lanes:C", "lane:S", "sync:S", "later:S"];
-    let words = ["rule", "running", "order", "jobs", "unknown", "delayed"];
+    let words = ["rule", "", "order", "jobs", "unknown", "delayed"];
     for (key, word) in keys.iter().zip(words) {
         let (mut bench, channel, notice) = busy().await;
         let key = key.replace('C', &channel.id.to_string()).replace('S', &sync_of(&notice).to_string());
@@ -94,6 +94,67 @@ async fn whatever_key_of_a_channel_is_deleted_its_lane_is_found_and_put_back_bes
             "{key}: nothing twice, nothing missing"
         );
     }
+}
+
+async fn listed(bench: &Bench) -> Vec<Heard> {
+    let (mut listed, mut after) = (Vec::new(), None);
+    loop {
+        let HeardPage { lanes, next } = bench.clock().list_lanes(0, after.as_deref()).await.unwrap();
+        listed.extend(lanes);
+        after = next;
+        if after.is_none() {
+            listed.sort_unstable_by_key(|lane: &Heard| lane.sync);
+            return listed;
+        }
+    }
+}
+
+#[tokio::test]
+async fn lanes_are_listed_while_they_are_open_or_paused() {
+    let bench = Bench::new().await;
+    let channel = rule(WIDE);
+    let mut lanes: Vec<Notice> = (1..=700).map(|job| opens(&channel, job, job)).collect();
+    lanes.sort_unstable_by_key(sync_of);
+    bench.apply(&lanes).await;
+    let heard = |seq: i64| move |lane: &Notice| Heard { sync: sync_of(lane), seq };
+    assert_eq!(listed(&bench).await, lanes.iter().map(heard(1)).collect::<Vec<_>>());
+
+    let closed: Vec<Notice> = lanes.drain(100..).collect();
+    bench.apply(&closed.iter().map(|lane| follows(lane, LaneState::Closed)).collect::<Vec<_>>()).await;
+    bench.apply(&lanes.iter().map(|lane| follows(lane, LaneState::Paused)).collect::<Vec<_>>()).await;
+    assert_eq!(listed(&bench).await, lanes.iter().map(heard(2)).collect::<Vec<_>>());
+}
+
+#[tokio::test]
+async fn a_lane_that_is_not_listed_is_so_again_after_a_look_at_it() {
+    let (bench, _, notice) = busy().await;
+    delete(&bench, "alive");
+    assert_eq!(listed(&bench).await, []);
+    assert_eq!(loss(&bench, &notice).await, "");
+    assert_eq!(listed(&bench).await, [Heard { sync: sync_of(&notice), seq: 1 }]);
+    delete(&bench, &format!("sync:{}", sync_of(&notice)));
+    assert_eq!(listed(&bench).await, [], "nothing is known of it any more");
+}
+
+#[tokio::test]
+async fn a_lane_that_was_opened_after_the_end_of_its_sync_is_closed_and_only_what_is_held_stays() {
+    let (mut bench, channel, notice) = busy().await;
+    let lanes = listed(&bench).await;
+    let closed = bench.clock().close_lanes(0, &lanes).await.unwrap();
+    assert_eq!(closed, 1);
+    assert_eq!(bench.depth().await, Depth { queued: 0, running: 3, delayed: 0 });
+    assert!(bench.ask(100).await.jobs.is_empty());
+    assert_eq!(listed(&bench).await, []);
+    assert_eq!(bench.clock().close_lanes(0, &lanes).await.unwrap(), 0);
+    assert_eq!(bench.apply(std::slice::from_ref(&notice)).await, [notice.id]);
+    assert!(bench.ask(100).await.jobs.is_empty(), "the same notice does not open it once more");
+
+    let again = opens(&channel, 200, 201);
+    bench.apply(std::slice::from_ref(&again)).await;
+    let lanes = listed(&bench).await;
+    bench.apply(&[follows(&again, LaneState::Open)]).await;
+    assert_eq!(bench.clock().close_lanes(0, &lanes).await.unwrap(), 0, "it has heard something since");
+    assert_eq!(bench.claim(2).await.len(), 2);
 }
 
 #[tokio::test]
@@ -388,6 +449,36 @@ async fn a_claim_that_nobody_can_read_counts_as_lost() {
 }
 
 #[tokio::test]
+async fn whatever_is_lost_of_a_channel_no_more_calls_than_its_concurrency_are_under_way() {
+    let kinds = ["channel:C", "running:C", "lanes:C", "calls:C", "sync:S", "lane:S"];
+    for lost in 1..1_u32 << kinds.len() {
+        let mut bench = Bench::new().await;
+        let notice = opens(&rule(Limit { concurrency: 3, ..WIDE }), 1, 100);
+        bench.apply(std::slice::from_ref(&notice)).await;
+        let held = bench.claim(3).await;
+        let (channel, sync) = (notice.channel.id.to_string(), sync_of(&notice).to_string());
+        let lost: Vec<&str> = (0..kinds.len()).filter(|i| lost >> i & 1 == 1).map(|i| kinds[i]).collect();
+        for key in &lost {
+            delete(&bench, &key.replace('C', &channel).replace('S', &sync));
+        }
+        // Somebody tells the queue of another sync of the channel, and nobody compares for a long time.
+        let other = opens(&notice.channel, 201, 300);
+        bench.apply(std::slice::from_ref(&other)).await;
+        for _ in 0..4 {
+            assert!(bench.ask(10).await.jobs.is_empty(), "without {lost:?}");
+            bench.pass(10 * SECOND);
+            let held: Vec<_> = held.iter().map(|held| (held.job, held.ticket)).collect();
+            assert!(steps::renew(&bench.clock(), 0, LEASE, &held).await.unwrap().is_empty());
+        }
+        bench.settle(&held[..1], &Ruling::Done).await;
+        bench.pass(SECOND);
+        assert_eq!(bench.ask(10).await.jobs.len(), 1, "without {lost:?}");
+        bench.clock().inspect_lanes(0, &[open_lane(&notice), open_lane(&other)]).await.unwrap();
+        assert!(bench.ask(10).await.jobs.is_empty(), "without {lost:?}");
+    }
+}
+
+#[tokio::test]
 async fn a_slot_that_nobody_holds_comes_free() {
     let mut bench = Bench::new().await;
     let notice = opens(&rule(Limit { concurrency: 1, ..WIDE }), 1, 5);
@@ -442,8 +533,8 @@ async fn what_somebody_else_wrote_is_told_by_whoever_comes_upon_it() {
         let _: () = run(&bench, "SET", key, &["x"]);
         assert!(!is_of_use(&bench).await, "{key} is no number now");
     }
-    let (bench, ..) = busy().await;
-    let _: () = run(&bench, "HSET", "queued", &["x", "x"]);
+    let (bench, _, notice) = busy().await;
+    let _: () = run(&bench, "HSET", "queued", &[&sync_of(&notice).to_string(), "x"]);
     assert!(!is_of_use(&bench).await, "a lane has no number now");
 }
 

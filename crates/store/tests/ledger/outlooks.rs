@@ -86,7 +86,7 @@ async fn a_pause_and_its_end_show_at_once_whatever_was_seen_last() {
     see(&world, outlook(sync, "rate: channel")).await;
 
     let lost = Pause::new(PausedBy::Session, "GET /chat/history: no session");
-    world.store.pause_channel_at(id, world.channel.version, &lost).await.unwrap().unwrap();
+    world.store.pause_channel_at(id, world.channel.version, &lost, None).await.unwrap().unwrap();
     let shown = world.row(SYNC).await;
     assert_eq!(shown["limited_by"], "session lost: GET /chat/history: no session");
     assert_eq!((&shown["has_next_at"], &shown["eta_seconds"]), (&false.into(), &Value::Null), "from before");

@@ -2,7 +2,7 @@
 
 use sincro_core::{
     contact::Contact,
-    gateway::ContactsPage,
+    gateway::ContactsPiece,
     job::{Ending, Failure, Outcome},
     message::Pairing,
     notice::LaneState,
@@ -56,8 +56,8 @@ async fn jobs_and_persons(world: &World) -> (i64, i64) {
     (jobs, world.count("SELECT count(*) FROM contacts WHERE merged_into IS NULL").await)
 }
 
-fn piece(contacts: Vec<Contact>) -> ContactsPage {
-    ContactsPage { contacts, pairings: Vec::new() }
+fn piece(contacts: Vec<Contact>) -> ContactsPiece {
+    ContactsPiece { contacts, pairings: Vec::new() }
 }
 
 #[tokio::test]
@@ -96,7 +96,7 @@ async fn a_pairing_joins_persons_of_other_pieces_and_brings_in_nobody() {
         let (_, plan) = world.unplanned_sync().await;
         let pairing = |n| Pairing { phone: phone(n), lid: lid(n) };
         let mut pieces = vec![piece(vec![by_phone(1)]), piece(vec![by_lid(1)])];
-        pieces.insert(place, ContactsPage { contacts: Vec::new(), pairings: vec![pairing(1), pairing(9)] });
+        pieces.insert(place, ContactsPiece { contacts: Vec::new(), pairings: vec![pairing(1), pairing(9)] });
         let listed = world.list(&plan, pieces, None).await.unwrap();
         let (recorded, open) = world.plan_listed(&listed).await;
         assert_eq!((recorded, open.len()), (Recorded::Ended, 2));
@@ -111,13 +111,13 @@ async fn planning_goes_on_where_it_was_and_nobody_is_listed_twice() {
     let pieces = [1..=10, 8..=20, 21..=30].map(|numbers| piece(numbers.map(by_phone).collect()));
     let listed = world.list(&plan, pieces.to_vec(), None).await.unwrap();
     let fence = world.fence(&listed, 1);
-    world.store.plan_page(&listed, fence, WUZAPI, ATTEMPTS).await.unwrap();
+    world.store.plan_piece(&listed, fence, WUZAPI, ATTEMPTS).await.unwrap();
     // The worker dies; the next one loads the job.
     let job = world.jobs(&[plan.id]).await.remove(0);
     assert!(job.step.is_listed(), "the gateway is not asked again: {:?}", job.step);
     assert_eq!(job.steps_done, 2);
     // Somebody who slept has the piece before in mind, and changes nothing.
-    let late = world.store.plan_page(&listed, fence, WUZAPI, ATTEMPTS).await.unwrap();
+    let late = world.store.plan_piece(&listed, fence, WUZAPI, ATTEMPTS).await.unwrap();
     assert_eq!(late.recorded, Recorded::Overtaken);
     let (recorded, _) = world.plan_listed(&job).await;
     assert_eq!(recorded, Recorded::Ended);
@@ -132,12 +132,12 @@ async fn two_answers_that_are_read_at_once_do_not_mix() {
     let (sync, plan) = world.unplanned_sync().await;
     let (slow, fast) = (world.fence(&plan, 1), world.fence(&plan, 2));
     world.store.begin_listing(&plan, slow).await.unwrap().unwrap();
-    world.store.list_page(&plan, slow, 0, piece(vec![by_phone(1)])).await.unwrap().unwrap();
+    world.store.keep_piece(&plan, slow, 0, &piece(vec![by_phone(1)])).await.unwrap().unwrap();
     world.store.begin_listing(&plan, fast).await.unwrap().unwrap();
-    world.store.list_page(&plan, fast, 0, piece(vec![by_phone(2)])).await.unwrap().unwrap();
-    world.store.list_page(&plan, slow, 1, piece(vec![by_phone(3)])).await.unwrap().unwrap();
+    world.store.keep_piece(&plan, fast, 0, &piece(vec![by_phone(2)])).await.unwrap().unwrap();
+    world.store.keep_piece(&plan, slow, 1, &piece(vec![by_phone(3)])).await.unwrap().unwrap();
     world.store.end_listing(&plan, fast, None).await.unwrap().unwrap();
-    let late = world.store.list_page(&plan, slow, 2, piece(vec![by_phone(4)])).await.unwrap();
+    let late = world.store.keep_piece(&plan, slow, 2, &piece(vec![by_phone(4)])).await.unwrap();
     assert_eq!(late, Err(Recorded::Overtaken));
     assert_eq!(world.store.end_listing(&plan, slow, None).await.unwrap(), Err(Recorded::Overtaken));
     let job = world.jobs(&[plan.id]).await.remove(0);
@@ -151,7 +151,7 @@ async fn a_list_that_broke_off_leaves_nothing_to_the_next_try() {
     let (sync, plan) = world.unplanned_sync().await;
     let fence = world.fence(&plan, 1);
     world.store.begin_listing(&plan, fence).await.unwrap().unwrap();
-    world.store.list_page(&plan, fence, 0, piece(vec![by_phone(1)])).await.unwrap().unwrap();
+    world.store.keep_piece(&plan, fence, 0, &piece(vec![by_phone(1)])).await.unwrap().unwrap();
     // Handed back unharmed: the attempt is the same.
     let listed = world.list(&plan, Vec::new(), None).await.unwrap();
     world.plan_listed(&listed).await;

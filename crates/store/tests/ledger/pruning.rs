@@ -64,7 +64,7 @@ async fn what_is_pruned_cannot_be_retried() {
 async fn pieces_of_a_list_go_with_a_sync_that_will_not_plan_them() {
     let world = World::new().await;
     let (sync, plan) = world.unplanned_sync().await;
-    let pieces = vec![sincro_core::gateway::ContactsPage { contacts: vec![by_phone(1)], pairings: Vec::new() }];
+    let pieces = vec![sincro_core::gateway::ContactsPiece { contacts: vec![by_phone(1)], pairings: Vec::new() }];
     world.list(&plan, pieces, None).await.unwrap();
     assert_eq!(world.store.forget_listings().await.unwrap(), 0, "it is still to be planned");
     world.store.cancel_sync(sync, None).await.unwrap();

@@ -11,14 +11,14 @@ use sincro_core::{
 };
 use sincro_store::{
     calls::CallCount,
-    restore::{LaneCount, Life, OpenSync, Restoration},
+    restore::{LaneCount, LaneOwner, Life, RestoreLock},
     settle::Recorded,
 };
 use uuid::Uuid;
 
 use crate::world::{World, by_phone, message};
 
-async fn locked(world: &World) -> Restoration {
+async fn locked(world: &World) -> RestoreLock {
     world.store.lock_restoration("test", 0).await.unwrap().unwrap()
 }
 
@@ -76,7 +76,7 @@ async fn open_syncs_are_gone_through_page_by_page_the_urgent_ones_apart() {
     let (sync, jobs) = world.sync_of(vec![by_phone(1)]).await;
     let mut restoration = locked(&world).await;
     let page = restoration.open_syncs(false, Uuid::nil(), 10).await.unwrap();
-    let expected = OpenSync { sync, channel: world.channel.id, server: world.channel.server(), jobs: 2 };
+    let expected = LaneOwner { sync, channel: world.channel.id, server: world.channel.server(), jobs: 2 };
     assert_eq!(page, [expected]);
     assert!(restoration.open_syncs(false, sync, 10).await.unwrap().is_empty(), "behind the last");
     assert!(restoration.open_syncs(true, Uuid::nil(), 10).await.unwrap().is_empty(), "it is not urgent");

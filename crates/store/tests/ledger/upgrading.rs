@@ -40,7 +40,7 @@ async fn a_binary_that_knows_nothing_of_pausers_can_still_pause_and_resume() {
     world.store.resume_channel(world.channel.id).await.unwrap();
     let version = world.store.channel(world.channel.id).await.unwrap().version;
     let lost = Pause::new(PausedBy::Session, "no session");
-    world.store.pause_channel_at(world.channel.id, version, &lost).await.unwrap();
+    world.store.pause_channel_at(world.channel.id, version, &lost, None).await.unwrap();
     world.execute("UPDATE channels SET state = 'paused', reason = 'lunch', version = version + 1").await;
     assert_eq!(paused().await, Some(Pause::new(PausedBy::Operator, "lunch")), "a person has said so since");
     assert_eq!(world.store.session_back(world.channel.id).await.unwrap(), None);

@@ -9,7 +9,7 @@ use sincro_core::{
     channel::{Channel, Feature},
     clock,
     contact::Contact,
-    gateway::ContactsPage,
+    gateway::ContactsPiece,
     job::{Ending, Job, JobId, Outcome, Step},
     limit::Limit,
     message::{Message, MessageKind},
@@ -86,7 +86,7 @@ impl World {
     }
 
     pub(crate) async fn plan(&self, job: &Job, contacts: Vec<Contact>, next: Option<&str>) -> (Recorded, Vec<JobId>) {
-        let page = ContactsPage { contacts, pairings: Vec::new() };
+        let page = ContactsPiece { contacts, pairings: Vec::new() };
         match self.list(job, vec![page], next).await {
             Ok(listed) => self.plan_listed(&listed).await,
             Err(refused) => (refused, Vec::new()),
@@ -94,11 +94,16 @@ impl World {
     }
 
     /// Keeps a page of the gateway in these pieces; gives the plan job as it is then.
-    pub(crate) async fn list(&self, job: &Job, pieces: Vec<ContactsPage>, next: Option<&str>) -> Result<Job, Recorded> {
+    pub(crate) async fn list(
+        &self,
+        job: &Job,
+        pieces: Vec<ContactsPiece>,
+        next: Option<&str>,
+    ) -> Result<Job, Recorded> {
         let fence = self.fence(job, job.attempts + 1);
         self.store.begin_listing(job, fence).await.unwrap()?;
         for (place, piece) in (0..).zip(pieces) {
-            self.store.list_page(job, fence, place, piece).await.unwrap()?;
+            self.store.keep_piece(job, fence, place, &piece).await.unwrap()?;
         }
         let step = self.store.end_listing(job, fence, next.map(str::to_owned)).await.unwrap()?;
         Ok(Job { step, steps_done: job.steps_done + 1, ..job.clone() })
@@ -109,7 +114,7 @@ impl World {
         let (mut job, mut ids) = (job.clone(), Vec::new());
         loop {
             let fence = self.fence(&job, job.attempts + 1);
-            let planned = self.store.plan_page(&job, fence, WUZAPI, ATTEMPTS).await.unwrap();
+            let planned = self.store.plan_piece(&job, fence, WUZAPI, ATTEMPTS).await.unwrap();
             ids.extend(planned.notices.iter().flat_map(ids_of));
             match planned.step {
                 Some(step @ Step::Contacts { listed: Some(_), .. }) => {

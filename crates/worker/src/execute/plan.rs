@@ -7,10 +7,8 @@ use std::{sync::Arc, time::Duration};
 
 use sincro_core::{
     channel::Channel,
-    clock,
     drill::{Point, reach},
     job::{Failure, Job},
-    verdict::after_failure,
 };
 use sincro_providers::{ContactList, capabilities};
 use sincro_queue::{Claim, Ruling};
@@ -20,8 +18,8 @@ use sincro_store::{
 };
 use tokio::time::Instant;
 
-use super::{Executor, answer_does_not_fit};
-use crate::{outcome::Reading, patience::answered};
+use super::{Executor, fence};
+use crate::patience::offered;
 
 /// For so long a claim plans before others of its channel get their turn.
 const AT_ONCE: Duration = Duration::from_secs(5);
@@ -38,28 +36,28 @@ impl Executor {
         if list.left_out > 0 {
             tracing::info!(sync = %job.sync, left_out = list.left_out, "records of the contact list that are no persons");
         }
-        let fence = fence(claim, &job);
-        if let Err(refused) = answered(self.store.begin_listing(&job, fence)).await? {
+        let fence = fence(claim, job.steps_done);
+        if let Err(refused) = offered(|| self.store.begin_listing(&job, fence)).await? {
             return Ok(self.ruled(fence, refused, &[]).await);
         }
         let next = list.next.clone();
-        let mut pages = list.pages();
+        let mut pieces = list.pieces();
         for place in 0.. {
-            let page = match pages.next().await {
-                Ok(Some(page)) => page,
+            let piece = match pieces.next().await {
+                Ok(Some(piece)) => piece,
                 Ok(None) => break,
                 Err(refusal) => return self.refused(job, fence, channel, refusal).await,
             };
             if !claim.holds_lease() {
                 return Ok(super::late(claim));
             }
-            match answered(self.store.list_page(&job, fence, place, page)).await {
+            match offered(|| self.store.keep_piece(&job, fence, place, &piece)).await {
                 Ok(Ok(())) => {}
                 Ok(Err(refused)) => return Ok(self.ruled(fence, refused, &[]).await),
                 Err(error) => return self.unplanned(job, fence, error).await,
             }
         }
-        match answered(self.store.end_listing(&job, fence, next)).await? {
+        match offered(|| self.store.end_listing(&job, fence, next.clone())).await? {
             Ok(step) => job.step = step,
             Err(refused) => return Ok(self.ruled(fence, refused, &[]).await),
         }
@@ -71,16 +69,19 @@ impl Executor {
     pub(super) async fn plan_kept(&self, claim: &Claim, mut job: Job, channel: &Channel) -> Result<Ruling, Arc<Error>> {
         let enough = Instant::now() + AT_ONCE;
         let Some(capabilities) = capabilities(channel.provider) else {
-            let fence = fence(claim, &job);
-            return self.settle(job, fence, Reading::bare(answer_does_not_fit())).await;
+            // A newer version knows it, and may run beside this one.
+            let failure =
+                Failure::new("provider_not_built", format!("{} is unknown to this version", channel.provider));
+            let fence = fence(claim, job.steps_done);
+            return self.fail(job, fence, failure).await;
         };
         loop {
             if !claim.holds_lease() {
                 return Ok(super::late(claim));
             }
-            let fence = fence(claim, &job);
-            let planned = match answered(self.store.plan_page(&job, fence, capabilities, self.retry.max_attempts)).await
-            {
+            let fence = fence(claim, job.steps_done);
+            let plan = || self.store.plan_piece(&job, fence, capabilities, self.retry.max_attempts);
+            let planned = match offered(plan).await {
                 Ok(planned) => planned,
                 Err(error) => return self.unplanned(job, fence, error).await,
             };
@@ -99,11 +100,6 @@ impl Executor {
     async fn unplanned(&self, job: Job, fence: Fence, error: Error) -> Result<Ruling, Arc<Error>> {
         let Error::Unreadable(cause) = error else { return Err(error.into()) };
         let failure = Failure::new("unstorable", format!("the contact list cannot be stored: {cause}"));
-        let outcome = after_failure(failure, fence.attempt, job.attempt_limit, &self.retry, clock::now());
-        self.settle(job, fence, Reading::bare(outcome)).await
+        self.fail(job, fence, failure).await
     }
-}
-
-fn fence(claim: &Claim, job: &Job) -> Fence {
-    Fence { job: job.id, attempt: claim.attempt, steps_done: job.steps_done, epoch: claim.epoch }
 }

@@ -1,6 +1,6 @@
 //! What must hold at every moment, kept by somebody who knows neither the queue nor the ledger.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use sincro_core::{
     channel::ChannelId,
@@ -44,8 +44,10 @@ pub(crate) struct Book {
     server_rests: i64,
     channels: HashMap<usize, Heard>,
     syncs: HashMap<SyncId, Heard>,
-    /// Whether slots were lost.
-    forgot: bool,
+    /// Those of which it was told the beginning after it may have forgotten the end.
+    begun_late: HashSet<SyncId>,
+    /// Whether something was lost.
+    lost: bool,
 }
 
 impl Book {
@@ -100,7 +102,7 @@ impl Book {
         let most = self.limits[channel].limit.concurrency;
         let most_in_all = self.server_limit.map_or(u32::MAX, |limit| limit.limit.concurrency);
         let fits = beside < most && in_all < most_in_all;
-        keep("no_more_calls_at_once_than_the_limit", fits || self.forgot, || {
+        keep("no_more_calls_at_once_than_the_limit", fits, || {
             format!("{beside} calls of channel {channel} ({most}), {in_all} in all ({most_in_all}), and one more")
         })
     }
@@ -117,9 +119,9 @@ impl Book {
         }
     }
 
-    /// The queue may have lost which jobs of a channel are held, until somebody compares.
-    pub(crate) fn forget_slots(&mut self) {
-        self.forgot = true;
+    /// The queue has lost something.
+    pub(crate) fn note_loss(&mut self) {
+        self.lost = true;
     }
 
     pub(crate) fn hear_channel(&mut self, channel: usize, heard: Heard) {
@@ -136,9 +138,21 @@ impl Book {
         }
     }
 
+    /// The queue was told something of a sync by somebody who had it in hand.
+    pub(crate) fn note_told(&mut self, sync: SyncId, number: i64) {
+        if self.lost && self.syncs.get(&sync).is_some_and(|known| known.number > number) {
+            self.begun_late.insert(sync);
+        }
+    }
+
     /// The version by which the queue knows that a channel stands still.
     pub(crate) fn channel_stands_still(&self, channel: usize) -> Option<i64> {
         self.channels.get(&channel).filter(|heard| heard.stands_still).map(|heard| heard.number)
+    }
+
+    /// Whether the queue may believe that a sync goes on that is over. Then the ledger refuses its jobs, before they call.
+    pub(crate) fn may_have_begun_late(&self, sync: SyncId) -> bool {
+        self.begun_late.contains(&sync)
     }
 
     /// The number of the notice by which the queue knows that a sync stands still or is over.

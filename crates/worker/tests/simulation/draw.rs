@@ -3,7 +3,7 @@
 use std::{fmt, time::Duration};
 
 use rand::{Rng as _, rngs::StdRng, seq::IndexedRandom as _};
-use sincro_core::limit::Limit;
+use sincro_core::{drill::Point, limit::Limit};
 use sincro_queue::Ruling;
 use sincro_simulator::{Fault, Population, Settings};
 
@@ -168,7 +168,8 @@ impl World<'_> {
         }
     }
 
-    /// One of the tasks goes on; or several of one worker at once, whose results then share a batch.
+    /// One of the tasks goes on; or several of one worker at once, which then share a batch of the ledger. Not between these: who of
+    /// them came first to the gateway, or to the channel's row, would not be the seed's choice.
     async fn move_somebody(&mut self) -> Kept {
         let units: Vec<Unit> = self.tasks.keys().copied().collect();
         let Some(unit) = units.choose(&mut self.dice).copied() else { return self.claim_for_somebody().await };
@@ -177,7 +178,8 @@ impl World<'_> {
         let cut = cut.filter(|_| self.kinds.has(Kinds::DEATHS));
         let mut moving = vec![unit];
         let task = &self.tasks[&unit];
-        if let (Kind::Job { worker, .. }, true) = (&task.kind, together) {
+        let shares = matches!(task.at, Some(Point::Claimed | Point::Judged));
+        if let (Kind::Job { worker, .. }, true) = (&task.kind, together && shares) {
             let beside = self.tasks.iter().filter(|(other, beside)| {
                 let same = matches!(&beside.kind, Kind::Job { worker: its, .. } if its == worker);
                 **other != unit && same && beside.at == task.at

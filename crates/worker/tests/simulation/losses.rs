@@ -6,6 +6,7 @@ use crate::{broken::Kept, world::World};
 
 impl World<'_> {
     pub(crate) async fn lose_something(&mut self) -> Kept {
+        self.book.note_loss();
         match self.dice.random_range(0..10) {
             0..3 => self.lose("everything", "").await,
             3..5 => self.lose("its epoch", "epoch").await,
@@ -33,7 +34,6 @@ impl World<'_> {
         // By their kinds, because their names are others each time.
         let lost: Vec<String> = keys.into_iter().filter(|_| self.dice.random_bool(0.6)).collect();
         self.place.forget(&lost).await;
-        self.book.forget_slots();
         self.tell(format_args!("the queue loses {} keys of channel {channel}", lost.len()));
         Ok(())
     }

@@ -55,6 +55,8 @@ use self::{
 const HISTORIES: u64 = 300;
 /// Threads, each with a place of its own.
 const AT_ONCE: usize = 2;
+/// How often it is said how far the telling is.
+const TOLD_EVERY: u64 = 500;
 /// Of the histories that went wrong.
 const SHOWN: usize = 3;
 /// Every so many histories, one is told twice: it must be the same both times.
@@ -101,7 +103,13 @@ async fn tell_all(next: &AtomicU64, end: u64, loud: bool) -> Vec<String> {
         if seed >= end {
             break;
         }
-        broken.extend(tell(seed, &place, loud).await.err());
+        if let Err(report) = tell(seed, &place, loud).await {
+            println!("history {seed} went wrong: {}", report.lines().next().unwrap_or_default());
+            broken.push(report);
+        }
+        if (seed + 1).is_multiple_of(TOLD_EVERY) {
+            println!("history {seed} of those before {end} is told");
+        }
     }
     place.close().await;
     broken

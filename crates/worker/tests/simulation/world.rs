@@ -34,6 +34,8 @@ pub(crate) const TICK: Duration = Duration::from_millis(250);
 const MOVES: usize = 90;
 /// Rounds without anything going wrong in which nobody gets a job, until everything has ended.
 const IDLE_ROUNDS: usize = 60;
+/// After so many rounds in a row in which somebody did, the janitors have a turn all the same.
+const BUSY_ROUNDS: usize = 10;
 
 /// A channel of the gateway.
 pub(crate) struct ChannelRow {
@@ -155,10 +157,11 @@ impl<'p> World<'p> {
     /// Everybody works until nothing is left.
     async fn finish(&mut self) -> Kept {
         self.tell(PEACE);
-        let mut idle = 0;
+        let (mut idle, mut busy) = (0, 0);
         while idle < IDLE_ROUNDS {
-            idle = if self.let_everybody_work().await? > 0 { 0 } else { idle + 1 };
-            if idle > 0 {
+            (idle, busy) = if self.let_everybody_work().await? > 0 { (0, busy + 1) } else { (idle + 1, 0) };
+            // A job may come back again and again until the queue hears of something.
+            if idle > 0 || busy % BUSY_ROUNDS == 0 {
                 self.look_after_everything(idle % 3 == 1).await?;
                 if self.is_over().await? {
                     return Ok(());
@@ -199,9 +202,12 @@ impl<'p> World<'p> {
         let late = self.late_rows(units).await?;
         let names: Vec<String> = units.iter().map(|unit| self.name_of(*unit)).collect();
         self.tell(format_args!("{} move on", names.join(", ")));
-        for (unit, news) in self.stage.let_go(units, cut_after).await {
+        let heard = self.stage.let_go(units, cut_after).await;
+        self.note_lock(units).await;
+        for (unit, news) in heard {
             match news {
                 News::Held(point) => {
+                    self.note_told(unit, point);
                     self.tell(format_args!("  {} is at {point}", self.name_of(unit)));
                     let seen = if point == Point::Calling { self.steps_seen(unit).await? } else { None };
                     if let Some(task) = self.tasks.get_mut(&unit) {
@@ -210,6 +216,7 @@ impl<'p> World<'p> {
                     }
                 }
                 News::Cut(point) => {
+                    self.note_told(units[0], point);
                     self.tell(format_args!("  cut off at {point}"));
                     self.kill(units[0]).await?;
                 }
@@ -220,8 +227,15 @@ impl<'p> World<'p> {
                 }
             }
         }
-        self.note_lock(units).await;
         self.check_unchanged(&late).await
+    }
+
+    /// A messenger has told the queue: maybe of the beginning of a sync of whose end it no longer knows.
+    fn note_told(&mut self, unit: Unit, point: Point) {
+        let Some(Kind::Messenger { notice }) = self.tasks.get(&unit).map(|task| &task.kind) else { return };
+        if let (Point::Delivered, Some(lane)) = (point, &notice.lane) {
+            self.book.note_told(lane.sync, lane.seq);
+        }
     }
 
     fn note_end(&mut self, unit: Unit, came_to: CameTo) {
