@@ -34,13 +34,13 @@ local function finish(answer)
   return answer
 end
 
--- A new life of the lane. What an earlier one left is void: its results come too late for this one.
+-- A new life of the lane. What an earlier one left, if there was one, is void: its results come too late for this one.
 local function begin_life(l)
   l.channel = id
   drop_waiting(l)
-  for _, job in ipairs(redis.call('SMEMBERS', RUNNING .. id)) do
+  for _, job in ipairs(l.seq and held_by_channel()[id] or {}) do
     local held = hold(job)
-    if held and held.sync == sync then release(job, held) end
+    if held.sync == sync then release(job, held) end
   end
   redis.call('DEL', SYNC .. sync)
   redis.call('HSET', SYNC .. sync, 'channel', id, 'state', state, 'urgent', urgent, 'opened', int(now),

@@ -37,7 +37,8 @@ end
 
 -- The jobs that are held, by channel, whatever the slots say. Looks at all of them, too.
 local function held_by_channel()
-  local jobs, all = {}, redis.call('HGETALL', HELD)
+  local jobs = {}
+  local all = redis.call('HGETALL', HELD)
   for i = 1, #all, 2 do
     local held = read_hold(all[i + 1])
     if held then

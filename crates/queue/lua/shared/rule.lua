@@ -19,7 +19,7 @@ local function limit_server()
   local key = SERVER .. ARGV[4]
   redis.call('SADD', SERVERS, ARGV[4])
   local known = redis.call('EXISTS', WORKING .. ARGV[4], RUNNING .. ARGV[4]) > 0
-  if known and redis.call('HEXISTS', key, 'version') == 0 then note_loss(key, redis.call('SCARD', RUNNING .. ARGV[4])) end
+  if known and redis.call('HEXISTS', key, 'version') == 0 then note_loss(key) end
   local stored = redis.call('HGET', key, 'version')
   if stored and tonumber(ARGV[13]) <= tonumber(stored) then return end
   redis.call('HSET', key, 'version', ARGV[13])
@@ -61,7 +61,8 @@ local function apply_rule()
   if redis.call('HEXISTS', key, 'version') == 0 then
     local held = held_by_channel()[id]
     local known = held or redis.call('EXISTS', LANES .. id) == 1 or redis.call('ZSCORE', WORKING .. server_id, id)
-    if known then note_loss(key, held and #held or 0) end
+    if known then note_loss(key) end
+    redis.call('HSET', key, 'running', held and #held or 0)
   end
   redis.call('HSET', key, 'version', version, 'server', server_id, 'ruled_at', int(now))
   limit_level(key, 7)

@@ -451,7 +451,8 @@ async fn a_claim_that_nobody_can_read_counts_as_lost() {
 #[tokio::test]
 async fn whatever_is_lost_of_a_channel_no_more_calls_than_its_concurrency_are_under_way() {
     let kinds = ["channel:C", "running:C", "lanes:C", "calls:C", "sync:S", "lane:S"];
-    for lost in 1..1_u32 << kinds.len() {
+    // Also while other lanes of the shard are still being put back.
+    for (lost, restoring) in (1..1_u32 << kinds.len()).flat_map(|lost| [(lost, false), (lost, true)]) {
         let mut bench = Bench::new().await;
         let notice = opens(&rule(Limit { concurrency: 3, ..WIDE }), 1, 100);
         bench.apply(std::slice::from_ref(&notice)).await;
@@ -460,6 +461,9 @@ async fn whatever_is_lost_of_a_channel_no_more_calls_than_its_concurrency_are_un
         let lost: Vec<&str> = (0..kinds.len()).filter(|i| lost >> i & 1 == 1).map(|i| kinds[i]).collect();
         for key in &lost {
             delete(&bench, &key.replace('C', &channel).replace('S', &sync));
+        }
+        if restoring {
+            let _: String = run(&bench, "SET", "restoring", &["somebody"]);
         }
         // Somebody tells the queue of another sync of the channel, and nobody compares for a long time.
         let other = opens(&notice.channel, 201, 300);
