@@ -38,9 +38,9 @@ end
 local function begin_life(l)
   l.channel = id
   drop_waiting(l)
-  for _, job in ipairs(l.seq and held_by_channel()[id] or {}) do
+  for _, job in ipairs(l.seq and held_jobs(id) or {}) do
     local held = hold(job)
-    if held.sync == sync then release(job, held) end
+    if held and held.sync == sync then release(job, held) end
   end
   redis.call('DEL', SYNC .. sync)
   redis.call('HSET', SYNC .. sync, 'channel', id, 'state', state, 'urgent', urgent, 'opened', int(now),

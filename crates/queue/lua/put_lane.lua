@@ -47,11 +47,15 @@ local function finish(answer)
   return answer
 end
 
-local function held_jobs()
+-- What is held of the lane. It takes its slots, should it have lost them.
+local function held_of_lane()
   local jobs = {}
-  for _, job in ipairs(held_by_channel()[id] or {}) do
-    for _, level in ipairs({ id, server_id }) do redis.call('SADD', RUNNING .. level, job) end
-    if hold(job).sync == sync then jobs[#jobs + 1] = job end
+  for _, job in ipairs(held_jobs(id)) do
+    local held = hold(job)
+    if held then
+      for _, level in ipairs({ id, server_id }) do redis.call('SADD', RUNNING .. level, job) end
+    end
+    if held and held.sync == sync then jobs[#jobs + 1] = job end
   end
   return jobs
 end
@@ -60,7 +64,7 @@ end
 local function begin(l)
   l.channel = l.channel or id
   drop_waiting(l)
-  local kept, spared = redis.call('HMGET', SYNC .. sync, 'opened', 'calls'), held_jobs()
+  local kept, spared = redis.call('HMGET', SYNC .. sync, 'opened', 'calls'), held_of_lane()
   redis.call('DEL', SYNC .. sync)
   redis.call('HSET', SYNC .. sync, 'channel', id, 'state', state, 'urgent', urgent, 'opened', kept[1] or int(now),
     'seq', int(seq), 'life', int(seq), 'calls', kept[2] or 0, 'running', #spared,

@@ -35,6 +35,15 @@ local function is_held(sync)
   return false
 end
 
+-- How many jobs of a channel are held, whatever the slots say. Looks at all of them, too.
+local function count_held(id)
+  local count = 0
+  for _, value in ipairs(redis.call('HVALS', HELD)) do
+    if string.find(value, '|' .. id .. '|', 1, true) then count = count + 1 end
+  end
+  return count
+end
+
 -- The jobs that are held, by channel, whatever the slots say. Looks at all of them, too.
 local function held_by_channel()
   local jobs = {}
@@ -47,4 +56,11 @@ local function held_by_channel()
     end
   end
   return jobs
+end
+
+-- The jobs of a channel that are held: its slots, where they are as many as its number says; else all that is held is looked at.
+local function held_jobs(id)
+  local jobs = redis.call('SMEMBERS', RUNNING .. id)
+  if #jobs == tonumber(redis.call('HGET', CHANNEL .. id, 'running') or nil) then return jobs end
+  return held_by_channel()[id] or {}
 end
