@@ -5,7 +5,10 @@
 use std::time::Duration;
 
 use serde_json::json;
-use sincro_core::{limit::Limit, sync::SyncState};
+use sincro_core::{
+    limit::Limit,
+    sync::{SyncState, SyncStatus},
+};
 use sincro_simulator::{Fault, Latency, Rule, Settings, When};
 
 use crate::support::{
@@ -152,6 +155,26 @@ async fn a_sync_that_the_queue_hears_of_after_its_end_makes_no_call_and_leaves_n
     }
     assert_eq!(stage.gateway.calls().count(|_| true), 0);
     assert_eq!(stage.api.status(sync).await.state, SyncState::Cancelled);
+}
+
+#[tokio::test]
+async fn a_channel_whose_session_is_lost_is_looked_at_after_a_flush_though_nothing_of_it_waits() {
+    let stage = Stage::with(people(5), FAST, &WATCHFUL).await;
+    stage.gateway.set_session(false);
+    let sync = stage.start().await;
+    let lost = |status: &SyncStatus| status.limited_by.as_ref().is_some_and(|why| why.starts_with("session lost"));
+    stage.api.follow(sync).await.until(lost).await;
+    stage.api.steer(sync, "cancel").await;
+    stage.world.until_heard().await;
+    stage.world.queue.flush();
+    stage.gateway.set_session(true);
+    within("a look at the session", async {
+        while stage.api.channel(stage.channel).await["state"] != "active" {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
+    assert_eq!(stage.worker.times_said("the queue is restored from the ledger"), 2);
 }
 
 #[tokio::test]

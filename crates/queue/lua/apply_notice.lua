@@ -34,11 +34,11 @@ local function finish(answer)
   return answer
 end
 
--- A new life of the lane. What an earlier one left is void: its results come too late for this one.
+-- A new life of the lane. What an earlier one left, if there was one, is void: its results come too late for this one.
 local function begin_life(l)
   l.channel = id
   drop_waiting(l)
-  for _, job in ipairs(redis.call('SMEMBERS', RUNNING .. id)) do
+  for _, job in ipairs(l.seq and held_jobs(id) or {}) do
     local held = hold(job)
     if held and held.sync == sync then release(job, held) end
   end

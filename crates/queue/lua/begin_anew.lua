@@ -14,6 +14,7 @@ local left_ms = redis.call('PTTL', ANEW)
 if left_ms > 0 and left_ms <= SPARED_MS then return 'spared' end
 redis.call('SET', ANEW, '1', 'PX', SPARED_MS)
 redis.call('DEL', EPOCH, HOME)
+redis.call('UNLINK', HELD, LEASES) -- so that nothing that is still settled or renewed changes anything
 redis.call('SET', RESTORING, ARGV[2])
 redis.call('PUBLISH', WAKE, '')
 return 'begun'

@@ -9,6 +9,7 @@ local epoch, why_not = life()
 if epoch then return 'open' end
 if why_not == 'newer' then return why_not end
 redis.call('DEL', EPOCH, HOME)
+redis.call('UNLINK', HELD, LEASES) -- so that nothing that is still settled or renewed changes anything
 redis.call('SET', RESTORING, ARGV[2])
 redis.call('PUBLISH', WAKE, '')
 return 'begun'

@@ -173,7 +173,7 @@ local function pick_from(sv, class)
 end
 
 local function pick(sv, class)
-  local slot = slot_of(sv)
+  local slot = server_slot(sv)
   if not slot or slot > now then return false end
   if class == 'u' and yields(sv) and pick_from(sv, 'b') then return true end
   return pick_from(sv, class)
@@ -232,7 +232,7 @@ end
 -- What keeps the first server in line from giving more now.
 local function what_binds(id)
   local sv = server(id)
-  local slot, why = slot_of(sv)
+  local slot, why = server_slot(sv)
   local level = 'server'
   if slot and slot <= now then
     level = 'channel'

@@ -27,6 +27,7 @@ local step = redis.call('SCAN', ARGV[3], 'MATCH', P .. '*', 'COUNT', 1000)
 for _, key in ipairs(step[2]) do
   if ARGV[4] ~= '1' and is_level(key) then
     redis.call('HSET', key, 'version', -1, 'running', 0) -- a version less than any there is
+    redis.call('HDEL', key, 'lost') -- whoever restores the shard asks the ledger for all rests
   elseif not stays(key) then
     redis.call('UNLINK', key)
   end

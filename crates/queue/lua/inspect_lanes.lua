@@ -34,8 +34,8 @@ end
 
 local held
 
--- Gives every job of a channel that is held its slot, and takes those away that nobody holds. The slots of a server are what they
--- should be, because the shard as a whole is.
+-- Gives every job of a channel that is held its slot, and takes those away that nobody holds. The slots of the servers
+-- were seen to be as many as what is held, by inspect_shard.lua a moment ago.
 local function count_slots(ch)
   if ch.counted then return end
   held = held or held_by_channel()

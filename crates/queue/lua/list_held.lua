@@ -6,7 +6,7 @@
 
 local jobs = {}
 local id = redis.call('HGET', SYNC .. ARGV[2], 'channel')
-for _, job in ipairs(id and redis.call('SMEMBERS', RUNNING .. id) or {}) do
+for _, job in ipairs(id and held_jobs(id) or {}) do
   local held = hold(job)
   if held and held.sync == ARGV[2] then jobs[#jobs + 1] = job end
 end

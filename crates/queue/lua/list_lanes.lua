@@ -1,4 +1,4 @@
--- One step of going through the lanes of a shard that are open or paused.
+-- One step of going through the lanes of a shard that are open or paused. One of which nothing is known is no longer listed.
 --
 -- KEYS[1]  the shard's prefix
 -- ARGV[1]  time, unused  [2] cursor, 0 at first

@@ -15,7 +15,9 @@ for i = 1, #step[2], 2 do
   else
     redis.call('HDEL', HELD, job)
     redis.call('ZREM', LEASES, job)
-    for _, id in ipairs(redis.call('SMEMBERS', SERVERS)) do redis.call('SREM', RUNNING .. id, job) end
+    for _, id in ipairs(redis.call('SMEMBERS', SERVERS)) do
+      if redis.call('SREM', RUNNING .. id, job) == 1 then redis.call('HINCRBY', SERVER .. id, 'running', -1) end
+    end
   end
 end
 return step[1]

@@ -28,10 +28,11 @@ end
 if life() ~= epoch then return 'over' end
 
 -- Whoever puts a lane back has put the rests back that the ledger knows. How a level was called lately whose hash was lost, nobody
--- knows; while the whole shard is being restored, its opening says the same for all.
+-- knows. While the whole shard is being restored, its opening says the same for all; what is lost meanwhile waits for a comparison.
 local function find_again()
+  if redis.call('EXISTS', RESTORING) == 1 then return apply_rule() end
   local keys, was_lost = { CHANNEL .. id, SERVER .. server_id }, {}
-  for i, key in ipairs(keys) do was_lost[i] = redis.call('HEXISTS', key, 'version') + redis.call('EXISTS', RESTORING) == 0 end
+  for i, key in ipairs(keys) do was_lost[i] = redis.call('HEXISTS', key, 'version') == 0 end
   apply_rule()
   for i, key in ipairs(keys) do
     redis.call('HDEL', key, 'lost')
@@ -46,14 +47,15 @@ local function finish(answer)
   return answer
 end
 
-local function held_jobs()
+-- What is held of the lane. It takes its slots, should it have lost them.
+local function held_of_lane()
   local jobs = {}
-  for _, job in ipairs(redis.call('SMEMBERS', RUNNING .. id)) do
+  for _, job in ipairs(held_jobs(id)) do
     local held = hold(job)
-    if held and held.sync == sync then
-      jobs[#jobs + 1] = job
-      redis.call('SADD', RUNNING .. server_id, job)
+    if held then
+      for _, level in ipairs({ id, server_id }) do redis.call('SADD', RUNNING .. level, job) end
     end
+    if held and held.sync == sync then jobs[#jobs + 1] = job end
   end
   return jobs
 end
@@ -62,7 +64,7 @@ end
 local function begin(l)
   l.channel = l.channel or id
   drop_waiting(l)
-  local kept, spared = redis.call('HMGET', SYNC .. sync, 'opened', 'calls'), held_jobs()
+  local kept, spared = redis.call('HMGET', SYNC .. sync, 'opened', 'calls'), held_of_lane()
   redis.call('DEL', SYNC .. sync)
   redis.call('HSET', SYNC .. sync, 'channel', id, 'state', state, 'urgent', urgent, 'opened', kept[1] or int(now),
     'seq', int(seq), 'life', int(seq), 'calls', kept[2] or 0, 'running', #spared,

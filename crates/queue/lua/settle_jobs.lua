@@ -43,8 +43,9 @@ local function rest(ch, sv, ticket, argument)
   local level, wait_us, grows, slower, reason, detail = string.match(argument, '^(%a+)|(%d+)|([01])|([01])|([^|]*)|(.*)$')
   cool_down(level == 'server' and sv or ch, ticket, tonumber(wait_us), grows == '1', slower == '1', reason, detail)
   if level == 'channel' and not ch.known then -- its hash was lost meanwhile; the rest is kept all the same
+    ch.running = count_held(ch.id)
     save_level(ch)
-    note_loss(ch.key, #(held_by_channel()[ch.id] or {}))
+    note_loss(ch.key)
   end
 end
 

@@ -31,7 +31,7 @@
 //! after the other: a script sees nothing half-done and nobody gets in between. Five structures are used: a *string*
 //! (one value), a *hash* (named fields), a *list* (pushed and popped at both ends), a *set*, and a *sorted set* (members
 //! ordered by a number). Everything is changed by the scripts in `lua/`, each behind one function here; none of them
-//! looks at more than a bounded part, whatever is queued.
+//! looks at more than a bounded part of what is queued, and at all that is held only where something was lost.
 //!
 //! | key behind `sincro:{<namespace>/<shard>}:` | kind | holds |
 //! |---|---|---|
@@ -42,17 +42,17 @@
 //! | `round:<class>:<server>` | sorted set | channels that could give now, by tag: the lowest is next |
 //! | `due:<class>:<server>` | sorted set | channels that can give later, by the time (µs) |
 //! | `working:<server>`, `servers` | sorted set, set | who shares a server, by weight; all servers |
-//! | `channel:<id>`, `server:<server>` | hashes | limit, limiter, cooldown; pause |
+//! | `channel:<id>`, `server:<server>` | hashes | limit, limiter, cooldown; pause; how many jobs are at workers |
 //! | `calls:<channel or server>` | list | times (µs) of the last permits, as far as a window of the limit reaches |
-//! | `running:<channel or server>` | set | its jobs at workers; the size is the concurrency in use, and cannot drift |
+//! | `running:<channel or server>` | set | its jobs at workers; the concurrency in use is the size or the number in the hash, whichever is larger, because either may be lost |
 //! | `lanes:<channel>` | sorted set | its syncs that hold something: urgent before bulk, then by age |
 //! | `lane:<sync>`, `sync:<sync>` | list, hash | the jobs that wait; the lane's state, and how many of its jobs are at workers |
 //! | `delayed`, `later:<sync>` | sorted sets | which lane has something due next; its jobs that wait for their time |
 //! | `leases`, `held` | sorted set, hash | when each claim runs out; who it belongs to |
 //! | `ticket`, `probes`, `answer:<worker>` | strings | the last fence; the last look at a session; what a worker was given |
 //! | `promised` | string | which worker comes for the next slot; the others stand in 50 ms later |
-//! | `queued` | hash | how many jobs wait in each lane |
-//! | `restoring`, `compared` | strings | lanes are still coming back; the shard was compared with the ledger lately |
+//! | `queued`, `alive` | hash, set | how many jobs wait in each lane; the lanes that are open or paused |
+//! | `restoring`, `compared`, `anew` | strings | lanes are still coming back; the shard was compared with the ledger lately; or begun anew |
 //! | `wake` | pub/sub | "there is something to claim" |
 //!
 //! A *shard* is a part of the queue with keys of its own. All channels of one provider server live in one shard, so

@@ -39,7 +39,8 @@ pub enum Ruling {
         /// When.
         due: DateTime<Utc>,
     },
-    /// Back to the front, the attempt does not count, and its whole channel or server rests.
+    /// Back, the attempt does not count, and its whole channel or server rests. To the end of its lane with a pause, or when it was
+    /// the call that tried the level again; else to the front.
     Rest(Rest),
     /// Of a look at a session: it is not back. The queue decides when to look again. ([`Ruling::Done`]: it is back.)
     StillLost,

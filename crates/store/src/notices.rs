@@ -50,21 +50,24 @@ pub struct NoticePage {
     pub last: Option<NoticeId>,
 }
 
-/// One place for the columns: `notice_rows!("WHERE n.id = $1", id)`.
+/// One place for the columns: `notice_rows!("notices", "WHERE n.id = $1", id)`. In place of the table, a query whose rows are like it.
 macro_rules! notice_rows {
-    ($tail:literal $(, $arg:expr)* $(,)?) => {
+    ($source:literal, $tail:literal $(, $arg:expr)* $(,)?) => {
         sqlx::query_as!(
             NoticeRow,
-            r#"SELECT n.id, n.channel_id, c.server, c.version, c.rate_per_second, c.burst, c.concurrency, c.paused_by, c.reason,
+            r#"SELECT n.id AS "id!", n.channel_id AS "channel_id!", c.server, c.version, c.rate_per_second, c.burst, c.concurrency, c.paused_by, c.reason,
                       (SELECT coalesce(jsonb_agg(to_jsonb(r)), '[]') FROM limit_rules r
                        WHERE r.matches IN (c.server, c.provider || '/*', c.id::text)) AS "rules!",
                       (SELECT coalesce(max(l.id), 0) FROM limit_changes l WHERE l.source = 'rule') AS "rules_version!",
-                      n.sync_id, n.seq, n.opens, n.jobs AS "jobs: Json<Box<RawValue>>", s.kind AS "sync_kind?", s.state AS "sync_state?"
-               FROM notices n JOIN channels c ON c.id = n.channel_id LEFT JOIN syncs s ON s.id = n.sync_id "# + $tail
+                      n.sync_id AS "sync_id?", n.seq AS "seq?", n.opens AS "opens!", n.jobs AS "jobs!: Json<Box<RawValue>>",
+                      s.kind AS "sync_kind?", s.state AS "sync_state?"
+               FROM "# + $source + r#" n JOIN channels c ON c.id = n.channel_id LEFT JOIN syncs s ON s.id = n.sync_id "# + $tail
             $(, $arg)*
         )
     };
 }
+
+pub(crate) use notice_rows;
 
 impl TryFrom<NoticeRow> for Notice {
     type Error = Error;
@@ -122,6 +125,7 @@ impl Store {
         limit: i64,
     ) -> Result<NoticePage, Error> {
         let rows = notice_rows!(
+            "notices",
             "WHERE n.created_at < $1 AND n.id > $2 AND c.server <> ALL ($3) ORDER BY n.id LIMIT $4",
             before,
             after,
@@ -171,7 +175,7 @@ pub(crate) async fn write_channels(
     )
     .fetch_all(&mut *connection)
     .await?;
-    let rows = notice_rows!("WHERE n.id = ANY($1) ORDER BY n.id", &ids).fetch_all(connection).await?;
+    let rows = notice_rows!("notices", "WHERE n.id = ANY($1) ORDER BY n.id", &ids).fetch_all(connection).await?;
     rows.into_iter().map(Notice::try_from).collect()
 }
 
@@ -197,5 +201,5 @@ pub(crate) async fn write_lane(
 }
 
 async fn read(connection: &mut PgConnection, id: NoticeId) -> Result<Notice, Error> {
-    notice_rows!("WHERE n.id = $1", id).fetch_one(connection).await?.try_into()
+    notice_rows!("notices", "WHERE n.id = $1", id).fetch_one(connection).await?.try_into()
 }

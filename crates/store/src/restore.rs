@@ -16,7 +16,10 @@ use sincro_core::{
 use sqlx::{Connection as _, PgConnection, types::Json};
 use uuid::Uuid;
 
-use crate::{Error, Store, notices::NoticeRow};
+use crate::{
+    Error, Store,
+    notices::{NoticeRow, notice_rows},
+};
 
 /// The first half of the advisory lock's name: "sincro restores".
 const RESTORE_LOCK: i32 = 0x51C0;
@@ -166,6 +169,16 @@ impl RestoreLock {
         Ok(lanes)
     }
 
+    /// Channels whose session is lost, as notices of their rules would tell: they are looked at though nothing of theirs waits.
+    pub async fn without_session(&mut self) -> Result<Vec<Notice>, Error> {
+        let rows = notice_rows!(
+            "(SELECT 0::bigint AS id, id AS channel_id, NULL::uuid AS sync_id, NULL::bigint AS seq, false AS opens, '[]'::jsonb AS jobs
+              FROM channels WHERE paused_by = 'session')",
+            "ORDER BY n.channel_id"
+        );
+        rows.fetch_all(&mut self.connection).await?.into_iter().map(Notice::try_from).collect()
+    }
+
     /// Ends the restoration and frees the shard's lock.
     pub async fn end(mut self) -> Result<(), Error> {
         // Said aloud, because the server hears of a closed connection a little later.
@@ -182,16 +195,9 @@ impl RestoreLock {
 
 /// The lanes without their jobs, as notices that open them would tell.
 async fn lane_rows(connection: &mut PgConnection, syncs: &[SyncId]) -> Result<Vec<NoticeRow>, Error> {
-    let rows = sqlx::query_as!(
-        NoticeRow,
-        r#"SELECT 0::bigint AS "id!", s.channel_id, c.server, c.version, c.rate_per_second, c.burst, c.concurrency, c.paused_by, c.reason,
-                  (SELECT coalesce(jsonb_agg(to_jsonb(r)), '[]') FROM limit_rules r
-                   WHERE r.matches IN (c.server, c.provider || '/*', c.id::text)) AS "rules!",
-                  (SELECT coalesce(max(l.id), 0) FROM limit_changes l WHERE l.source = 'rule') AS "rules_version!",
-                  s.id AS "sync_id?", s.lane_seq AS "seq?", true AS "opens!", '[]'::jsonb AS "jobs!: Json<Box<RawValue>>",
-                  s.kind AS "sync_kind?", s.state AS "sync_state?"
-           FROM syncs s JOIN channels c ON c.id = s.channel_id
-           WHERE s.id = ANY($1) AND s.finished_at IS NULL ORDER BY array_position($1, s.id)"#,
+    let rows = notice_rows!(
+        "(SELECT 0::bigint AS id, channel_id, id AS sync_id, lane_seq AS seq, true AS opens, '[]'::jsonb AS jobs FROM syncs)",
+        "WHERE n.sync_id = ANY($1) AND s.finished_at IS NULL ORDER BY array_position($1, n.sync_id)",
         syncs
     );
     Ok(rows.fetch_all(connection).await?)

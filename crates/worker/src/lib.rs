@@ -16,7 +16,7 @@
 //! | `sweep` | what a crash left undelivered |
 //! | `restore` | a queue that was emptied is filled from the ledger |
 //! | `prune` | what is over long enough is deleted |
-//! | `reconcile` | what the queue lost of single lanes is put back |
+//! | `reconcile` | what the queue lost of single lanes is put back, and what is over is closed |
 //! | `report` | what only the queue knows, written down for the views |
 //! | `trouble` | why a janitor has to try again |
 //!

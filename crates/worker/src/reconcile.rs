@@ -114,6 +114,7 @@ pub(crate) async fn go_on(ledger: &mut RestoreLock, queue: &Queue, shard: u16) -
     } else if put_back > 0 {
         tracing::warn!(shard, lanes = put_back, "lanes that the queue had lost are back from the ledger");
     }
+    watch_lost_sessions(ledger, queue, shard).await?;
     let closed = close_what_is_over(ledger, queue, shard).await?;
     if closed > 0 {
         tracing::warn!(shard, lanes = closed, "lanes of syncs that are over are closed");
@@ -174,10 +175,18 @@ async fn put_lost_back(
     Ok(Some(put_back))
 }
 
+/// Channels whose session is lost are looked at, also those without an open sync, which no lane stands for.
+pub(crate) async fn watch_lost_sessions(ledger: &mut RestoreLock, queue: &Queue, shard: u16) -> Result<(), Trouble> {
+    let mut lost = ledger.without_session().await?;
+    lost.retain(|notice| queue.shard_of(&notice.channel.server) == shard);
+    queue.apply(&lost).await?;
+    Ok(())
+}
+
 /// Closes the lanes whose syncs are over; returns how many those are.
 ///
-/// The end of a sync is heard after its beginning, but for one case: somebody holds the first notice in hand until the queue has
-/// heard of the end and lost it again.
+/// There are such when somebody held the first notice of a sync, or a snapshot of its lane, in hand until the queue had heard of the
+/// end and lost it again; or when the notice of the end went with its channel, which was deleted before the queue was there to hear.
 async fn close_what_is_over(ledger: &mut RestoreLock, queue: &Queue, shard: u16) -> Result<usize, Trouble> {
     let (mut closed, mut after) = (0, None);
     loop {

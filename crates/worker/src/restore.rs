@@ -165,6 +165,7 @@ async fn fill(
     restoration.open_epoch(epoch, !had_life).await?;
     let open_ms = millis(begun);
     let lanes = reconcile::put_all_back(ledger, queue, shard, epoch).await?;
+    reconcile::watch_lost_sessions(ledger, queue, shard).await?;
     queue.finish_restore(shard, epoch).await?;
     tracing::info!(shard, epoch, lanes, open_ms, took_ms = millis(begun), "the queue is restored from the ledger");
     Ok(lanes)

@@ -17,7 +17,8 @@ local function server(id)
   local sv = servers[id]
   if sv then return sv end
   sv = read_level(SERVER .. id, id)
-  local own = redis.call('HMGET', SERVER .. id, 'hold_us', 'v_u', 'v_b')
+  local own = redis.call('HMGET', SERVER .. id, 'hold_us', 'v_u', 'v_b', 'version')
+  sv.known = own[4] -- one without a rule has a version, too
   sv.hold_us = tonumber(own[1] or 0)
   sv.v = { u = tonumber(own[2] or 0), b = tonumber(own[3] or 0) } -- the tag that was served last
   servers[id] = sv
@@ -70,6 +71,12 @@ local function go_on(ch)
   redis.call('HDEL', CHANNEL .. ch.id, 'paused_by', 'paused')
 end
 
+-- When a server may be called next as far as its own level goes, or nil; and what decides that. What is lost has no slot.
+local function server_slot(sv)
+  if not sv.known then return nil, 'rate' end
+  return slot_of(sv)
+end
+
 local function enter_round(ch, class)
   if not ch.known then return end -- its hash was lost; whoever puts it back places it
   local tag = math.max(ch.tag[class], server(ch.server).v[class])
@@ -113,7 +120,7 @@ end
 
 -- Files a server in the line of the shard under the time at which its next claim of the class can succeed.
 local function file_server(sv)
-  local slot = slot_of(sv)
+  local slot = server_slot(sv)
   local first, was_wanted -- when the first of its channels wants a call
   for _, class in ipairs(CLASSES) do
     local line, head = READY .. class, nil

@@ -35,9 +35,19 @@ local function is_held(sync)
   return false
 end
 
+-- How many jobs of a channel are held, whatever the slots say. Looks at all of them, too.
+local function count_held(id)
+  local count = 0
+  for _, value in ipairs(redis.call('HVALS', HELD)) do
+    if string.find(value, '|' .. id .. '|', 1, true) then count = count + 1 end
+  end
+  return count
+end
+
 -- The jobs that are held, by channel, whatever the slots say. Looks at all of them, too.
 local function held_by_channel()
-  local jobs, all = {}, redis.call('HGETALL', HELD)
+  local jobs = {}
+  local all = redis.call('HGETALL', HELD)
   for i = 1, #all, 2 do
     local held = read_hold(all[i + 1])
     if held then
@@ -46,4 +56,11 @@ local function held_by_channel()
     end
   end
   return jobs
+end
+
+-- The jobs of a channel that are held: its slots, where they are as many as its number says; else all that is held is looked at.
+local function held_jobs(id)
+  local jobs = redis.call('SMEMBERS', RUNNING .. id)
+  if #jobs == tonumber(redis.call('HGET', CHANNEL .. id, 'running') or nil) then return jobs end
+  return held_by_channel()[id] or {}
 end

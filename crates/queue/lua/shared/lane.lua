@@ -90,13 +90,21 @@ local function drop_waiting(l)
   end
 end
 
+-- The server of a channel whose hash was lost, as far as that shows from a job of it that is held.
+local function server_of_slot(job)
+  for _, id in ipairs(redis.call('SMEMBERS', SERVERS)) do
+    if redis.call('SISMEMBER', RUNNING .. id, job) == 1 then return id end
+  end
+  return ''
+end
+
 -- Takes a job from its holder.
 local function release(job, held)
   redis.call('HDEL', HELD, job)
   redis.call('ZREM', LEASES, job)
   if not held.probe then count(lane(held.sync), 'running', -1) end
   local ch = channel(held.channel)
-  local sv = server(ch.server)
+  local sv = server(ch.server ~= '' and ch.server or server_of_slot(job))
   for _, level in ipairs({ ch, sv }) do
     redis.call('SREM', RUNNING .. level.id, job)
     level.running, level.changed = math.max(0, level.running - 1), true

@@ -195,10 +195,8 @@ local function cool_down(level, ticket, wait_us, grows, slower, reason, detail)
 end
 
 -- A level that others still know of, and nothing is known of itself, was lost: its earlier calls and its rests are not known.
--- While the whole shard is being restored, its opening says the same for all.
-local function note_loss(key, running)
-  if redis.call('EXISTS', RESTORING) == 1 then return end
-  redis.call('HSET', key, 'known_since', int(now), 'lost', 1, 'running', running)
+local function note_loss(key)
+  redis.call('HSET', key, 'known_since', int(now), 'lost', 1)
 end
 
 local function save_level(level)

@@ -1,4 +1,5 @@
--- Shared by the scripts that bring something of the ledger: the rule of a channel and that of its server. Needs channel.lua,
+-- Shared by the scripts that bring something of the ledger: the rule of a channel and that of its server. Needs hold.lua and
+-- channel.lua,
 -- and ARGV:
 --     [2]  channel  [3] version  [4] its server  [5] who or what paused it, or ''  [6] why
 --   [7-12] the channel's limit: interval_us, windows (calls:µs:name, separated by blanks), burst, concurrency, weight, rate
@@ -19,7 +20,7 @@ local function limit_server()
   local key = SERVER .. ARGV[4]
   redis.call('SADD', SERVERS, ARGV[4])
   local known = redis.call('EXISTS', WORKING .. ARGV[4], RUNNING .. ARGV[4]) > 0
-  if known and redis.call('HEXISTS', key, 'version') == 0 then note_loss(key, redis.call('SCARD', RUNNING .. ARGV[4])) end
+  if known and redis.call('HEXISTS', key, 'version') == 0 then note_loss(key) end
   local stored = redis.call('HGET', key, 'version')
   if stored and tonumber(ARGV[13]) <= tonumber(stored) then return end
   redis.call('HSET', key, 'version', ARGV[13])
@@ -59,9 +60,10 @@ local function apply_rule()
   if stored and tonumber(version) <= tonumber(stored) then return end
   if from and from ~= server_id then leave_server(id, from) end
   if redis.call('HEXISTS', key, 'version') == 0 then
-    local held = held_by_channel()[id]
-    local known = held or redis.call('EXISTS', LANES .. id) == 1 or redis.call('ZSCORE', WORKING .. server_id, id)
-    if known then note_loss(key, held and #held or 0) end
+    local running = count_held(id)
+    local known = running > 0 or redis.call('EXISTS', LANES .. id) == 1 or redis.call('ZSCORE', WORKING .. server_id, id)
+    if known then note_loss(key) end
+    redis.call('HSET', key, 'running', running)
   end
   redis.call('HSET', key, 'version', version, 'server', server_id, 'ruled_at', int(now))
   limit_level(key, 7)

@@ -251,6 +251,7 @@ impl Driver {
         let desk = &mut self.desks[i];
         desk.note_answered();
         desk.look_at = Instant::now() + self.safety_look;
+        self.leases.lose_others(desk.shard, None);
         self.queue.report_newer(desk.shard);
     }
 

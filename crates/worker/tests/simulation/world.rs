@@ -163,7 +163,7 @@ impl<'p> World<'p> {
             // A job may come back again and again until the queue hears of something.
             if idle > 0 || busy % BUSY_ROUNDS == 0 {
                 self.look_after_everything(idle % 3 == 1).await?;
-                if self.is_over().await? {
+                if idle > 0 && self.is_over().await? {
                     return Ok(());
                 }
             }
