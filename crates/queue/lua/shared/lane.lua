@@ -109,6 +109,10 @@ local function release(job, held)
     redis.call('SREM', RUNNING .. level.id, job)
     level.running, level.changed = math.max(0, level.running - 1), true
   end
+  if not ch.known then -- its hash was lost: that it was called a moment ago must not be forgotten with its last slot
+    note_loss(ch.key)
+    if redis.call('EXISTS', RUNNING .. ch.id) == 0 then redis.call('ZREM', WORKING .. sv.id, ch.id) end
+  end
   return ch, sv
 end
 

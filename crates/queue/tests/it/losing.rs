@@ -509,6 +509,13 @@ async fn jobs_of_a_channel_whose_hash_was_lost_give_their_slots_at_the_server_ba
         }
         assert!(is_whole(&bench).await, "expires: {expires}");
         assert_eq!(run::<i64>(&bench, "EXISTS", "server:", &[]), 0, "nothing was written in the name of nobody");
+        let working: Vec<String> = run(&bench, "ZRANGE", &format!("working:{SERVER}"), &["0", "-1"]);
+        assert!(working.is_empty(), "nobody shares the server with it");
+        let other = opens(&notice.channel, 10, 12);
+        bench.apply(std::slice::from_ref(&other)).await;
+        assert!(bench.ask(1).await.jobs.is_empty(), "when it was called lately is not known");
+        bench.pass(31 * SECOND);
+        assert_eq!(bench.claim_one().await.channel, notice.channel.id);
     }
 }
 
