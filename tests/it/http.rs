@@ -45,7 +45,8 @@ impl Operation {
             .path
             .replace("{channel_id}", &subject.channel.to_string())
             .replace("{sync_id}", &subject.sync.to_string())
-            .replace("{address}", subject.address);
+            .replace("{address}", subject.address)
+            .replace("{provider}/{hook_token}", "wuzapi/nobody");
         assert!(!path.contains('{'), "a parameter that this test does not know: {path}");
         path
     }

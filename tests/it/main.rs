@@ -35,6 +35,7 @@ mod crash;
 mod crash_points;
 mod faults;
 mod fleet;
+mod hooks;
 mod house;
 mod http;
 mod lifecycle;

@@ -26,6 +26,7 @@ mod deliver;
 #[doc(hidden)]
 pub mod fuzz;
 mod health;
+mod hooks;
 mod limits;
 mod messages;
 mod metrics;

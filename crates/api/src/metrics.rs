@@ -48,6 +48,7 @@ pub fn install_metrics() -> Result<PrometheusHandle, BuildError> {
         Unit::Seconds,
         "Time until an HTTP answer began, by method and route."
     );
+    describe_counter!("sincro_hooks_total", Unit::Count, "Webhooks, by provider and what became of them.");
     describe_gauge!("sincro_http_event_streams", Unit::Count, "Event streams that are open now.");
     Ok(handle)
 }

@@ -25,12 +25,12 @@ pub(crate) const KEY_SCHEME: &str = "api_key";
 
 const DESCRIPTION: &str = "\
 Copies the message history of WhatsApp channels out of provider gateways into Postgres, and finishes.\n\n\
-Every call but `/healthz` and `/readyz` needs an API key. Scope `admin` includes `enqueue`, `enqueue` includes `read`; a key that \
+Every call but `/healthz`, `/readyz` and those of gateways needs an API key. Scope `admin` includes `enqueue`, `enqueue` includes `read`; a key that \
 is revoked can work for ten seconds more. Bodies and answers are JSON in snake_case; unknown fields and parameters are refused. \
 What is refused is answered as `application/problem+json` with a stable `code`. Every answer carries an `x-request-id`, yours if \
 the request brought one. A call whose answer has not begun after 30 seconds is given up.";
 
-const TAGS: [(&str, &str); 5] = [
+const TAGS: [(&str, &str); 6] = [
     (
         "channels",
         "Connected WhatsApp numbers: where their gateways are, how fast these may be called, whether jobs run.",
@@ -38,6 +38,7 @@ const TAGS: [(&str, &str); 5] = [
     ("limits", "How fast provider servers and channels may be called, and how many workers that keeps busy."),
     ("syncs", "Requests to read history: asked for, followed, steered, accounted for."),
     ("messages", "What was stored."),
+    ("webhooks", "What gateways send by themselves."),
     ("process", "The process itself: health, metrics, this document."),
 ];
 

@@ -11,15 +11,18 @@ use utoipa::openapi::{
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 use crate::{
-    auth, body, channels, health, limits, messages, metrics, observe, openapi, params, scaling, state::App, syncs,
+    auth, body, channels, health, hooks, limits, messages, metrics, observe, openapi, params, scaling, state::App,
+    syncs,
 };
 
 /// Calls and the scope that all of them need; none lets everybody in.
 type Group = (Option<Scope>, OpenApiRouter<App>);
 
-fn groups() -> [Group; 4] {
+fn groups() -> [Group; 5] {
     [
         (None, OpenApiRouter::new().routes(routes!(health::alive)).routes(routes!(health::ready))),
+        // Gateways have no key: the address is a secret, and the channel may have another one.
+        (None, OpenApiRouter::new().routes(routes!(hooks::take))),
         (Some(Scope::Read), reading()),
         (Some(Scope::Enqueue), enqueueing()),
         (Some(Scope::Admin), administering()),

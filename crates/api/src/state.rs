@@ -5,7 +5,8 @@ use std::{ops::Deref, sync::Arc, time::Duration};
 use metrics_exporter_prometheus::PrometheusHandle;
 use serde_json::Value;
 use sincro_core::{
-    channel::ChannelId,
+    channel::{ChannelId, Connection},
+    hook::Prove,
     limit::LimitRule,
     provider::{Capabilities, Provider},
     sync::SyncId,
@@ -22,6 +23,8 @@ use crate::{auth::KeyDigest, problem::Problem, queue_view::QueueView, recent::Re
 const KEY_BELIEVED_FOR: Duration = Duration::from_secs(10);
 /// How long a channel's provider server is remembered; who changes it here is heard at once.
 const SERVER_REMEMBERED_FOR: Duration = Duration::from_secs(10);
+/// How long a channel is remembered by its address for webhooks, with its secrets as they were.
+const HOOK_REMEMBERED_FOR: Duration = Duration::from_secs(10);
 /// How long the rules of `/v1/limits` are remembered for what is only shown; who changes them here is heard at once.
 const RULES_REMEMBERED_FOR: Duration = Duration::from_secs(1);
 const MOST_REMEMBERED: usize = 4_096;
@@ -50,6 +53,10 @@ pub struct Settings {
     pub capabilities: fn(Provider) -> Option<Capabilities>,
     /// Whether credentials can be those of a channel.
     pub check_credentials: CheckCredentials,
+    /// What shows that a webhook comes from a channel's gateway.
+    pub prove: Prove,
+    /// The longest webhook.
+    pub hook_max_body_bytes: usize,
     /// What this process has measured; see [`crate::install_metrics`].
     pub metrics: PrometheusHandle,
 }
@@ -88,6 +95,7 @@ pub(crate) struct Shared {
     /// Cancelled when event streams have to end.
     pub(crate) closing: CancellationToken,
     servers: Recent<ChannelId, String>,
+    hooks: Recent<(Provider, String), Arc<Connection>>,
     rules: Recent<(), Arc<[LimitRule]>>,
 }
 
@@ -103,6 +111,7 @@ impl App {
             streams: Arc::new(Semaphore::new(most_streams)),
             large_bodies: Semaphore::new(LARGE_BODIES_AT_ONCE),
             closing: CancellationToken::new(),
+            hooks: Recent::new(HOOK_REMEMBERED_FOR, MOST_REMEMBERED),
             servers: Recent::new(SERVER_REMEMBERED_FOR, MOST_REMEMBERED),
             rules: Recent::new(RULES_REMEMBERED_FOR, 1),
         }))
@@ -116,6 +125,21 @@ impl App {
         let server = self.store.channel(channel).await?.server();
         self.servers.put(channel, server.clone());
         Ok(server)
+    }
+
+    /// The channel that an address for webhooks belongs to.
+    pub(crate) async fn connection_of_hook(
+        &self,
+        provider: Provider,
+        token: String,
+    ) -> Result<Arc<Connection>, Problem> {
+        let address = (provider, token);
+        if let Some(connection) = self.hooks.get(&address) {
+            return Ok(connection);
+        }
+        let connection = Arc::new(self.store.connection_of_hook(address.0, &address.1).await?);
+        self.hooks.put(address, connection.clone());
+        Ok(connection)
     }
 
     /// To be called when a channel has moved to another server.

@@ -30,6 +30,8 @@ pub(crate) struct Config {
     pub public_url: Option<Url>,
     /// Event streams that this process serves at once.
     pub event_streams: usize,
+    /// The longest webhook.
+    pub hook_max_body_bytes: usize,
     /// Postgres, when set; see [`Config::database_url`].
     pub database_url: Option<SecretString>,
     /// Redis, when set; see [`Config::redis_url`].
@@ -119,6 +121,7 @@ impl Config {
             worker_listen: reader.optional_socket_address("worker_listen"),
             public_url: reader.http_url("public_url"),
             event_streams: reader.whole_number("event_streams", 1..=65_536),
+            hook_max_body_bytes: reader.whole_number::<usize>("hook_max_body_mb", 1..=1024) * 1024 * 1024,
             database_url: reader.secret_url("database_url", &["postgres", "postgresql"]),
             redis_url: reader.redis_url("redis_url"),
             redis_namespace: reader.name("redis_namespace"),

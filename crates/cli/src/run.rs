@@ -187,6 +187,8 @@ fn api_over(parts: &Parts, config: &Config, listener: &TcpListener) -> anyhow::R
         check_credentials: |provider, given| {
             sincro_providers::check_credentials(provider, given).map_err(|error| (error.field, error.problem))
         },
+        prove: sincro_providers::prove,
+        hook_max_body_bytes: config.hook_max_body_bytes,
         metrics,
     };
     Ok(Api::new(parts.store.clone(), parts.queue.clone(), settings))

@@ -14,6 +14,7 @@
 //! | [`job`] | the unit of work, its steps, states and endings |
 //! | [`message`] | what a gateway call brings, in one neutral shape |
 //! | [`gateway`] | the calls a job can make and the ways a gateway can answer |
+//! | [`hook`] | what shows that a webhook comes from the gateway |
 //! | [`plan`] | contacts -> jobs |
 //! | [`verdict`] | a gateway's answer -> what happens to the job |
 //! | [`retry`] | when to try again |
@@ -36,6 +37,7 @@ pub mod forecast;
 #[doc(hidden)]
 pub mod fuzz;
 pub mod gateway;
+pub mod hook;
 pub mod job;
 pub mod limit;
 pub mod message;

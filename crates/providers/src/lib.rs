@@ -10,6 +10,7 @@
 //! | `registry` | what every gateway can do, and which are built: a new one is a folder and a line |
 //! | `credentials` | what a channel's credentials may look like |
 //! | [`contacts`](ContactList) | a contact list, piece by piece |
+//! | [`hooks`](prove) | what shows that a webhook comes from the gateway |
 //! | `http` | one bounded request, and what a broken transport means |
 //! | `spool` | an answer that is too long for memory, in a file |
 //! | `room` | how much of all answers may be in memory at once |
@@ -28,6 +29,7 @@ mod excerpt;
 #[doc(hidden)]
 pub mod fuzz;
 mod gateways;
+mod hooks;
 mod http;
 mod json;
 mod moment;
@@ -46,6 +48,7 @@ mod wuzapi;
 pub use contacts::{ContactList, ContactPieces};
 pub use credentials::CredentialsError;
 pub use gateways::{Answered, Error, GatewaySettings, Gateways};
+pub use hooks::prove;
 pub use registry::{capabilities, check_credentials};
 pub use room::Held;
 pub use telemetry::describe_metrics;

@@ -11,7 +11,7 @@ use sincro_core::{
     provider::{Capabilities, Provider},
 };
 
-use crate::{credentials::CredentialsError, gateways::Answered, http::Http, whapi::Whapi, wuzapi::Wuzapi};
+use crate::{credentials::CredentialsError, gateways::Answered, hooks::Sign, http::Http, whapi::Whapi, wuzapi::Wuzapi};
 
 /// One kind of gateway.
 #[async_trait]
@@ -21,6 +21,9 @@ pub(crate) trait Gateway: Send + Sync {
 
     /// Whether a channel could be called with these.
     fn check_credentials(&self, given: &Value) -> Result<(), CredentialsError>;
+
+    /// How its webhooks show where they come from.
+    fn sign(&self) -> Sign;
 
     /// Makes exactly one HTTP request and reads its answer.
     async fn call(&self, http: &Http, connection: &Connection, call: &Call) -> Result<Answered, Refusal>;

@@ -19,6 +19,7 @@
 //! | [`unreadable`] | jobs that cannot be read fail |
 //! | [`reading`] | stored messages and receipts |
 //! | [`prune`] | old jobs are deleted |
+//! | [`inbox`] | webhooks as they came |
 //! | [`notices`] | the outbox to the queue |
 //! | [`restore`] | what the queue needs when it was emptied |
 //! | [`outlooks`] | what only the queue knows, for the views |
@@ -35,6 +36,7 @@ pub mod channels;
 pub mod contacts;
 mod cooldowns;
 mod error;
+pub mod inbox;
 pub mod jobs;
 mod knock;
 pub mod limits;

@@ -10,6 +10,8 @@ use tokio::time::{MissedTickBehavior, interval};
 use crate::patience::ended;
 
 const EVERY: Duration = Duration::from_mins(10);
+/// No webhook takes as long as that to arrive.
+const HOOK_ARRIVES: TimeDelta = TimeDelta::hours(1);
 /// Jobs in one transaction: a fraction of a second of the database's time.
 const AT_ONCE: i64 = 5_000;
 /// Between two of them, so that whoever waits for the database is not kept waiting by this.
@@ -32,6 +34,7 @@ pub(crate) async fn run(store: Store, retention: Option<TimeDelta>) {
 /// How many jobs went.
 async fn prune(store: &Store, retention: Option<TimeDelta>) -> Result<u64, Error> {
     store.forget_listings().await?;
+    store.forget_broken_hooks(clock::now() - HOOK_ARRIVES).await?;
     let Some(before) = retention.and_then(|kept| clock::now().checked_sub_signed(kept)) else { return Ok(0) };
     let mut jobs = 0;
     while let Pruned::Jobs(deleted) = store.prune(before, AT_ONCE).await? {

@@ -10,7 +10,7 @@ use super::{PHONE, Subject, operations};
 use crate::support::World;
 
 /// Calls of this version's contract (design, section 5), without those about the process.
-const CONTRACT: [(&str, &str); 24] = [
+const CONTRACT: [(&str, &str); 25] = [
     ("POST", "/v1/channels"),
     ("GET", "/v1/channels"),
     ("GET", "/v1/channels/{channel_id}"),
@@ -35,6 +35,7 @@ const CONTRACT: [(&str, &str); 24] = [
     ("PUT", "/v1/limits"),
     ("GET", "/v1/limits/changes"),
     ("GET", "/v1/scaling"),
+    ("POST", "/hooks/{provider}/{hook_token}"),
 ];
 
 #[tokio::test]

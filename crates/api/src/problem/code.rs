@@ -47,8 +47,12 @@ codes! {
     BadUtf8 = BAD_REQUEST "bad_utf8" "The body is not UTF-8",
     /// The `Idempotency-Key` is not 1 to 255 visible ASCII characters, or came twice.
     BadIdempotencyKey = BAD_REQUEST "bad_idempotency_key" "The Idempotency-Key cannot be used",
+    /// The body of the webhook broke off.
+    BadHook = BAD_REQUEST "bad_hook" "The webhook ended early",
     /// No API key came with the request, or one that is unknown or revoked.
     Unauthorized = UNAUTHORIZED "unauthorized" "A valid API key is needed",
+    /// The channel has a secret for webhooks, and this one does not show that it comes from the gateway.
+    HookRefused = UNAUTHORIZED "hook_refused" "The webhook shows no right to come",
     /// The API key is valid but lacks the scope that the call needs.
     ScopeMissing = FORBIDDEN "scope_missing" "The API key may not do this",
     /// The channel is not entitled to channel syncs (`import_messages`).
@@ -69,8 +73,8 @@ codes! {
     SyncOpen = CONFLICT "sync_open" "The channel has an open sync",
     /// The sync is over and cannot be steered any more.
     SyncOver = CONFLICT "sync_over" "The sync is over",
-    /// The body is larger than the call takes: 32 MiB for a channel sync and its plan, 8 MiB for limits, 1 MiB for everything
-    /// else.
+    /// The body is larger than the call takes: 32 MiB for a channel sync and its plan, 8 MiB for limits, `hook_max_body_mb` for a
+    /// webhook, 1 MiB for everything else.
     BodyTooLarge = PAYLOAD_TOO_LARGE "body_too_large" "The body is too large",
     /// The body is not declared as `application/json`.
     UnsupportedMediaType = UNSUPPORTED_MEDIA_TYPE "unsupported_media_type" "The body must be JSON",

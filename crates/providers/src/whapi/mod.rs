@@ -43,6 +43,7 @@ use crate::{
     contacts::ContactList,
     credentials::CredentialsError,
     gateways::Answered,
+    hooks::Sign,
     http::{Http, Reply},
     registry::Gateway,
     wording::Wording,
@@ -59,6 +60,11 @@ impl Gateway for Whapi {
 
     fn check_credentials(&self, given: &Value) -> Result<(), CredentialsError> {
         Credentials::read(given).map(|_| ())
+    }
+
+    // No signature exists; custom headers do (PATCH /settings, up to five of them).
+    fn sign(&self) -> Sign {
+        Sign::Secret { header: "x-ingest-key", field: "hook_key" }
     }
 
     async fn call(&self, http: &Http, connection: &Connection, call: &Call) -> Result<Answered, Refusal> {

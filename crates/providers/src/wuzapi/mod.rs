@@ -39,6 +39,7 @@ use crate::{
     contacts::ContactList,
     credentials::CredentialsError,
     gateways::Answered,
+    hooks::Sign,
     http::{Http, Reply, Request},
     registry::Gateway,
     wording::Wording,
@@ -61,6 +62,11 @@ impl Gateway for Wuzapi {
 
     fn check_credentials(&self, given: &Value) -> Result<(), CredentialsError> {
         Credentials::read(given).map(|_| ())
+    }
+
+    // Over the raw body in JSON mode, over the form as it was sent in form mode: the bytes that come.
+    fn sign(&self) -> Sign {
+        Sign::Signature { headers: &["x-hmac-signature"], prefix: "", field: "hmac_key" }
     }
 
     async fn call(&self, http: &Http, connection: &Connection, call: &Call) -> Result<Answered, Refusal> {

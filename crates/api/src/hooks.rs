@@ -1,0 +1,184 @@
+//! `POST /hooks/{provider}/{hook_token}`: webhooks of gateways.
+//!
+//! Whatever comes is kept as it came, and answered when that is committed; somebody else reads it. Its bytes are followed by the
+//! signature while they arrive, and never all in memory.
+
+use std::time::Duration;
+
+use axum::{
+    body::{Body, BodyDataStream, Bytes},
+    extract::{Path, State},
+    http::{HeaderMap, StatusCode, header},
+};
+use futures::StreamExt as _;
+use sincro_core::{
+    channel::ChannelId,
+    hook::{Proof, Seal},
+    provider::Provider,
+};
+use sincro_store::inbox::{Arrival, InboxId};
+use tokio::time::timeout;
+
+use crate::{
+    problem::{Code, Problem, refusals},
+    state::App,
+};
+
+/// Bytes that are kept together: what is longer is kept as it comes.
+const PART: usize = 1024 * 1024;
+/// The longest silence in the middle of a body.
+const SILENCE: Duration = Duration::from_secs(10);
+/// A content type is kept up to this length.
+const LONGEST_TYPE: usize = 200;
+
+refusals!(Refusals: &[
+    Code::ChannelNotFound, Code::HookRefused, Code::BadHook, Code::BodyTooLarge, Code::Internal, Code::LedgerUnavailable,
+    Code::TimedOut,
+]);
+
+/// Take a webhook
+///
+/// For gateways: the address is a channel's `hook_url`. The body is kept as it is, up to `hook_max_body_mb`, and read later; the answer
+/// says that it is kept. Where the channel's credentials hold a secret for webhooks, one without a good signature is refused.
+#[utoipa::path(
+    post, path = "/hooks/{provider}/{hook_token}", operation_id = "take_webhook", tag = "webhooks",
+    params(
+        ("provider" = Provider, Path, description = "The kind of gateway"),
+        ("hook_token" = String, Path, description = "The channel's secret part of the address"),
+    ),
+    request_body(content = Vec<u8>, description = "Whatever the gateway sends", content_type = "*/*"),
+    responses((status = 200, description = "It is kept"), Refusals),
+)]
+pub(crate) async fn take(
+    State(app): State<App>,
+    Path((provider, hook_token)): Path<(String, String)>,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<StatusCode, Problem> {
+    let nobody = || Problem::new(Code::ChannelNotFound, "this is no channel's address for webhooks");
+    let provider: Provider = provider.parse().map_err(|_| nobody())?;
+    let connection = app.connection_of_hook(provider, hook_token).await?;
+    let header = |name: &str| headers.get(name).and_then(|value| value.to_str().ok()).map(str::to_owned);
+    let proof = match (app.settings.prove)(&connection, &header) {
+        Proof::Missing(header) => return Err(unproven(provider, header)),
+        proof => proof,
+    };
+    let incoming = Incoming {
+        app: &app,
+        provider,
+        channel: connection.channel.id,
+        content_type: content_type(&headers),
+        most: app.settings.hook_max_body_bytes,
+        stream: body.into_data_stream(),
+        verified: !matches!(proof, Proof::Address),
+        seal: if let Proof::Signature(seal) = proof { Some(seal) } else { None },
+        bytes: 0,
+    };
+    incoming.keep().await?;
+    count(provider, "kept");
+    Ok(StatusCode::OK)
+}
+
+/// A webhook whose bytes are coming.
+struct Incoming<'a> {
+    app: &'a App,
+    provider: Provider,
+    channel: ChannelId,
+    content_type: String,
+    most: usize,
+    stream: BodyDataStream,
+    verified: bool,
+    seal: Option<Box<dyn Seal>>,
+    bytes: usize,
+}
+
+impl Incoming<'_> {
+    async fn keep(mut self) -> Result<(), Problem> {
+        let first = self.next_part().await?;
+        if first.len() < PART {
+            self.check()?;
+            let arrival = Arrival { channel: self.channel, content_type: self.content_type, verified: self.verified };
+            self.app.store.keep_hook(&arrival, &first).await?;
+            return Ok(());
+        }
+        let store = &self.app.store;
+        let id = store.begin_hook(self.channel, &self.content_type).await?;
+        let kept = self.keep_parts(id, first).await;
+        if kept.is_err()
+            && let Err(error) = store.drop_hook(id).await
+        {
+            tracing::warn!(inbox = id, %error, "what came of a webhook that was refused stays for a while");
+        }
+        kept
+    }
+
+    async fn keep_parts(&mut self, id: InboxId, first: Vec<u8>) -> Result<(), Problem> {
+        let store = self.app.store.clone();
+        let mut part = first;
+        for place in 0.. {
+            let last = part.len() < PART;
+            if !part.is_empty() {
+                store.add_to_hook(id, place, &part).await?;
+            }
+            if last {
+                break;
+            }
+            part = self.next_part().await?;
+        }
+        self.check()?;
+        store.end_hook(id, i64::try_from(self.bytes).unwrap_or(i64::MAX), self.verified).await?;
+        Ok(())
+    }
+
+    /// So many bytes as are kept together; fewer at the end.
+    async fn next_part(&mut self) -> Result<Vec<u8>, Problem> {
+        let mut part = Vec::new();
+        while part.len() < PART {
+            let Some(chunk) = self.next_chunk().await? else { break };
+            part.extend_from_slice(&chunk);
+        }
+        Ok(part)
+    }
+
+    async fn next_chunk(&mut self) -> Result<Option<Bytes>, Problem> {
+        let chunk = match timeout(SILENCE, self.stream.next()).await {
+            Ok(Some(Ok(chunk))) => chunk,
+            Ok(None) => return Ok(None),
+            Ok(Some(Err(_))) | Err(_) => {
+                count(self.provider, "broken_off");
+                return Err(Problem::new(Code::BadHook, "the body ended early"));
+            }
+        };
+        self.bytes += chunk.len();
+        if self.bytes > self.most {
+            count(self.provider, "too_large");
+            return Err(Problem::new(Code::BodyTooLarge, format!("the body has more than {} bytes", self.most)));
+        }
+        if let Some(seal) = &mut self.seal {
+            seal.take(&chunk);
+        }
+        Ok(Some(chunk))
+    }
+
+    fn check(&mut self) -> Result<(), Problem> {
+        match self.seal.take() {
+            Some(seal) if !seal.holds() => Err(unproven(self.provider, "the signature")),
+            _ => Ok(()),
+        }
+    }
+}
+
+fn unproven(provider: Provider, what: &str) -> Problem {
+    count(provider, "refused");
+    tracing::warn!(%provider, what, "a webhook was refused: it does not show that it comes from the gateway");
+    Problem::new(Code::HookRefused, format!("{what} is missing or wrong"))
+}
+
+fn content_type(headers: &HeaderMap) -> String {
+    let given = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    given.chars().take(LONGEST_TYPE).collect()
+}
+
+fn count(provider: Provider, result: &'static str) {
+    metrics::counter!("sincro_hooks_total", "provider" => provider.as_str(), "result" => result).increment(1);
+}
