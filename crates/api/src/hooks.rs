@@ -161,10 +161,7 @@ impl Incoming<'_> {
     }
 
     fn check(&mut self) -> Result<(), Problem> {
-        match self.seal.take() {
-            Some(seal) if !seal.holds() => Err(unproven(self.provider, "the signature")),
-            _ => Ok(()),
-        }
+        if self.seal.take().is_none_or(|seal| seal.holds()) { Ok(()) } else { Err(unproven(self.provider, "the signature")) }
     }
 }
 
