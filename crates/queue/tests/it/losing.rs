@@ -483,6 +483,36 @@ async fn whatever_is_lost_of_a_channel_no_more_calls_than_its_concurrency_are_un
 }
 
 #[tokio::test]
+async fn the_rate_holds_when_the_times_of_the_last_calls_alone_are_lost() {
+    for of in ["channel", "server"] {
+        let mut bench = Bench::new().await;
+        let channel = rule(Limit { rate_per_second: 5.0, burst: 5, concurrency: 50 });
+        let channel = match of {
+            "channel" => channel,
+            _ => ChannelRule { server_limit: Some(channel.limit), limit: WIDE.into(), ..channel },
+        };
+        bench.apply(&[opens(&channel, 1, 100)]).await;
+        assert_eq!(bench.claim(5).await.len(), 5);
+        delete(&bench, &if of == "channel" { format!("calls:{}", channel.id) } else { format!("calls:{SERVER}") });
+        for _ in 0..9 {
+            bench.pass(SECOND / 10);
+            assert!(bench.ask(1).await.jobs.is_empty(), "{of}");
+        }
+        bench.pass(SECOND / 5);
+        assert!(!bench.ask(1).await.jobs.is_empty(), "{of}");
+    }
+}
+
+#[tokio::test]
+async fn a_permit_that_went_back_unused_is_not_missed() {
+    let mut bench = Bench::new().await;
+    bench.apply(&[opens(&rule(Limit { rate_per_second: 1.0, burst: 1, concurrency: 5 }), 1, 100)]).await;
+    let held = bench.claim(1).await;
+    bench.settle_used(&held, &Ruling::Back, false).await;
+    assert_eq!(bench.claim_one().await.job, 1);
+}
+
+#[tokio::test]
 async fn a_server_of_which_everything_was_lost_is_not_called_before_somebody_tells_of_it() {
     let (mut bench, channel, notice) = busy().await;
     delete(&bench, &format!("server:{SERVER}"));
