@@ -99,10 +99,16 @@ async fn is_written_into(keys: &[&str]) {
     assert!(stage.api.jobs(sync).await.iter().all(|job| job.attempts <= 1), "it costs no attempt");
     let most = stage.gateway.calls().max_in_window(NEARLY_A_SECOND, |_| true);
     assert!(most <= 300, "{most} calls in one second at a rate of 300");
-    let restored = "the queue is restored from the ledger";
-    let times = stage.worker.times_said(restored) + second.times_said(restored);
-    assert!(times > keys.len(), "restored {times} times: that is less than once at first and once for each key");
-    assert!(times <= 2 * keys.len(), "restored {times} times for {} keys", keys.len());
+    let times = |said: &str| stage.worker.times_said(said) + second.times_said(said);
+    let restored = times("the queue is restored from the ledger");
+    // Right after another restoration, what a script that failed has left half-done may be mended by a comparison.
+    let mended = times("lanes that the queue had lost are back from the ledger");
+    let least = 1 + keys.len();
+    assert!(
+        restored + mended >= least,
+        "restored {restored} times, mended {mended} times: once at first and for each key"
+    );
+    assert!(restored <= 2 * keys.len(), "restored {restored} times for {} keys", keys.len());
 }
 
 #[tokio::test]

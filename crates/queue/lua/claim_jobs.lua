@@ -21,6 +21,7 @@
 
 local PER_CALL = 256 -- promotions and recoveries: a claim stays short whatever is due
 local STAND_IN_US = 50000
+local PROMISE_KEPT_MS = 60000 -- after its time; by then nobody is at work any more
 local URGENT_RUN = 9 -- urgent calls in a row; the next is a bulk one, if one waits
 
 local max = math.min(tonumber(ARGV[2]), 1000)
@@ -250,7 +251,8 @@ local function promised(at)
   local promise = at .. ' ' .. asker
   local standing = redis.call('GET', PROMISED) or ''
   if standing ~= promise and string.match(standing, '^(%d+)') == at then return int(at + STAND_IN_US) end
-  if standing ~= promise then redis.call('SET', PROMISED, promise) end
+  local kept_ms = math.max(0, (at - now) / 1000) + PROMISE_KEPT_MS
+  if standing ~= promise then redis.call('SET', PROMISED, promise, 'PX', int(kept_ms)) end
   return at
 end
 

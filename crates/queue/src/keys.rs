@@ -41,7 +41,7 @@ pub(crate) const NAMES: &[(&str, &str, &str)] = &[
     ("LEASES", "leases", "zset: job -> time (µs) at which its lease runs out"),
     ("HELD", "held", "hash: job -> `sync|attempt|channel|ticket`, and the time of its permits if they were moved"),
     ("PROBES", "probes", "string: counts the looks at sessions; each has a number below zero"),
-    ("PROMISED", "promised", "string: `time asker`, who was told to come for the next slot"),
+    ("PROMISED", "promised", "string: `time asker`, who was told to come for the next slot; gone a minute after that"),
     ("TICKET", "ticket", "string: the last ticket given out"),
     ("ANSWER", "answer:", "string: what the worker's last successful claim gave it, for one lease"),
     ("RESTORING", "restoring", "string: the token of the restoration under way; lanes may be missing until it is gone"),

@@ -17,7 +17,7 @@ local TICK_US = 5000000 -- the observed rate is an average over this
 
 local LIMITER = {
   'tat', 'wanted_at', 'rough_us', 'pace', 'paced_at', 'cooldown_until', 'strikes', 'trial', 'urgent_run', 'tick', 'ticks',
-  'ticks_before', 'known_since', 'running',
+  'ticks_before', 'known_since', 'running', 'called_at',
 }
 
 local function read_level(key, id)
@@ -70,12 +70,19 @@ local function sure_from(level)
   return since > 0 and level.windows[1] and since + level.windows[1].micros or 0
 end
 
+-- When the rate no longer depends on permits whose list was lost, which the time of the last one shows.
+local function unlisted_until(level)
+  local window = level.windows[1]
+  local free = window and level.called_at + stretched(level, window.micros) + level.rough_us
+  return free and free > now and not permit(level, 1) and free or 0
+end
+
 -- When the next call may be made as far as this level goes, or nil; and what decides that.
 local function slot_of(level)
   if level.running >= (level.trial and 1 or level.concurrency) then return nil, 'concurrency' end
   local slot, why = 0, 'rate'
   if level.limited then slot = level.tat - stretched(level, level.interval_us) * (level.burst - 1) end
-  slot = math.max(slot, sure_from(level))
+  slot = math.max(slot, sure_from(level), unlisted_until(level))
   for i, window in ipairs(level.windows) do
     local before = permit(level, window.calls)
     local free = before and before + (i == 1 and stretched(level, window.micros) + level.rough_us or window.micros)
@@ -103,6 +110,15 @@ local function spend(level, ticket)
   local from = math.max(level.tat, level.wanted_at, now - CATCH_UP_US, sure_from(level))
   level.tat = from + stretched(level, level.interval_us)
   level.taken[#level.taken + 1] = ticket
+  level.called_at = ticket
+end
+
+-- Takes a permit out of the list; whether it was there.
+local function unlist(level, ticket)
+  level.stored = {}
+  local was_there = redis.call('LREM', CALLS .. level.id, 1, ticket) == 1
+  if was_there and not permit(level, 1) then level.called_at = 0 end
+  return was_there
 end
 
 -- Gives a permit back that no call was made with.
@@ -111,18 +127,14 @@ local function give_back(level, ticket)
   level.ticks = math.max(0, level.ticks - 1)
   level.changed = true
   if not level.limited then return end
-  level.stored = {}
-  if redis.call('LREM', CALLS .. level.id, 1, ticket) == 1 then
-    level.tat = level.tat - stretched(level, level.interval_us)
-  end
+  if unlist(level, ticket) then level.tat = level.tat - stretched(level, level.interval_us) end
 end
 
 -- Takes a permit out that is to be moved, perhaps not for the first time. Returns whether every window has room for one at that later time.
 local function lift_permit(level, from, to, again)
   if not level.limited then return true end
   if again then level.rough_us, level.changed = math.min(ROUGHEST_US, level.rough_us + ROUGHER_US), true end
-  level.stored = {}
-  level.lifted = redis.call('LREM', CALLS .. level.id, 1, from) == 1
+  level.lifted = unlist(level, from)
   if not level.lifted then return false end
   for i, window in ipairs(level.windows) do
     local before = permit(level, window.calls)
@@ -140,7 +152,9 @@ end
 
 local function put_permit(level, to)
   level.stored = {}
-  if level.limited then redis.call('LPUSH', CALLS .. level.id, int(to)) end
+  if not level.limited then return end
+  redis.call('LPUSH', CALLS .. level.id, int(to))
+  level.called_at, level.changed = math.max(level.called_at, to), true
 end
 
 -- A call was made with its permit.

@@ -7,16 +7,13 @@ use sincro_core::{
     notice::{ChannelRule, Entry, LaneState, Notice},
     verdict::Rest,
 };
-use sincro_queue::{
-    Depth, Error, Heard, HeardPage, Inspection, LaneView, OpenLane, Ruling,
-    steps::{self, Ask},
-};
+use sincro_queue::{Depth, Heard, HeardPage, Inspection, LaneView, OpenLane, Ruling};
 
-use crate::bench::{Bench, LEASE, SERVER, WIDE, follows, ids, lane, opens, rule, sync_of};
+use crate::bench::{Bench, SERVER, WIDE, follows, ids, lane, opens, rule, sync_of};
 
 const SECOND: Duration = Duration::from_secs(1);
 
-fn open_lane(notice: &Notice) -> OpenLane {
+pub(crate) fn open_lane(notice: &Notice) -> OpenLane {
     OpenLane { sync: sync_of(notice), channel: notice.channel.id, server: notice.channel.server.clone() }
 }
 
@@ -24,35 +21,35 @@ async fn view(bench: &Bench, notice: &Notice) -> LaneView {
     bench.clock().inspect_lanes(0, &[open_lane(notice)]).await.unwrap().remove(0)
 }
 
-async fn loss(bench: &Bench, notice: &Notice) -> String {
+pub(crate) async fn loss(bench: &Bench, notice: &Notice) -> String {
     view(bench, notice).await.loss.unwrap_or_default()
 }
 
-async fn is_whole(bench: &Bench) -> bool {
+pub(crate) async fn is_whole(bench: &Bench) -> bool {
     match bench.clock().inspect(0, Duration::ZERO).await.unwrap() {
         Inspection::Open { whole, .. } => whole,
         other => panic!("{other:?}"),
     }
 }
 
-fn run<T: redis::FromRedisValue>(bench: &Bench, command: &str, key: &str, arguments: &[&str]) -> T {
+pub(crate) fn run<T: redis::FromRedisValue>(bench: &Bench, command: &str, key: &str, arguments: &[&str]) -> T {
     let mut raw = bench.place.raw();
     redis::cmd(command).arg(bench.place.key(key)).arg(arguments).query(&mut raw).unwrap()
 }
 
-fn delete(bench: &Bench, key: &str) {
+pub(crate) fn delete(bench: &Bench, key: &str) {
     assert_eq!(run::<i64>(bench, "DEL", key, &[]), 1, "{key} was not there");
 }
 
 /// What the ledger would say: these are open.
-fn snapshot(notice: &Notice, spans: &[(i64, i64)]) -> Notice {
+pub(crate) fn snapshot(notice: &Notice, spans: &[(i64, i64)]) -> Notice {
     let mut notice = notice.clone();
     lane(&mut notice).jobs = spans.iter().map(|&(first, last)| Entry::Span { first, last }).collect();
     notice
 }
 
 /// A lane of a hundred jobs, of which three are held (4 to 6) and one is delayed (3); two are done.
-async fn busy() -> (Bench, ChannelRule, Notice) {
+pub(crate) async fn busy() -> (Bench, ChannelRule, Notice) {
     let mut bench = Bench::new().await;
     let channel = rule(WIDE);
     let notice = opens(&channel, 1, 100);
@@ -449,108 +446,6 @@ async fn a_claim_that_nobody_can_read_counts_as_lost() {
 }
 
 #[tokio::test]
-async fn whatever_is_lost_of_a_channel_no_more_calls_than_its_concurrency_are_under_way() {
-    let kinds = ["channel:C", "running:C", "lanes:C", "calls:C", "sync:S", "lane:S"];
-    // Also while other lanes of the shard are still being put back.
-    for (lost, restoring) in (1..1_u32 << kinds.len()).flat_map(|lost| [(lost, false), (lost, true)]) {
-        let mut bench = Bench::new().await;
-        let notice = opens(&rule(Limit { concurrency: 3, ..WIDE }), 1, 100);
-        bench.apply(std::slice::from_ref(&notice)).await;
-        let held = bench.claim(3).await;
-        let (channel, sync) = (notice.channel.id.to_string(), sync_of(&notice).to_string());
-        let lost: Vec<&str> = (0..kinds.len()).filter(|i| lost >> i & 1 == 1).map(|i| kinds[i]).collect();
-        for key in &lost {
-            delete(&bench, &key.replace('C', &channel).replace('S', &sync));
-        }
-        if restoring {
-            let _: String = run(&bench, "SET", "restoring", &["somebody"]);
-        }
-        // Somebody tells the queue of another sync of the channel, and nobody compares for a long time.
-        let other = opens(&notice.channel, 201, 300);
-        bench.apply(std::slice::from_ref(&other)).await;
-        for _ in 0..4 {
-            assert!(bench.ask(10).await.jobs.is_empty(), "without {lost:?}");
-            bench.pass(10 * SECOND);
-            let held: Vec<_> = held.iter().map(|held| (held.job, held.ticket)).collect();
-            assert!(steps::renew(&bench.clock(), 0, LEASE, &held).await.unwrap().is_empty());
-        }
-        bench.settle(&held[..1], &Ruling::Done).await;
-        bench.pass(SECOND);
-        assert_eq!(bench.ask(10).await.jobs.len(), 1, "without {lost:?}");
-        bench.clock().inspect_lanes(0, &[open_lane(&notice), open_lane(&other)]).await.unwrap();
-        assert!(bench.ask(10).await.jobs.is_empty(), "without {lost:?}");
-    }
-}
-
-#[tokio::test]
-async fn a_server_of_which_everything_was_lost_is_not_called_before_somebody_tells_of_it() {
-    let (mut bench, channel, notice) = busy().await;
-    delete(&bench, &format!("server:{SERVER}"));
-    bench.pass(SECOND);
-    assert!(bench.ask(1).await.jobs.is_empty());
-    bench.put_back(1, &snapshot(&notice, &[(3, 100)])).await;
-    bench.pass(2 * SECOND);
-    assert_eq!(bench.claim_one().await.channel, channel.id);
-}
-
-#[tokio::test]
-async fn jobs_of_a_channel_whose_hash_was_lost_give_their_slots_at_the_server_back() {
-    for expires in [false, true] {
-        let mut bench = Bench::new().await;
-        let notice = opens(&rule(WIDE), 1, 3);
-        bench.apply(std::slice::from_ref(&notice)).await;
-        let held = bench.claim(3).await;
-        delete(&bench, &format!("channel:{}", notice.channel.id));
-        if expires {
-            bench.pass(LEASE + SECOND);
-            assert!(bench.ask(1).await.jobs.is_empty());
-        } else {
-            bench.settle(&held, &Ruling::Done).await;
-        }
-        assert!(is_whole(&bench).await, "expires: {expires}");
-        assert_eq!(run::<i64>(&bench, "EXISTS", "server:", &[]), 0, "nothing was written in the name of nobody");
-        let working: Vec<String> = run(&bench, "ZRANGE", &format!("working:{SERVER}"), &["0", "-1"]);
-        assert!(working.is_empty(), "nobody shares the server with it");
-        let other = opens(&notice.channel, 10, 12);
-        bench.apply(std::slice::from_ref(&other)).await;
-        assert!(bench.ask(1).await.jobs.is_empty(), "when it was called lately is not known");
-        bench.pass(31 * SECOND);
-        assert_eq!(bench.claim_one().await.channel, notice.channel.id);
-    }
-}
-
-#[tokio::test]
-async fn what_is_settled_or_renewed_while_a_shard_is_being_emptied_changes_nothing() {
-    let mut bench = Bench::new().await;
-    let notice = opens(&rule(Limit { concurrency: 3, ..WIDE }), 1, 10);
-    bench.apply(std::slice::from_ref(&notice)).await;
-    let held = bench.claim(3).await;
-    delete(&bench, "epoch2");
-    let restoration = bench.queue.begin_restore(0).await.unwrap().unwrap();
-    assert_eq!(bench.settle(&held[..1], &Ruling::Done).await, [held[0].job], "it is stale");
-    let leases = [(held[1].job, held[1].ticket)];
-    assert_eq!(steps::renew(&bench.clock(), 0, LEASE, &leases).await.unwrap(), [held[1].job]);
-    restoration.open_epoch(2, false).await.unwrap();
-    bench.put_back(2, &snapshot(&notice, &[(1, 10)])).await;
-    bench.queue.finish_restore(0, 2).await.unwrap();
-    bench.pass(2 * SECOND);
-    assert_eq!(bench.ask(10).await.jobs.len(), 3, "all slots are free");
-    assert!(is_whole(&bench).await);
-}
-
-#[tokio::test]
-async fn a_slot_that_nobody_holds_comes_free() {
-    let mut bench = Bench::new().await;
-    let notice = opens(&rule(Limit { concurrency: 1, ..WIDE }), 1, 5);
-    bench.apply(std::slice::from_ref(&notice)).await;
-    let _: i64 = run(&bench, "SADD", &format!("running:{}", notice.channel.id), &["77"]);
-    bench.pass(SECOND);
-    assert!(bench.ask(1).await.jobs.is_empty());
-    assert_eq!(loss(&bench, &notice).await, "");
-    assert_eq!(bench.claim_one().await.job, 1);
-}
-
-#[tokio::test]
 async fn a_thousand_lanes_are_looked_at_in_a_moment() {
     let bench = Bench::new().await;
     let notices: Vec<Notice> = (0..1_000).map(|i| opens(&rule(WIDE), i * 10 + 1, i * 10 + 10)).collect();
@@ -566,68 +461,4 @@ async fn a_thousand_lanes_are_looked_at_in_a_moment() {
     let views = bench.clock().inspect_lanes(0, &lanes).await.unwrap();
     println!("1,000 lanes: {:.1} ms of Redis", (spent() - before) / 1_000.0);
     assert!(views.iter().all(|view| view.loss.is_none() && view.jobs == 10));
-}
-
-/// Whether a claim, or a look at the shard, fails on what is written there.
-async fn is_of_use(bench: &Bench) -> bool {
-    let ask = Ask { shard: 0, max: 10, max_bulk: 10, lease: LEASE, asker: "other", number: 1, again: false };
-    let failures =
-        [steps::claim(&bench.clock(), &ask).await.err(), bench.clock().inspect(0, Duration::ZERO).await.err()];
-    let unusable = |failure: &Error| match failure {
-        Error::Unusable(_) => true,
-        other => panic!("{other}"),
-    };
-    !failures.iter().flatten().any(unusable)
-}
-
-#[tokio::test]
-async fn what_somebody_else_wrote_is_told_by_whoever_comes_upon_it() {
-    for (key, value) in [("queued", "x"), ("held", "x"), ("leases", "x"), ("servers", "x"), ("delayed", "x")] {
-        let (bench, ..) = busy().await;
-        assert!(is_of_use(&bench).await);
-        let _: () = run(&bench, "SET", key, &[value]);
-        assert!(!is_of_use(&bench).await, "{key} is a text now");
-    }
-    for key in ["ticket", "opened"] {
-        let (bench, ..) = busy().await;
-        let _: () = run(&bench, "SET", key, &["x"]);
-        assert!(!is_of_use(&bench).await, "{key} is no number now");
-    }
-    let (bench, _, notice) = busy().await;
-    let _: () = run(&bench, "HSET", "queued", &[&sync_of(&notice).to_string(), "x"]);
-    assert!(!is_of_use(&bench).await, "a lane has no number now");
-}
-
-#[tokio::test]
-async fn a_shard_that_is_begun_anew_holds_nothing_of_what_was_there_whatever_it_is() {
-    let (bench, _, notice) = busy().await;
-    for key in bench.place.keys() {
-        let mut raw = bench.place.raw();
-        let of_a_kind: String = redis::cmd("TYPE").arg(&key).query(&mut raw).unwrap();
-        let command = if of_a_kind == "string" { "RPUSH" } else { "SET" };
-        redis::pipe().del(&key).cmd(command).arg(&key).arg("x").exec(&mut raw).unwrap();
-    }
-    let _: i64 = run(&bench, "RPUSH", "restoring", &["x"]);
-    let _: () = run(&bench, "SET", "anew", &["for ever"]);
-    let restoration = bench.clock().begin_anew(0).await.unwrap().unwrap();
-    assert_eq!(bench.place.keys(), [bench.place.key("anew"), bench.place.key("restoring")]);
-    restoration.open_epoch(2, false).await.unwrap();
-    assert!(bench.put_back(2, &snapshot(&notice, &[(7, 100)])).await);
-    bench.clock().finish_restore(0, 2).await.unwrap();
-    assert!(is_whole(&bench).await && is_of_use(&bench).await);
-    assert_eq!(loss(&bench, &notice).await, "");
-    assert!(bench.clock().begin_anew(0).await.unwrap().is_none(), "that was done just now");
-    assert_eq!(bench.depth().await.queued, 94);
-}
-
-#[tokio::test]
-async fn a_shard_is_compared_with_the_ledger_again_although_a_mark_says_for_ever_that_it_was() {
-    let (bench, ..) = busy().await;
-    let _: () = run(&bench, "SET", "compared", &["x"]);
-    for expected in [true, false] {
-        let Inspection::Open { due, .. } = bench.clock().inspect(0, Duration::from_mins(1)).await.unwrap() else {
-            panic!("it is open")
-        };
-        assert_eq!(due, expected);
-    }
 }
