@@ -16,6 +16,14 @@ CREATE TABLE inbox (
     read_at      timestamptz
 );
 COMMENT ON TABLE inbox IS 'Webhooks of gateways, each as it came.';
+COMMENT ON COLUMN inbox.id IS 'Row id, in the order of arrival.';
+COMMENT ON COLUMN inbox.channel_id IS 'The channel whose address it came to.';
+COMMENT ON COLUMN inbox.content_type IS 'What the gateway says that it is.';
+COMMENT ON COLUMN inbox.bytes IS 'Its length.';
+COMMENT ON COLUMN inbox.attempts IS 'How often somebody began to read it.';
+COMMENT ON COLUMN inbox.error IS 'Why nobody understands it, or why the last try to read it failed.';
+COMMENT ON COLUMN inbox.received_at IS 'When it began to arrive.';
+COMMENT ON COLUMN inbox.read_at IS 'When all of it was stored, or given up.';
 COMMENT ON COLUMN inbox.state IS 'arriving: its bytes are still coming, and nobody was answered; unread; read; unreadable: nobody understands it, it is kept for people.';
 COMMENT ON COLUMN inbox.verified IS 'Whether a signature or a secret showed that it comes from the gateway; the channel may have none.';
 COMMENT ON COLUMN inbox.pieces_done IS 'So much of it is stored: whoever reads it again after a crash goes on behind that.';
@@ -32,5 +40,8 @@ CREATE TABLE inbox_parts (
     PRIMARY KEY (inbox_id, part)
 );
 COMMENT ON TABLE inbox_parts IS 'The bytes of a webhook, in order.';
+COMMENT ON COLUMN inbox_parts.inbox_id IS 'The webhook.';
+COMMENT ON COLUMN inbox_parts.part IS 'Its place, from 0.';
+COMMENT ON COLUMN inbox_parts.body IS 'The bytes.';
 -- What is compressed on the way in costs more time than there is.
 ALTER TABLE inbox_parts ALTER COLUMN body SET STORAGE EXTERNAL;

@@ -59,11 +59,8 @@ pub(crate) async fn take(
     let provider: Provider = provider.parse().map_err(|_| nobody())?;
     let connection = app.connection_of_hook(provider, hook_token).await?;
     let header = |name: &str| headers.get(name).and_then(|value| value.to_str().ok()).map(str::to_owned);
-    let proof = match (app.settings.prove)(&connection, &header) {
-        Proof::Missing(header) => return Err(unproven(provider, header)),
-        proof => proof,
-    };
-    let incoming = Incoming {
+    let proof = (app.settings.prove)(&connection, &header);
+    let mut incoming = Incoming {
         app: &app,
         provider,
         channel: connection.channel.id,
@@ -71,9 +68,18 @@ pub(crate) async fn take(
         most: app.settings.hook_max_body_bytes,
         stream: body.into_data_stream(),
         verified: !matches!(proof, Proof::Address),
-        seal: if let Proof::Signature(seal) = proof { Some(seal) } else { None },
+        seal: None,
         bytes: 0,
     };
+    match proof {
+        // Read to its end: who is still sending would see a broken connection instead of the answer.
+        Proof::Missing(header) => {
+            while incoming.next_chunk().await?.is_some() {}
+            return Err(unproven(provider, header));
+        }
+        Proof::Signature(seal) => incoming.seal = Some(seal),
+        Proof::Address | Proof::Secret => {}
+    }
     incoming.keep().await?;
     count(provider, "kept");
     Ok(StatusCode::OK)
@@ -161,7 +167,11 @@ impl Incoming<'_> {
     }
 
     fn check(&mut self) -> Result<(), Problem> {
-        if self.seal.take().is_none_or(|seal| seal.holds()) { Ok(()) } else { Err(unproven(self.provider, "the signature")) }
+        if self.seal.take().is_none_or(|seal| seal.holds()) {
+            Ok(())
+        } else {
+            Err(unproven(self.provider, "the signature"))
+        }
     }
 }
 

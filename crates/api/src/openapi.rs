@@ -105,11 +105,12 @@ mod tests {
     use super::*;
 
     /// The contract: every call, and the scope it needs.
-    const CALLS: [(&str, &str, &str); 28] = [
+    const CALLS: [(&str, &str, &str); 29] = [
         ("get", "/healthz", ""),
         ("get", "/readyz", ""),
         ("get", "/metrics", "read"),
         ("get", "/openapi.json", "read"),
+        ("post", "/hooks/{provider}/{hook_token}", ""),
         ("get", "/v1/channels", "read"),
         ("post", "/v1/channels", "admin"),
         ("get", "/v1/channels/{channel_id}", "read"),
