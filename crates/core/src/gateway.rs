@@ -4,12 +4,15 @@
 
 use std::time::Duration;
 
+use chrono::{DateTime, Utc};
+use secrecy::SecretString;
+
 use crate::{
     address::Address,
     contact::Contact,
     job::Step,
     limit::Level,
-    message::{Page, Pairing},
+    message::{Message, Page, Pairing},
 };
 
 /// One gateway call. Every one of them costs a permit.
@@ -35,20 +38,68 @@ pub enum Call {
         limit: u32,
         /// Where to go on; none at the beginning.
         cursor: Option<String>,
+        /// None from before then, where the gateway can be asked for that.
+        since: Option<DateTime<Utc>>,
+    },
+    /// The contacts of the whole number, by webhook.
+    RequestContacts,
+    /// The history of the whole number, by webhook.
+    RequestHistory {
+        /// How many messages per chat, 1 to 100, where the gateway asks for that.
+        count: u32,
+    },
+    /// What the phone has of one chat before a message, by webhook.
+    TopUp {
+        /// The chat.
+        address: Address,
+        /// The message.
+        anchor: Anchor,
+        /// How many messages, 1 to 100.
+        count: u32,
+    },
+    /// One message.
+    Message {
+        /// The provider's id.
+        id: String,
+        /// Whether the phone is to send it once more.
+        resync: bool,
+    },
+    /// Where webhooks go, and which.
+    Subscriptions,
+    /// From now on webhooks go there.
+    Connect {
+        /// The channel's `hook_url`.
+        url: String,
     },
 }
 
+/// The oldest message that is known of a chat.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Anchor {
+    /// The provider's id.
+    pub message_id: String,
+    /// Sent by the channel's own number.
+    pub from_me: bool,
+    /// When it was sent.
+    pub sent_at: DateTime<Utc>,
+}
+
 impl Call {
-    /// The call that carries out a job's step.
+    /// The call that carries out a job's step; none where the step needs to know more than it holds.
     #[must_use]
-    pub fn for_step(step: &Step, messages_wanted: u32) -> Self {
-        match step {
+    pub fn for_step(step: &Step, messages_wanted: u32, since: Option<DateTime<Utc>>) -> Option<Self> {
+        Some(match step {
             Step::Contacts { cursor, .. } => Self::Contacts { cursor: cursor.clone() },
             Step::LookUpLid { phone } => Self::LookUpLid { phone: phone.clone() },
             Step::History { address, cursor } => {
-                Self::History { address: address.clone(), limit: messages_wanted, cursor: cursor.clone() }
+                Self::History { address: address.clone(), limit: messages_wanted, cursor: cursor.clone(), since }
             }
-        }
+            Step::Prepare => Self::Status,
+            Step::RequestContacts => Self::RequestContacts,
+            Step::RequestHistory => Self::RequestHistory { count: messages_wanted },
+            Step::Restore { message_id, reads } => Self::Message { id: message_id.clone(), resync: *reads == 0 },
+            Step::TopUp { .. } => return None,
+        })
     }
 
     /// A short name for metrics and errors.
@@ -59,6 +110,12 @@ impl Call {
             Self::Contacts { .. } => "contacts",
             Self::LookUpLid { .. } => "lid_lookup",
             Self::History { .. } => "history",
+            Self::RequestContacts => "request_contacts",
+            Self::RequestHistory { .. } => "request_history",
+            Self::TopUp { .. } => "top_up",
+            Self::Message { .. } => "message",
+            Self::Subscriptions => "subscriptions",
+            Self::Connect { .. } => "connect",
         }
     }
 }
@@ -72,6 +129,24 @@ pub struct Session {
     pub logged_in: bool,
     /// Whether the gateway keeps history, where it says so.
     pub keeps_history: Option<bool>,
+}
+
+/// Where a gateway sends webhooks of a number.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Subscriptions {
+    /// The addresses.
+    pub urls: Vec<String>,
+    /// Names of events that are needed and not subscribed to.
+    pub missing: Vec<String>,
+}
+
+/// One message, with whom it is about.
+#[derive(Debug, Clone)]
+pub struct Restored {
+    /// The chat.
+    pub address: Address,
+    /// The message.
+    pub message: Message,
 }
 
 /// A piece of a contact list: so much as is written down at once.
@@ -92,6 +167,14 @@ pub enum Answer {
     Lid(Option<Address>),
     /// To [`Call::History`]; an empty page is a good answer.
     History(Page),
+    /// To what is answered by webhook: status and body as they came, shortened, for people.
+    Accepted(String),
+    /// To [`Call::Message`]; none while it is not there.
+    Message(Option<Box<Restored>>),
+    /// To [`Call::Subscriptions`].
+    Subscriptions(Subscriptions),
+    /// To [`Call::Connect`]: the secret for signatures, where the gateway makes one.
+    Connected(Option<SecretString>),
 }
 
 /// A gateway's answer that is none, named by what the caller has to do about it.

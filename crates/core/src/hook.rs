@@ -1,8 +1,15 @@
-//! Webhooks on their way in: what shows that one comes from the gateway.
+//! Webhooks: what shows that one comes from the gateway, and what it tells.
 
 use std::fmt;
 
-use crate::channel::Connection;
+use chrono::{DateTime, Utc};
+
+use crate::{
+    channel::Connection,
+    contact::Contact,
+    job::Failure,
+    message::{Message, Pairing},
+};
 
 /// Follows the bytes of a webhook as they arrive.
 pub trait Seal: Send {
@@ -38,3 +45,91 @@ impl fmt::Debug for Proof {
 
 /// Finds the proof of a webhook for a channel; a header is asked for by its name in small letters.
 pub type Prove = fn(&Connection, &dyn Fn(&str) -> Option<String>) -> Proof;
+
+/// How far a delivery is, as far as the webhook says.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Progress {
+    /// Which part of the past.
+    pub phase: Option<u32>,
+    /// Its place within the phase.
+    pub chunk: Option<u32>,
+    /// 0 to 100, of everything.
+    pub percent: Option<u32>,
+    /// Chats that it announces.
+    pub conversations: Option<u64>,
+}
+
+/// Why messages came.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Source {
+    /// A part of the number's history.
+    History,
+    /// The answer to a request for one chat.
+    OnDemand,
+    /// New, or restored: the webhook does not say.
+    Live,
+    /// The content of messages that came without it before. Nothing waits for it.
+    LateAsset,
+}
+
+/// Messages of one chat; a long chat comes in several batches.
+#[derive(Debug, Clone)]
+pub struct Batch {
+    /// Why they came.
+    pub source: Source,
+    /// The person on the other side, under all addresses that the webhook names.
+    pub chat: Contact,
+    /// The messages.
+    pub messages: Vec<Message>,
+    /// Whether the phone has nothing older of this chat, where it says so.
+    pub exhausted: bool,
+}
+
+/// What became of a number's session.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum SessionChange {
+    /// It is there.
+    Up,
+    /// It is gone, and may come back.
+    Lost(String),
+    /// It is gone until a person acts: banned, offboarded.
+    Ended(String),
+}
+
+/// One thing that a webhook tells.
+#[derive(Debug, Clone)]
+pub enum Event {
+    /// Messages of one chat.
+    Messages(Batch),
+    /// Persons, with names; whoever is not known yet comes in by it.
+    Contacts(Vec<Contact>),
+    /// Addresses that belong to one person.
+    Pairings(Vec<Pairing>),
+    /// How far a delivery is.
+    Progress(Progress),
+    /// A delivery is complete; said of a request that was made before then, where the webhook has a time.
+    Complete(Option<DateTime<Utc>>),
+    /// Whoever owns the number declined.
+    Declined(Failure),
+    /// The gateway's first sync after the number was paired is over.
+    InitialSync,
+    /// The number was paired, or onboarded anew.
+    Paired,
+    /// What became of the session.
+    Session(SessionChange),
+    /// It is about another number than the channel's; which, for people.
+    Foreign(String),
+    /// Understood, and of no use here.
+    Ignored,
+    /// Nothing that this version understands.
+    Unknown,
+}
+
+/// An event under the name that the gateway gives it.
+#[derive(Debug, Clone)]
+pub struct Told {
+    /// The gateway's name for it, for counting; bounded by whoever keeps it.
+    pub name: String,
+    /// What it tells.
+    pub event: Event,
+}

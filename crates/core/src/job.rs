@@ -5,6 +5,7 @@
 //!    ^         |
 //!    |         +-- the next step of the same job ----> queued, at the head of its channel
 //!    |         +-- not now (snooze, costs no attempt) -> queued
+//!    |         +-- accepted, delivery comes later --> awaiting -> queued, or over
 //!    +-- delayed <- failed attempt, more are left
 //! ```
 //!
@@ -15,6 +16,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     address::{Address, AddressKind},
+    awaiting::{Awaits, Completion},
     channel::ChannelId,
     contact::ContactId,
     sync::SyncId,
@@ -29,8 +31,12 @@ words! {
     pub enum JobKind {
         /// Pages the gateway's contacts and writes the sync's jobs.
         Plan = "plan",
-        /// Reads the stored history of one address.
+        /// Reads the history of one address.
         History = "history",
+        /// Asks for the history of the whole number.
+        Account = "account",
+        /// Brings one message back.
+        Restore = "restore",
     }
 }
 
@@ -77,8 +83,25 @@ words! {
         PhoneUnknown = "phone unknown",
         /// The address belongs to a contact that has a job of its own in this sync.
         AskedByAnotherJob = "asked by another job",
+        /// The phone is asked for what is older than a message, and there is none.
+        NoAnchor = "no anchor",
     }
 }
+
+words! {
+    /// Why nothing came, as it may be.
+    pub enum NothingReason {
+        /// The gateway took the request, and nothing came of it.
+        NothingReceived = "nothing received",
+        /// The gateway tells how much there is and delivers none of it.
+        NoBodies = "no bodies",
+        /// The message did not come back.
+        Unrecovered = "unrecovered",
+    }
+}
+
+/// On the receipt of a job that succeeded although something is missing.
+pub const PARTIAL: &str = "partial";
 
 /// What the next claim of a job will do; kept in the ledger between calls, so a crash resumes here.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -104,6 +127,24 @@ pub enum Step {
         address: Address,
         /// Where to go on; none at the beginning.
         cursor: Option<String>,
+    },
+    /// See whether the number can be asked for everything.
+    Prepare,
+    /// Ask for the contacts of the whole number.
+    RequestContacts,
+    /// Ask for the history of the whole number.
+    RequestHistory,
+    /// Ask the phone for what is older than the oldest message of a chat.
+    TopUp {
+        /// The chat.
+        address: Address,
+    },
+    /// Bring a message back: ask for it, then look for it.
+    Restore {
+        /// The provider's id.
+        message_id: String,
+        /// How often it was looked for.
+        reads: u8,
     },
 }
 
@@ -149,6 +190,12 @@ pub struct Job {
     pub attempt_limit: i32,
     /// How many messages to ask for, 1 to 100.
     pub messages_wanted: u32,
+    /// Whether the phone is asked for what the gateway does not hold.
+    pub deep: bool,
+    /// Messages from before then are left out.
+    pub window_from: Option<DateTime<Utc>>,
+    /// Messages it has brought by earlier steps.
+    pub fetched: i64,
     /// Somebody has paused its sync, of which the queue may not have heard yet.
     pub sync_paused: bool,
 }
@@ -174,8 +221,12 @@ impl Failure {
 pub enum Ending {
     /// Messages were read and stored.
     Succeeded,
+    /// Messages were stored, and something is missing: what.
+    Partial(String),
     /// Nothing was there.
     Empty,
+    /// Nothing came, and that may be: why, and what is known of it.
+    Nothing(NothingReason, Option<String>),
     /// Nothing was asked.
     Skipped(SkipReason),
     /// Given up.
@@ -189,6 +240,8 @@ pub enum Outcome {
     Ended(Ending),
     /// One step is done; this is the next, under the same attempt.
     Next(Step),
+    /// One step is done, and there is nothing to call now.
+    Await(Await),
     /// The attempt failed; the next one is due then.
     Retry {
         /// Why.
@@ -196,6 +249,21 @@ pub enum Outcome {
         /// When.
         due: DateTime<Utc>,
     },
+}
+
+/// What a job waits for, and what it does afterwards.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Await {
+    /// For what.
+    pub awaits: Awaits,
+    /// How a delivery shows its end.
+    pub rule: Completion,
+    /// Until when at most.
+    pub until: DateTime<Utc>,
+    /// Nobody knows whether the gateway took the request.
+    pub uncertain: bool,
+    /// What it does when it goes on.
+    pub step: Step,
 }
 
 /// A job as people see it.

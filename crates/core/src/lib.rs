@@ -14,7 +14,8 @@
 //! | [`job`] | the unit of work, its steps, states and endings |
 //! | [`message`] | what a gateway call brings, in one neutral shape |
 //! | [`gateway`] | the calls a job can make and the ways a gateway can answer |
-//! | [`hook`] | what shows that a webhook comes from the gateway |
+//! | [`hook`] | what shows that a webhook comes from the gateway, and what it tells |
+//! | [`awaiting`] | what a job waits for while there is nothing to call |
 //! | [`plan`] | contacts -> jobs |
 //! | [`verdict`] | a gateway's answer -> what happens to the job |
 //! | [`retry`] | when to try again |
@@ -29,6 +30,7 @@
 //! | [`drill`] | points at which a test build can be ended or held |
 
 pub mod address;
+pub mod awaiting;
 pub mod channel;
 pub mod clock;
 pub mod contact;

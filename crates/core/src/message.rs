@@ -39,8 +39,12 @@ words! {
 words! {
     /// How a message came to us. Automations tell restored messages from new ones by it.
     pub enum Origin {
-        /// Read by a sync.
+        /// A part of the past: read by a sync, or sent by the gateway as history.
         History = "history",
+        /// Brought back by a resync: not new, whatever the webhook looked like.
+        Restored = "restored",
+        /// Arrived as a new message.
+        Live = "live",
     }
 }
 

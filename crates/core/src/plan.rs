@@ -17,13 +17,45 @@ pub struct PlannedJob {
     pub start: Result<Step, SkipReason>,
 }
 
-/// The jobs of one contact: one for its phone JID and one for its LID, always both, so that the
-/// receipt has a line for each and the totals add up.
+/// The jobs of one contact. Where history is read per address, one for its phone JID and one for its LID, always both, so that
+/// the receipt has a line for each and the totals add up. Where it comes for the whole number, one, and only for a contact that
+/// somebody names: its phone can be asked for more, or it cannot.
 #[must_use]
-pub fn jobs_of(phone: Option<&Address>, lid: Option<&Address>, capabilities: Capabilities) -> Vec<PlannedJob> {
+pub fn jobs_of(phone: Option<&Address>, lid: Option<&Address>, named: bool, capabilities: Capabilities) -> Vec<PlannedJob> {
     match capabilities.history {
-        HistoryAccess::PerAccount => Vec::new(),
         HistoryAccess::PerAddress => vec![phone_job(phone), lid_job(phone, lid, capabilities)],
+        HistoryAccess::PerAccount if named => phone.or(lid).map(top_up_job).into_iter().collect(),
+        HistoryAccess::PerAccount => Vec::new(),
+    }
+}
+
+/// The first step of the job that asks for everything, where a provider has one.
+#[must_use]
+pub const fn account_step(capabilities: Capabilities) -> Option<Step> {
+    match capabilities.history {
+        HistoryAccess::PerAddress => None,
+        HistoryAccess::PerAccount => Some(Step::Prepare),
+    }
+}
+
+/// What follows on a step of such a job.
+#[must_use]
+pub const fn behind(step: &Step, capabilities: Capabilities) -> Option<Step> {
+    match step {
+        Step::Prepare if capabilities.contacts_request => Some(Step::RequestContacts),
+        Step::Prepare | Step::RequestContacts => Some(Step::RequestHistory),
+        _ => None,
+    }
+}
+
+/// The most messages that a phone is asked for at once: it gives no more, whatever it is asked for.
+pub const TOP_UP_AT_ONCE: u32 = 50;
+
+fn top_up_job(address: &Address) -> PlannedJob {
+    PlannedJob {
+        address_kind: address.kind(),
+        address: Some(address.clone()),
+        start: Ok(Step::TopUp { address: address.clone() }),
     }
 }
 
@@ -51,10 +83,33 @@ fn history(address: &Address) -> Step {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::provider::Provider;
+    use crate::{
+        awaiting::Completion,
+        provider::{HookProof, Provider},
+    };
 
-    const WUZAPI: Capabilities =
-        Capabilities { provider: Provider::Wuzapi, history: HistoryAccess::PerAddress, lid_lookup: true };
+    const WUZAPI: Capabilities = Capabilities {
+        provider: Provider::Wuzapi,
+        history: HistoryAccess::PerAddress,
+        contact_list: true,
+        contacts_request: false,
+        lid_lookup: true,
+        top_up: true,
+        restore: false,
+        completion: Completion::Answer,
+        proof: HookProof::Signature("x-hmac-signature"),
+        one_shot: None,
+        bodies: true,
+        connect: true,
+    };
+    const POSITUS: Capabilities = Capabilities {
+        provider: Provider::Positus,
+        history: HistoryAccess::PerAccount,
+        contact_list: false,
+        contacts_request: true,
+        top_up: false,
+        ..WUZAPI
+    };
 
     #[test]
     fn every_contact_gets_a_phone_job_and_a_lid_job_whatever_is_known_of_it() {
@@ -65,7 +120,7 @@ mod tests {
             (Some(&phone), None, Ok(history(&phone)), Ok(Step::LookUpLid { phone: phone.clone() })),
             (None, Some(&lid), Err(SkipReason::PhoneUnknown), Ok(history(&lid))),
         ] {
-            let starts: Vec<_> = jobs_of(known_phone, known_lid, WUZAPI).into_iter().map(|job| job.start).collect();
+            let starts: Vec<_> = jobs_of(known_phone, known_lid, false, WUZAPI).into_iter().map(|job| job.start).collect();
             assert_eq!(starts, [phone_start, lid_start]);
         }
     }
@@ -73,7 +128,25 @@ mod tests {
     #[test]
     fn without_a_lookup_an_unknown_lid_is_skipped_at_once() {
         let phone: Address = "5511988887777@s.whatsapp.net".parse().unwrap();
-        let jobs = jobs_of(Some(&phone), None, Capabilities { lid_lookup: false, ..WUZAPI });
+        let jobs = jobs_of(Some(&phone), None, true, Capabilities { lid_lookup: false, ..WUZAPI });
         assert_eq!(jobs[1].start, Err(SkipReason::LidUnknown));
+    }
+
+    #[test]
+    fn a_number_whose_history_comes_as_a_whole_has_one_job_and_one_for_each_contact_that_is_named() {
+        let lid: Address = "190000000000001@lid".parse().unwrap();
+        assert_eq!(jobs_of(None, Some(&lid), false, POSITUS), []);
+        let named = jobs_of(None, Some(&lid), true, POSITUS);
+        assert_eq!(named[0].start, Ok(Step::TopUp { address: lid }));
+        assert_eq!((account_step(POSITUS), account_step(WUZAPI)), (Some(Step::Prepare), None));
+    }
+
+    #[test]
+    fn contacts_are_asked_for_before_history_where_they_are_asked_for_at_all() {
+        assert_eq!(behind(&Step::Prepare, POSITUS), Some(Step::RequestContacts));
+        assert_eq!(behind(&Step::RequestContacts, POSITUS), Some(Step::RequestHistory));
+        let wsapi = Capabilities { contacts_request: false, ..POSITUS };
+        assert_eq!(behind(&Step::Prepare, wsapi), Some(Step::RequestHistory));
+        assert_eq!(behind(&Step::RequestHistory, wsapi), None);
     }
 }

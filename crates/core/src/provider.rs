@@ -1,6 +1,8 @@
 //! The five gateway APIs and what each of them offers.
 
-use crate::word::words;
+use std::time::Duration;
+
+use crate::{awaiting::Completion, word::words};
 
 words! {
     /// The kind of gateway API behind a channel.
@@ -27,6 +29,26 @@ pub enum HistoryAccess {
     PerAccount,
 }
 
+/// How a provider's webhooks can show where they come from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum HookProof {
+    /// A signature over the bytes, in this header.
+    Signature(&'static str),
+    /// A secret in this header.
+    Secret(&'static str),
+}
+
+/// A request that must not be made twice.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct OneShot {
+    /// So long after the number was onboarded it can be made; none: as long as one likes.
+    pub within: Option<Duration>,
+    /// Whether the gateway's first sync after pairing has to be over.
+    pub after_initial_sync: bool,
+    /// What is at stake, for whoever allows it once more.
+    pub risk: &'static str,
+}
+
 /// What a provider offers; the planner turns a sync into jobs by it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Capabilities {
@@ -34,6 +56,24 @@ pub struct Capabilities {
     pub provider: Provider,
     /// How history is read.
     pub history: HistoryAccess,
+    /// Whether a call exists that lists the contacts.
+    pub contact_list: bool,
+    /// Whether contacts are asked for by a call of their own, and come by webhook.
+    pub contacts_request: bool,
     /// Whether a call exists that gives the LID of a phone JID.
     pub lid_lookup: bool,
+    /// Whether the phone can be asked for what is older than a message of a chat.
+    pub top_up: bool,
+    /// Whether a single message can be restored.
+    pub restore: bool,
+    /// How the history shows that it is complete.
+    pub completion: Completion,
+    /// How webhooks show where they come from.
+    pub proof: HookProof,
+    /// What must be known before history is asked for, where that can be done once only.
+    pub one_shot: Option<OneShot>,
+    /// Whether the messages themselves are delivered.
+    pub bodies: bool,
+    /// Whether webhooks can be registered by a call.
+    pub connect: bool,
 }

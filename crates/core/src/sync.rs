@@ -1,4 +1,4 @@
-//! One request: a whole channel, one contact, or (later) one message.
+//! One request: a whole channel, one contact, or one message.
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
@@ -16,6 +16,16 @@ words! {
         Channel = "channel",
         /// One contact, urgent: an agent waits for it (a "ticket" sync).
         Contact = "contact",
+        /// One message that is missing, urgent.
+        Message = "message",
+    }
+}
+
+impl SyncKind {
+    /// Whether somebody waits for it: it goes ahead of bulk work.
+    #[must_use]
+    pub const fn is_urgent(self) -> bool {
+        matches!(self, Self::Contact | Self::Message)
     }
 }
 
