@@ -100,6 +100,11 @@ impl Request {
         Some(self)
     }
 
+    /// How long an answer is waited for at least.
+    pub(crate) fn least_patience(&self) -> Duration {
+        self.patience
+    }
+
     /// Method and path, for people.
     pub(crate) fn name(&self) -> &str {
         &self.name
@@ -189,7 +194,7 @@ impl Http {
 
     /// How long an answer is waited for.
     fn patience(&self, request: &Request) -> Duration {
-        self.settings.call_timeout.max(request.patience)
+        self.settings.call_timeout.max(request.least_patience())
     }
 
     /// The answer up to its body.

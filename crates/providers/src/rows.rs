@@ -32,7 +32,7 @@ pub(crate) enum Flaw {
 
 impl Flaw {
     /// The word on the metric and in the log.
-    const fn as_str(self) -> &'static str {
+    pub(crate) const fn as_str(self) -> &'static str {
         match self {
             Self::Unreadable => "unreadable",
             Self::WithoutId => "without id",

@@ -11,6 +11,8 @@ use crate::credentials::{self, CredentialsError, Fields};
 pub(super) struct Credentials {
     /// One token opens one channel, which is one number.
     pub(super) token: SecretString,
+    /// What webhooks are asked to come with.
+    pub(super) hook_key: Option<SecretString>,
 }
 
 impl Credentials {
@@ -21,8 +23,7 @@ impl Credentials {
     pub(super) fn read(given: &Value) -> Result<Self, CredentialsError> {
         let fields = Fields::read(given, &["token", "hook_key"])?;
         let token = fields.required("token")?;
-        fields.optional("hook_key")?;
-        Ok(Self { token: token.into() })
+        Ok(Self { token: token.into(), hook_key: fields.optional("hook_key")?.map(Into::into) })
     }
 }
 

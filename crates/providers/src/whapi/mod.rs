@@ -2,8 +2,8 @@
 //!
 //! A closed service: what is known of it is its published method list, an SDK that was generated from its OpenAPI file (both
 //! as of April 2026), and its help desk. Where these leave a point open, both readings are built, and the place says so.
-//! Spoken: health, contacts, the LID of a phone, the messages of a chat. Not spoken yet: webhooks, the restoring of single
-//! messages, media, settings. Not spoken at all: anything that sends.
+//! Spoken: health, contacts, the LID of a phone, the messages of a chat, the restoring of single messages, the webhooks in the
+//! settings. Not spoken: anything that sends, media, the rest of the settings.
 //!
 //! | module | what it holds |
 //! |---|---|
@@ -12,17 +12,21 @@
 //! | `credentials` | the token |
 //! | `wire` | what every answer may have around its data, and both shapes of an error |
 //! | `verdict` | what an answer is: data, nothing, or which refusal; decided there and nowhere else |
-//! | `health`, `contacts`, `lid`, `messages` | the data of the four calls |
+//! | `health`, `contacts`, `lid`, `messages`, `restored`, `settings` | the data of the calls |
 //! | `row` | one message |
+//! | `hooks` | what a webhook tells |
 
 mod calls;
 mod contacts;
 mod credentials;
 mod health;
+mod hooks;
 mod lid;
 mod messages;
 mod place;
+mod restored;
 mod row;
+mod settings;
 mod verdict;
 mod wire;
 
@@ -35,7 +39,7 @@ use sincro_core::{
     channel::Connection,
     contact::Contact,
     gateway::{Answer, Call, Refusal},
-    hook::{Event, Told},
+    hook::Told,
     message::Page,
     provider::{Capabilities, HistoryAccess, Provider},
 };
@@ -83,22 +87,24 @@ impl Gateway for Whapi {
         Sign::Secret { header: "x-ingest-key", field: "hook_key" }
     }
 
-    fn read_hook(&self, _: &Hook<'_>, tell: &mut dyn FnMut(Told)) -> Result<(), String> {
-        tell(Told { name: "unknown".into(), event: Event::Unknown });
-        Ok(())
+    fn read_hook(&self, hook: &Hook<'_>, tell: &mut dyn FnMut(Told)) -> Result<(), String> {
+        hooks::read(hook.body, tell)
     }
 
     async fn call(&self, http: &Http, connection: &Connection, call: &Call) -> Result<Answered, Refusal> {
-        let request = calls::request(&connection.channel.base_url, call)?;
+        let credentials = Credentials::of(connection);
+        let hook_key = credentials.as_ref().ok().and_then(|credentials| credentials.hook_key.as_ref());
+        let hook_key = hook_key.map(|key| key.expose_secret());
+        let request = calls::request(&connection.channel.base_url, call, hook_key)?;
         let name = request.name().to_owned();
         let unusable = |problem: &str| Refusal::Unauthorized { detail: format!("{name}: not sent, {problem}") };
-        let credentials = Credentials::of(connection).map_err(|error| unusable(&error.to_string()))?;
+        let credentials = credentials.as_ref().map_err(|error| unusable(&error.to_string()))?;
         let token = credentials.token.expose_secret();
         let request = request
             .with_secret(AUTHORIZATION, &format!("Bearer {token}"))
             .ok_or_else(|| unusable("no header can hold the token"))?;
         let reply = http.send(request).await?;
-        match understand(&reply, &Wording { call, name: &name, secrets: &[token] })? {
+        match understand(&reply, &Wording { call, name: &name, secrets: &[token, hook_key.unwrap_or_default()] })? {
             Understood::Answer(answer) => Ok(Answered::Whole(answer, reply.held)),
             Understood::Contacts(Listed { contacts, left_out, next }) => {
                 let held = reply.held;
@@ -122,12 +128,23 @@ enum Understood {
 
 /// What a complete answer means.
 fn understand(reply: &Reply, wording: &Wording<'_>) -> Result<Understood, Refusal> {
+    if matches!(wording.call, Call::Connect { .. }) && verdict::is_bare(reply) {
+        return Ok(Understood::Answer(Answer::Connected(None)));
+    }
     let Some(envelope) = verdict::judge(reply, wording)? else {
         return Ok(Understood::Answer(nothing(wording.call)));
     };
     if let Call::Status = wording.call {
         let word = health::read(&reply.body).map_err(|cause| wording.unreadable(&cause, ""))?;
         return verdict::session(&word, wording).map(|session| Understood::Answer(Answer::Session(session)));
+    }
+    if let Call::Message { .. } = wording.call {
+        let restored = restored::read(&reply.body).map_err(|cause| wording.unreadable(&cause, &reply.body))?;
+        let restored = restored.ok_or_else(|| Refusal::Permanent {
+            code: "not_a_person",
+            detail: wording.detail("the message belongs to a group"),
+        })?;
+        return Ok(Understood::Answer(Answer::Message(Some(Box::new(restored)))));
     }
     read(wording.call, &envelope, &reply.body).map_err(|cause| wording.unreadable(&cause, &reply.body))
 }
@@ -140,20 +157,29 @@ fn read(call: &Call, envelope: &Envelope<'_>, body: &str) -> Result<Understood, 
         Call::LookUpLid { .. } => lid::read(body).map(|lid| Understood::Answer(Answer::Lid(lid))),
         Call::History { address, limit, cursor, .. } => messages::read(envelope, address, *limit, cursor.as_deref())
             .map(|page| Understood::Answer(Answer::History(page))),
+        Call::Subscriptions => {
+            settings::subscriptions(body).map(|found| Understood::Answer(Answer::Subscriptions(found)))
+        }
+        // The key that webhooks come with is the channel's own.
+        Call::Connect { .. } => Ok(Understood::Answer(Answer::Connected(None))),
         _ => Err("no answer to this call".to_owned()),
     }
 }
 
-/// What an answer says that knows no such chat, or no such LID.
+/// What an answer says that knows no such chat, no such message, or no such LID.
 fn nothing(call: &Call) -> Answer {
     match call {
         Call::History { .. } => Answer::History(Page::default()),
+        // Not there yet: it may come within minutes.
+        Call::Message { .. } => Answer::Message(None),
         _ => Answer::Lid(None),
     }
 }
 
 /// What the fuzzers of `crate::fuzz` reach.
 pub(crate) mod doors {
+    pub(crate) use super::hooks::read as hook;
+
     use super::{Answer, Call, Refusal, Understood, understand};
     use crate::{http::Reply, wording::Wording};
 

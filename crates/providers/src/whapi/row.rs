@@ -6,11 +6,12 @@
 use serde_json::{Value, value::RawValue};
 use sincro_core::{
     address::{Address, AddressKind},
+    contact::Contact,
     message::{Message, MessageKind},
 };
 
 use crate::{
-    json, moment,
+    json, moment, name, person,
     rows::{Flaw, LONGEST_ID},
 };
 
@@ -23,21 +24,39 @@ pub(super) fn read(raw: &RawValue, asked: &Address) -> Result<Message, Flaw> {
     if !row.is_of(asked) {
         return Err(Flaw::OtherChat);
     }
-    let kind = row.kind();
-    Ok(Message {
-        id: row.word("id").filter(|id| !id.is_empty() && id.len() <= LONGEST_ID).ok_or(Flaw::WithoutId)?,
-        from_me: row.is_from_me(asked),
-        sent_at: json::field(&row.0, "timestamp").and_then(moment::read).ok_or(Flaw::WithoutTime)?,
-        kind,
-        text: row.text(kind),
-        status: row.status(),
-        payload: json::storable(raw),
-    })
+    row.message(raw, asked)
+}
+
+/// A record of a chat that nobody asked for, with the person on its other side; none of a group.
+pub(super) fn with_person(raw: &RawValue) -> Result<Option<(Contact, Message)>, Flaw> {
+    let row = Row(json::object(raw.get()).ok_or(Flaw::Unreadable)?);
+    let chat = row.word("chat_id").unwrap_or_default();
+    if person::is_many(&chat) {
+        return Ok(None);
+    }
+    let chat = person::address(&chat).ok_or(Flaw::UnknownChat)?;
+    let message = row.message(raw, &chat)?;
+    let name = if message.from_me { None } else { name::best(&row.0, &["from_name"]) };
+    Ok(Some((Contact::under(chat, name), message)))
 }
 
 struct Row(Value);
 
 impl Row {
+    /// The message, of a chat that is known to be this one.
+    fn message(&self, raw: &RawValue, asked: &Address) -> Result<Message, Flaw> {
+        let kind = self.kind();
+        Ok(Message {
+            id: self.word("id").filter(|id| !id.is_empty() && id.len() <= LONGEST_ID).ok_or(Flaw::WithoutId)?,
+            from_me: self.is_from_me(asked),
+            sent_at: json::field(&self.0, "timestamp").and_then(moment::read).ok_or(Flaw::WithoutTime)?,
+            kind,
+            text: self.text(kind),
+            status: self.status(),
+            payload: json::storable(raw),
+        })
+    }
+
     /// Whether it is of the chat that was asked for; one that does not say counts as such. The gateway resolves a LID to the
     /// phone where it can, so a chat may answer under the person's other address, and which person that is, nobody can tell
     /// from it: only another one of the same kind is somebody else.

@@ -13,7 +13,7 @@ use super::wire::{Envelope, Failure};
 use crate::{http::Reply, signs, wording::Wording};
 
 /// The one state of a channel in which it can work.
-const WORKS: &str = "AUTH";
+pub(super) const WORKS: &str = "AUTH";
 
 /// The channel is not connected to its phone: connected again, it goes on.
 const NO_SESSION: [&str; 8] = [
@@ -35,8 +35,8 @@ const NO_PATH: [&str; 3] = ["cannot get", "no route", "route not found"];
 /// How much of an error text is searched for those words.
 const LOOKED_AT: usize = 1_000;
 
-/// The one verdict on an answer: data that is still to be read, or none, because the gateway knows no such chat or no LID for the
-/// phone, which is an expected end.
+/// The one verdict on an answer: data that is still to be read, or none, because the gateway knows no such chat, no such message, or no
+/// LID for the phone, which is an expected end.
 pub(super) fn judge<'a>(reply: &'a Reply, wording: &Wording<'_>) -> Result<Option<Envelope<'a>>, Refusal> {
     let envelope = Envelope::read(&reply.body);
     let failure = envelope.as_ref().ok().and_then(Envelope::failure);
@@ -63,13 +63,23 @@ pub(super) fn session(word: &str, wording: &Wording<'_>) -> Result<Session, Refu
     if word == WORKS {
         return Ok(Session { connected: true, logged_in: true, keeps_history: None });
     }
+    Err(Refusal::SessionLost { detail: wording.detail(&state(word)) })
+}
+
+/// A state of a channel, with what to do about it.
+pub(super) fn state(word: &str) -> String {
     let advice = match word {
         "QR" => "; scan its code at Whapi",
         "SYNC_ERROR" => "; log it out and connect it again at Whapi",
         "STOP" => "; it is stopped at Whapi, as a rule by its plan",
         _ => "",
     };
-    Err(Refusal::SessionLost { detail: wording.detail(&format!("the channel is {word}{advice}")) })
+    format!("the channel is {word}{advice}")
+}
+
+/// A good status and nothing behind it.
+pub(super) fn is_bare(reply: &Reply) -> bool {
+    (200..300).contains(&reply.status) && reply.body.trim().is_empty()
 }
 
 /// Who wrote an answer, as far as its form tells.
@@ -102,7 +112,7 @@ fn refuse<'a>(
     if author.gateway && signs::ban(text) {
         return Err(Refusal::Banned { detail });
     }
-    let asks_for_one = matches!(wording.call, Call::LookUpLid { .. } | Call::History { .. });
+    let asks_for_one = matches!(wording.call, Call::LookUpLid { .. } | Call::History { .. } | Call::Message { .. });
     Err(match status {
         // A quota that comes back by itself says when; a plan or a trial that is used up waits for a person.
         402 if reply.retry_after.is_some() => {

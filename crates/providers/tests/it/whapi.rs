@@ -7,13 +7,16 @@ use axum::{
 use serde_json::{Value, json};
 use sincro_core::{
     address::Address,
-    gateway::{Answer, Call, Refusal, Session},
+    gateway::{Answer, Call, Kept, Refusal, Session},
     message::Page,
     provider::{HistoryAccess, Provider},
 };
 use sincro_providers::{Answered, GatewaySettings, Gateways, capabilities, check_credentials};
 
-use crate::gate::{Gate, PHONE, TOKEN, ask_of, connection_of, history, lid, listed, pieces, settings, whole};
+use crate::gate::{
+    Gate, PHONE, TOKEN, ask_of, ask_over, connection_of, connection_with, history, lid, listed, pieces, settings,
+    top_up, whole,
+};
 
 const LID: &str = "190000000000001@lid";
 
@@ -225,4 +228,123 @@ fn it_offers_two_jobs_per_contact_a_lookup_of_lids_and_the_restoring_of_messages
     assert!(offered.contact_list && offered.lid_lookup && offered.restore && offered.connect && offered.bodies);
     assert!(!offered.top_up && offered.one_shot.is_none());
     assert!(check_credentials(Provider::Whapi, &json!({"token": "t", "hook_key": "k"})).is_ok());
+}
+
+const MESSAGE_ID: &str = "PsqXn.SOAjx-xQA";
+
+fn one(resync: bool) -> Call {
+    Call::Message { id: MESSAGE_ID.to_owned(), resync }
+}
+
+#[tokio::test]
+async fn a_message_is_asked_for_by_the_gateway_s_own_id_and_resynced_only_where_that_is_said() {
+    let gate = Gate::answering(|| ok(&message(1, 1_766_000_000))).await;
+    for (resync, target) in [(true, "/messages/PsqXn.SOAjx-xQA?resync=true"), (false, "/messages/PsqXn.SOAjx-xQA")] {
+        let Ok(Answer::Message(Some(restored))) = ask(&gate.url(), &one(resync)).await.map(whole) else {
+            panic!("no message")
+        };
+        assert_eq!((restored.address.as_str(), restored.message.id.as_str()), (PHONE, "Psq1.SOAjx-xQA"));
+        assert_eq!(gate.arrivals().pop().unwrap().target, target);
+    }
+    for id in ["", ".", ".."] {
+        let refusal = ask(&gate.url(), &Call::Message { id: id.into(), resync: true }).await.unwrap_err();
+        assert!(matches!(refusal, Refusal::Permanent { code: "bad_request", .. }), "{refusal}");
+    }
+    assert_eq!(gate.arrivals().len(), 2);
+}
+
+#[tokio::test]
+async fn a_404_to_a_resync_is_no_error_and_a_missing_path_is_one() {
+    for body in [
+        json!({"error": {"code": 404, "message": "message not found", "details": "..", "href": "..", "support": ".."}}),
+        json!({"code": 404, "message": "message not found"}),
+    ] {
+        let gate = Gate::answering(move || (StatusCode::NOT_FOUND, body.to_string()).into_response()).await;
+        for resync in [true, false] {
+            let answer = ask(&gate.url(), &one(resync)).await.map(whole);
+            assert!(matches!(answer, Ok(Answer::Message(None))), "{answer:?}");
+        }
+    }
+    let gate = Gate::answering(|| (StatusCode::NOT_FOUND, "404 page not found").into_response()).await;
+    assert!(matches!(ask(&gate.url(), &one(true)).await, Err(Refusal::Permanent { code: "not_found", .. })));
+}
+
+#[tokio::test]
+async fn a_message_of_a_group_is_refused_for_good() {
+    let mut body = message(1, 1_766_000_000);
+    body["chat_id"] = json!("1203@g.us");
+    let gate = Gate::answering(move || ok(&body)).await;
+    let refusal = ask(&gate.url(), &one(true)).await.unwrap_err();
+    let detail = format!("GET /messages/{MESSAGE_ID}: the message belongs to a group");
+    assert_eq!(refusal, Refusal::Permanent { code: "not_a_person", detail });
+}
+
+#[tokio::test]
+async fn a_window_is_passed_on_as_time_from_in_seconds() {
+    let gate = Gate::answering(|| ok(&messages(1))).await;
+    let since = Some("2025-12-17T00:00:00Z".parse().unwrap());
+    let address: Address = PHONE.parse().unwrap();
+    for (cursor, query) in [
+        (None, "count=25&offset=0&sort=desc&time_from=1765929600"),
+        (Some("5@1766000001"), "count=20&offset=5&sort=desc&time_from=1765929600&time_to=1766000001"),
+    ] {
+        let call = Call::History { address: address.clone(), limit: 25, cursor: cursor.map(str::to_owned), since };
+        drop(ask(&gate.url(), &call).await);
+        assert_eq!(gate.arrivals().pop().unwrap().target, format!("/messages/list/{PHONE}?{query}"));
+    }
+}
+
+#[tokio::test]
+async fn webhooks_are_added_to_those_that_stand_in_the_settings_by_get_merge_and_patch() {
+    let gate = Gate::answering(|| ok(&json!({"webhooks": [theirs()], "callback_persist": true}))).await;
+    let Ok(Answer::Subscriptions(found)) = ask(&gate.url(), &Call::Subscriptions).await.map(whole) else {
+        panic!("no settings")
+    };
+    assert_eq!((found.urls, found.missing), (vec!["https://theirs".to_owned()], vec!["channel".to_owned()]));
+
+    let url = "https://sincro.example/hooks/whapi/abc".to_owned();
+    let credentials = json!({"token": TOKEN, "hook_key": "s3cret"});
+    let connection = connection_with(Provider::Whapi, &gate.url(), &credentials);
+    let connect = Call::Connect { url: url.clone(), kept: found.kept };
+    let answer = ask_over(&settings(), &connection, &connect).await.map(whole);
+    assert!(matches!(answer, Ok(Answer::Connected(None))), "{answer:?}");
+    let arrival = gate.arrivals().pop().unwrap();
+    assert_eq!((arrival.method.as_str(), arrival.target.as_str()), ("PATCH", "/settings"));
+    let sent: Value = serde_json::from_str(&arrival.body).unwrap();
+    assert_eq!(sent["webhooks"].as_array().map(Vec::len), Some(2));
+    assert_eq!(sent["webhooks"][0], theirs());
+    assert_eq!(sent["webhooks"][1]["url"], json!(url));
+    assert_eq!(sent["webhooks"][1]["headers"]["X-Ingest-Key"], "s3cret");
+    assert_eq!(gate.arrivals().len(), 2, "a call is one request");
+
+    let blind = ask(&gate.url(), &Call::Connect { url, kept: None }).await.unwrap_err();
+    assert!(matches!(blind, Refusal::Permanent { code: "subscriptions_unknown", .. }), "{blind}");
+    assert_eq!(gate.arrivals().len(), 2, "nobody's webhooks are overwritten");
+}
+
+fn theirs() -> Value {
+    json!({"mode": "body", "url": "https://theirs", "events": [{"type": "messages", "method": "post"}]})
+}
+
+#[tokio::test]
+async fn settings_that_cannot_be_read_show_nothing_of_others_secrets() {
+    for asked in [Call::Subscriptions, Call::Connect { url: "u".into(), kept: Some(Kept("[]".into())) }] {
+        let gate = Gate::answering(|| r#"{"webhooks":[{"headers":{"X-Key":"hush"#.into_response()).await;
+        let refusal = ask(&gate.url(), &asked).await.unwrap_err();
+        assert!(matches!(refusal, Refusal::Transient { code: "unreadable_answer", .. }), "{refusal}");
+        assert!(!refusal.to_string().contains("hush"), "{refusal}");
+    }
+    let gate = Gate::answering(|| StatusCode::OK.into_response()).await;
+    let connect = Call::Connect { url: "u".into(), kept: Some(Kept("[]".into())) };
+    assert!(matches!(ask(&gate.url(), &connect).await.map(whole), Ok(Answer::Connected(None))));
+}
+
+#[tokio::test]
+async fn calls_it_has_not_are_refused_for_good_and_not_sent() {
+    let gate = Gate::answering(|| ok(&json!({}))).await;
+    for asked in [Call::RequestContacts, Call::RequestHistory { count: 25 }, top_up(PHONE, false)] {
+        let refusal = ask(&gate.url(), &asked).await.unwrap_err();
+        assert!(matches!(refusal, Refusal::Permanent { code: "not_supported", .. }), "{refusal}");
+    }
+    assert_eq!(gate.arrivals(), []);
 }
