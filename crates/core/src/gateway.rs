@@ -2,7 +2,7 @@
 //!
 //! Providers translate these to their own HTTP; nobody else knows a path or a header of theirs.
 
-use std::time::Duration;
+use std::{fmt, time::Duration};
 
 use chrono::{DateTime, Utc};
 use secrecy::SecretString;
@@ -70,7 +70,19 @@ pub enum Call {
     Connect {
         /// The channel's `hook_url`.
         url: String,
+        /// What [`Subscriptions`] showed, where the gateway would forget it otherwise.
+        kept: Option<Kept>,
     },
+}
+
+/// Receivers that stand beside ours, in the provider's JSON. It may hold secrets of theirs and is shown to nobody.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Kept(pub String);
+
+impl fmt::Debug for Kept {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Kept(..)")
+    }
 }
 
 /// The oldest message that is known of a chat.
@@ -138,6 +150,8 @@ pub struct Subscriptions {
     pub urls: Vec<String>,
     /// Names of events that are needed and not subscribed to.
     pub missing: Vec<String>,
+    /// What a [`Call::Connect`] has to be given, where the gateway knows no other way to add a receiver.
+    pub kept: Option<Kept>,
 }
 
 /// One message, with whom it is about.

@@ -15,7 +15,7 @@ pub fn read_answer(input: &[u8]) {
     let call = match which % 4 {
         0 => Call::Status,
         1 => Call::LookUpLid { phone: phone() },
-        2 => Call::History { address: phone(), limit: 5, cursor: None },
+        2 => Call::History { address: phone(), limit: 5, cursor: None, since: None },
         _ if of_whapi => Call::Contacts { cursor: None },
         _ => {
             drop(wuzapi::doors::persons_in(body));

@@ -90,15 +90,16 @@ impl Gateways {
     /// A refusal's detail names the call and the cause and holds no secret. Dropping the future abandons the request.
     pub async fn call(&self, connection: &Connection, call: &Call) -> Result<Answered, Refusal> {
         let provider = connection.channel.provider;
-        let Some(gateway) = registry::gateway(provider) else {
-            let detail = format!("{}: {provider} is unknown to this version", call.name());
-            // A newer version may know it, and run beside this one.
-            return Err(Refusal::Transient { code: "provider_not_built", detail });
-        };
         let started = Instant::now();
-        let outcome = gateway.call(&self.http, connection, call).await;
+        let outcome = registry::gateway(provider).call(&self.http, connection, call).await;
         telemetry::call_ended(provider, call, &outcome, started.elapsed());
         outcome
+    }
+
+    /// Whether somebody answers at an address, such as our own for webhooks: with any good status, within five seconds. `Err` says
+    /// what came instead.
+    pub async fn knock(&self, url: &str) -> Result<(), String> {
+        self.http.knock(url).await
     }
 }
 

@@ -10,6 +10,7 @@ use aws_lc_rs::{
 use sincro_core::{
     channel::Connection,
     hook::{Proof, Seal},
+    provider::HookProof,
 };
 
 use crate::{credentials, registry::gateway};
@@ -28,11 +29,30 @@ pub(crate) enum Sign {
     Secret { header: &'static str, field: &'static str },
 }
 
+impl Sign {
+    /// The same, as the planner and people see it.
+    pub(crate) const fn proof(self) -> HookProof {
+        match self {
+            Self::Signature { headers, .. } => HookProof::Signature(headers[0]),
+            Self::Secret { header, .. } => HookProof::Secret(header),
+        }
+    }
+}
+
+/// Asks for a parameter of a query by its name.
+pub(crate) type Query<'q> = dyn Fn(&str) -> Option<String> + 'q;
+
+/// The answer to whoever registers a webhook address and asks whether it is ours: what has to be sent back, or `Err` where the
+/// token is wrong. None where the provider has no such question, or this is none.
+#[must_use]
+pub fn challenge(connection: &Connection, query: &dyn Fn(&str) -> Option<String>) -> Option<Result<String, ()>> {
+    gateway(connection.channel.provider).challenge(connection, query)
+}
+
 /// What the headers of a webhook for this channel say; see [`sincro_core::hook::Prove`].
 #[must_use]
 pub fn prove(connection: &Connection, header: &dyn Fn(&str) -> Option<String>) -> Proof {
-    let Some(gateway) = gateway(connection.channel.provider) else { return Proof::Missing("no provider") };
-    match gateway.sign() {
+    match gateway(connection.channel.provider).sign() {
         Sign::Signature { headers, prefix, field } => {
             let Some(key) = secret(connection, field) else { return Proof::Address };
             let given = headers.iter().find_map(|name| header(name));
@@ -44,14 +64,20 @@ pub fn prove(connection: &Connection, header: &dyn Fn(&str) -> Option<String>) -
         Sign::Secret { header: name, field } => {
             let Some(key) = secret(connection, field) else { return Proof::Address };
             match header(name) {
-                Some(given) if verify_slices_are_equal(given.as_bytes(), key.as_bytes()).is_ok() => Proof::Secret,
+                Some(given) if same(&given, &key) => Proof::Secret,
                 _ => Proof::Missing(name),
             }
         }
     }
 }
 
-fn secret(connection: &Connection, field: &str) -> Option<String> {
+/// Whether two secrets are the same, in a time that says nothing about where they differ.
+pub(crate) fn same(given: &str, secret: &str) -> bool {
+    verify_slices_are_equal(given.as_bytes(), secret.as_bytes()).is_ok()
+}
+
+/// A credential of a channel by its name.
+pub(crate) fn secret(connection: &Connection, field: &str) -> Option<String> {
     let given = credentials::given(connection).ok()?;
     Some(given.get(field)?.as_str()?.to_owned())
 }

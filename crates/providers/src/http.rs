@@ -13,9 +13,10 @@ use std::{
 
 use reqwest::{
     Client, Method, Response,
-    header::{HeaderMap, HeaderName, HeaderValue, LOCATION},
+    header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, LOCATION},
     redirect,
 };
+use serde_json::Value;
 use sincro_core::{clock, gateway::Refusal};
 use url::Url;
 
@@ -30,6 +31,8 @@ use crate::{
 
 /// Shorter than servers keep an idle connection (60 s and more), so that a request seldom meets a closed one.
 const POOL_IDLE: Duration = Duration::from_secs(30);
+/// Whoever has an address of ours answers at once, or not at all.
+const KNOCK: Duration = Duration::from_secs(5);
 /// An answer that waited so long for its room in memory and ran out of time did so through our fault.
 const OURS: Duration = Duration::from_secs(1);
 
@@ -39,6 +42,10 @@ pub(crate) struct Request {
     method: Method,
     url: Url,
     headers: HeaderMap,
+    /// JSON.
+    body: Option<String>,
+    /// It is waited for so long at least.
+    patience: Duration,
     /// Method and path without the base URL's prefix and without the query: for people.
     name: String,
 }
@@ -46,7 +53,21 @@ pub(crate) struct Request {
 impl Request {
     /// `base` with these path segments after its own and this query; both are escaped here.
     pub(crate) fn get(base: &Url, path: &[&str], query: &[(&str, &str)]) -> Result<Self, Refusal> {
-        let name = format!("GET /{}", path.join("/"));
+        Self::new(Method::GET, base, path, query)
+    }
+
+    /// The same with a body.
+    pub(crate) fn post(base: &Url, path: &[&str], body: Option<&Value>) -> Result<Self, Refusal> {
+        Ok(Self { body: body.map(Value::to_string), ..Self::new(Method::POST, base, path, &[])? })
+    }
+
+    /// The same with a body that is JSON already.
+    pub(crate) fn patch(base: &Url, path: &[&str], body: String) -> Result<Self, Refusal> {
+        Ok(Self { body: Some(body), ..Self::new(Method::PATCH, base, path, &[])? })
+    }
+
+    fn new(method: Method, base: &Url, path: &[&str], query: &[(&str, &str)]) -> Result<Self, Refusal> {
+        let name = format!("{method} /{}", path.join("/"));
         let mut url = base.clone();
         url.set_query(None);
         url.set_fragment(None);
@@ -62,7 +83,13 @@ impl Request {
         if !query.is_empty() {
             url.query_pairs_mut().extend_pairs(query);
         }
-        Ok(Self { method: Method::GET, url, headers: HeaderMap::new(), name })
+        Ok(Self { method, url, headers: HeaderMap::new(), body: None, patience: Duration::ZERO, name })
+    }
+
+    /// Waits at least so long for the answer, however impatient the settings are.
+    pub(crate) fn with_patience(mut self, patience: Duration) -> Self {
+        self.patience = patience;
+        self
     }
 
     /// Adds a header that no log shows; none when it could not be sent.
@@ -121,26 +148,59 @@ impl Http {
 
     /// Sends it once and reads the answer to its end.
     pub(crate) async fn send(&self, request: Request) -> Result<Reply, Refusal> {
-        let (name, response, reply) = self.ask(request).await?;
-        self.complete(&name, response, reply).await
+        let (name, patience) = (request.name.clone(), self.patience(&request));
+        let (response, reply) = self.ask(request).await?;
+        self.complete(&name, patience, response, reply).await
+    }
+
+    /// Sends an order once. Its status says whether it was taken: a body that cannot be read changes nothing about that, and is
+    /// empty.
+    pub(crate) async fn order(&self, request: Request) -> Result<Reply, Refusal> {
+        let (name, patience) = (request.name.clone(), self.patience(&request));
+        let (response, reply) = self.ask(request).await?;
+        let mut held = self.room.place();
+        let body = self.read(&name, patience, response, &mut held).await.unwrap_or_default();
+        Ok(Reply { body: text(body), held, ..reply })
+    }
+
+    /// Whether somebody answers there with a good status, and if not, what came.
+    pub(crate) async fn knock(&self, url: &str) -> Result<(), String> {
+        let url: Url = url.parse().map_err(|error| format!("no address: {error}"))?;
+        let answer = self.client.get(url).timeout(KNOCK).send().await;
+        match answer {
+            Ok(response) if response.status().is_success() => Ok(()),
+            Ok(response) => Err(format!("answered with status {}", response.status().as_u16())),
+            Err(error) if error.is_timeout() => Err(format!("no answer within {KNOCK:?}")),
+            Err(error) => Err(root_cause(&error.without_url())),
+        }
     }
 
     /// Sends it once. A good answer goes to a file, whatever its length; the reply beside it has no body then.
     pub(crate) async fn fetch(&self, request: Request) -> Result<(Reply, Option<Spool>), Refusal> {
-        let (name, response, reply) = self.ask(request).await?;
+        let (name, patience) = (request.name.clone(), self.patience(&request));
+        let (response, reply) = self.ask(request).await?;
         if response.status().is_success() {
-            let spool = self.spool(&name, response).await?;
+            let spool = self.spool(&name, patience, response).await?;
             Ok((reply, Some(spool)))
         } else {
-            Ok((self.complete(&name, response, reply).await?, None))
+            Ok((self.complete(&name, patience, response, reply).await?, None))
         }
     }
 
+    /// How long an answer is waited for.
+    fn patience(&self, request: &Request) -> Duration {
+        self.settings.call_timeout.max(request.patience)
+    }
+
     /// The answer up to its body.
-    async fn ask(&self, request: Request) -> Result<(String, Response, Reply), Refusal> {
-        let Request { method, url, headers, name } = request;
-        let sent = self.client.request(method, url).headers(headers).send().await;
-        let response = sent.map_err(|error| self.broken(&name, error, 0))?;
+    async fn ask(&self, request: Request) -> Result<(Response, Reply), Refusal> {
+        let patience = self.patience(&request);
+        let Request { method, url, headers, body, patience: _, name } = request;
+        let mut asking = self.client.request(method, url).headers(headers).timeout(patience);
+        if let Some(body) = body {
+            asking = asking.header(CONTENT_TYPE, "application/json").body(body);
+        }
+        let response = asking.send().await.map_err(|error| self.broken(&name, patience, error, 0))?;
         if response.status().is_redirection() {
             return Err(redirected(&name, &response));
         }
@@ -151,16 +211,20 @@ impl Http {
             body: String::new(),
             held: Held::default(),
         };
-        Ok((name, response, reply))
+        Ok((response, reply))
     }
 
-    async fn complete(&self, name: &str, response: Response, reply: Reply) -> Result<Reply, Refusal> {
+    async fn complete(
+        &self,
+        name: &str,
+        patience: Duration,
+        response: Response,
+        reply: Reply,
+    ) -> Result<Reply, Refusal> {
         let is_success = response.status().is_success();
         let mut held = self.room.place();
-        let body = match self.read(name, response, &mut held).await {
-            Ok(body) => {
-                String::from_utf8(body).unwrap_or_else(|not| String::from_utf8_lossy(not.as_bytes()).into_owned())
-            }
+        let body = match self.read(name, patience, response, &mut held).await {
+            Ok(body) => text(body),
             Err(_) if !is_success => String::new(),
             Err(refusal) => return Err(refusal),
         };
@@ -168,7 +232,13 @@ impl Http {
     }
 
     /// Stops at the limit, so that no answer costs more memory than that; pieces come decompressed.
-    async fn read(&self, name: &str, mut response: Response, held: &mut Held) -> Result<Vec<u8>, Refusal> {
+    async fn read(
+        &self,
+        name: &str,
+        patience: Duration,
+        mut response: Response,
+        held: &mut Held,
+    ) -> Result<Vec<u8>, Refusal> {
         let limit = self.settings.max_body_bytes;
         if announced(&response).is_some_and(|length| length > limit) {
             return Err(too_large(name, limit));
@@ -179,7 +249,7 @@ impl Http {
             let piece = match response.chunk().await {
                 // The gateway's time ran out while it waited for us.
                 Err(error) if error.is_timeout() && waited > OURS => return Err(no_room(name, waited)),
-                piece => piece.map_err(|error| self.broken(name, error, body.len()))?,
+                piece => piece.map_err(|error| self.broken(name, patience, error, body.len()))?,
             };
             let Some(piece) = piece else { return Ok(body) };
             if body.len() + piece.len() > limit {
@@ -193,7 +263,7 @@ impl Http {
     }
 
     /// The same into a file.
-    async fn spool(&self, name: &str, mut response: Response) -> Result<Spool, Refusal> {
+    async fn spool(&self, name: &str, patience: Duration, mut response: Response) -> Result<Spool, Refusal> {
         let limit = self.settings.max_contacts_bytes;
         if announced(&response).is_some_and(|length| length > limit) {
             return Err(too_large(name, limit));
@@ -203,7 +273,9 @@ impl Http {
             Refusal::Transient { code: "spool", detail }
         };
         let mut spool = SpoolWriter::create().await.map_err(unkept)?;
-        while let Some(piece) = response.chunk().await.map_err(|error| self.broken(name, error, spool.len()))? {
+        loop {
+            let piece = response.chunk().await.map_err(|error| self.broken(name, patience, error, spool.len()))?;
+            let Some(piece) = piece else { break };
             if spool.len() + piece.len() > limit {
                 return Err(too_large(name, limit));
             }
@@ -213,8 +285,8 @@ impl Http {
     }
 
     /// What a transport error means, in words that hold neither the query nor a header.
-    fn broken(&self, name: &str, error: reqwest::Error, bytes_read: usize) -> Refusal {
-        let (connect, whole) = (self.settings.connect_timeout, self.settings.call_timeout);
+    fn broken(&self, name: &str, whole: Duration, error: reqwest::Error, bytes_read: usize) -> Refusal {
+        let connect = self.settings.connect_timeout;
         if error.is_builder() {
             let detail = format!("{name}: no request could be made: {}", root_cause(&error.without_url()));
             return Refusal::Permanent { code: "bad_base_url", detail };
@@ -242,6 +314,11 @@ impl Http {
         };
         Refusal::Transient { code, detail: format!("{name}: {cause}") }
     }
+}
+
+/// Bytes that are no UTF-8 are replaced.
+fn text(body: Vec<u8>) -> String {
+    String::from_utf8(body).unwrap_or_else(|not| String::from_utf8_lossy(not.as_bytes()).into_owned())
 }
 
 fn announced(response: &Response) -> Option<usize> {
@@ -314,6 +391,24 @@ mod tests {
             let refusal = Request::get(&base.parse().unwrap(), &["session", "status"], &[]).unwrap_err();
             assert!(matches!(refusal, Refusal::Permanent { code: "bad_base_url", .. }), "{refusal}");
         }
+    }
+
+    #[test]
+    fn a_request_may_ask_for_more_patience_than_the_settings_have_and_never_for_less() {
+        let http = Http::new(&GatewaySettings { call_timeout: Duration::from_secs(30), ..GatewaySettings::default() });
+        let http = http.unwrap();
+        let request = || Request::get(&"http://gate".parse().unwrap(), &["messages", "A"], &[]).unwrap();
+        assert_eq!(http.patience(&request()), Duration::from_secs(30));
+        assert_eq!(http.patience(&request().with_patience(Duration::from_secs(45))), Duration::from_secs(45));
+        assert_eq!(http.patience(&request().with_patience(Duration::from_secs(5))), Duration::from_secs(30));
+    }
+
+    #[test]
+    fn a_body_is_json_and_its_method_is_part_of_its_name() {
+        let base = "http://gate/v1".parse().unwrap();
+        let request = Request::post(&base, &["history", "sync"], Some(&serde_json::json!({"count": 25}))).unwrap();
+        assert_eq!((request.name(), request.body.as_deref()), ("POST /history/sync", Some(r#"{"count":25}"#)));
+        assert_eq!(Request::patch(&base, &["settings"], "{}".into()).unwrap().name(), "PATCH /settings");
     }
 
     #[test]

@@ -10,7 +10,8 @@
 //! | `registry` | what every gateway can do, and which are built: a new one is a folder and a line |
 //! | `credentials` | what a channel's credentials may look like |
 //! | [`contacts`](ContactList) | a contact list, piece by piece |
-//! | [`hooks`](prove) | what shows that a webhook comes from the gateway |
+//! | [`hooks`](prove) | what shows that a webhook comes from the gateway, and that an address is ours |
+//! | [`events`](read_hook) | what a webhook tells, piece by piece |
 //! | `http` | one bounded request, and what a broken transport means |
 //! | `spool` | an answer that is too long for memory, in a file |
 //! | `room` | how much of all answers may be in memory at once |
@@ -22,18 +23,24 @@
 //! | [`fuzz`] | what fuzzers give to the readers of answers |
 //! | `wuzapi` | asternic/wuzapi |
 //! | `whapi` | Whapi.Cloud |
+//! | `wsapi` | WSAPI |
+//! | `positus` | Positus, which passes on what Meta sends |
+//! | `gdbrns` | gdbrns' multi-session server |
 
 mod contacts;
 mod credentials;
+mod events;
 mod excerpt;
 #[doc(hidden)]
 pub mod fuzz;
 mod gateways;
+mod gdbrns;
 mod hooks;
 mod http;
 mod json;
 mod moment;
 mod name;
+mod positus;
 mod registry;
 mod retry_after;
 mod room;
@@ -43,12 +50,14 @@ mod spool;
 mod telemetry;
 mod whapi;
 mod wording;
+mod wsapi;
 mod wuzapi;
 
 pub use contacts::{ContactList, ContactPieces};
 pub use credentials::CredentialsError;
+pub use events::{HookPieces, read_hook};
 pub use gateways::{Answered, Error, GatewaySettings, Gateways};
-pub use hooks::prove;
+pub use hooks::{challenge, prove};
 pub use registry::{capabilities, check_credentials};
 pub use room::Held;
 pub use telemetry::describe_metrics;

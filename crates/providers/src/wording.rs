@@ -1,15 +1,22 @@
-//! How a refusal is told: the call, the cause, and never the token.
+//! How a refusal is told, and how an order was taken: the call, the cause, and never a secret.
 
-use sincro_core::gateway::{Call, Refusal};
+use sincro_core::{
+    gateway::{Answer, Call, Refusal},
+    provider::Provider,
+};
 
-use crate::excerpt::{self, excerpt};
+use crate::{
+    excerpt::{self, excerpt},
+    http::Reply,
+};
 
 /// The words of one call.
 pub(crate) struct Wording<'a> {
     pub(crate) call: &'a Call,
     /// Method and path.
     pub(crate) name: &'a str,
-    pub(crate) token: &'a str,
+    /// Every secret that was sent; none is empty.
+    pub(crate) secrets: &'a [&'a str],
 }
 
 impl Wording<'_> {
@@ -21,8 +28,9 @@ impl Wording<'_> {
     /// The refusal of an answer that cannot be read, with its beginning where that may be shown.
     pub(crate) fn unreadable(&self, cause: &str, body: &str) -> Refusal {
         let shown = match self.call {
-            // It may hold the token, and one that the answer itself cut short would pass the redaction.
-            Call::Status => String::new(),
+            // They may hold a secret: the token, one of another receiver, or one that was just made. And one that the answer itself cut
+            // short would pass the redaction.
+            Call::Status | Call::Subscriptions | Call::Connect { .. } => String::new(),
             _ if body.trim().is_empty() => String::new(),
             _ => format!(": {}", excerpt(&self.redacted(body), excerpt::BODY)),
         };
@@ -30,8 +38,23 @@ impl Wording<'_> {
         Refusal::Transient { code: "unreadable_answer", detail }
     }
 
-    /// Before anything is cut, so that no cut leaves a piece of the token.
-    fn redacted(&self, text: &str) -> String {
-        text.replace(self.token, "***")
+    /// The answer to an order that was taken.
+    pub(crate) fn accepted(&self, reply: &Reply) -> Answer {
+        let body = excerpt(&self.redacted(&reply.body), excerpt::CAUSE);
+        Answer::Accepted(format!("{} {body}", reply.status).trim_end().to_owned())
     }
+
+    /// Before anything is cut, so that no cut leaves a piece of a secret.
+    fn redacted(&self, text: &str) -> String {
+        let mut redacted = text.to_owned();
+        for secret in self.secrets.iter().filter(|secret| !secret.is_empty()) {
+            redacted = redacted.replace(secret, "***");
+        }
+        redacted
+    }
+}
+
+/// The refusal of a call that a provider has not.
+pub(crate) fn not_supported(provider: Provider, call: &Call) -> Refusal {
+    Refusal::Permanent { code: "not_supported", detail: format!("{provider} has no call for {}", call.name()) }
 }

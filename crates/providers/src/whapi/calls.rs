@@ -3,11 +3,12 @@
 use sincro_core::{
     address::Address,
     gateway::{Call, Refusal},
+    provider::Provider,
 };
 use url::Url;
 
 use super::place::{Lost, Offset, Place};
-use crate::http::Request;
+use crate::{http::Request, wording::not_supported};
 
 /// The most that both lists give at once; the least is 1.
 pub(super) const LONGEST_PAGE: u32 = 500;
@@ -24,7 +25,7 @@ pub(super) fn request(base: &Url, call: &Call) -> Result<Request, Refusal> {
             Request::get(base, &["contacts"], &[("count", &count), ("offset", &offset)])
         }
         Call::LookUpLid { phone } => Request::get(base, &["contacts", "lids", digits(phone)], &[]),
-        Call::History { address, limit, cursor } => {
+        Call::History { address, limit, cursor, .. } => {
             let place = Place::read(cursor.as_deref()).map_err(lost)?;
             let (count, offset) = (place.count(*limit).to_string(), place.offset.to_string());
             let until = place.until_s.map(|until_s| until_s.to_string());
@@ -32,6 +33,7 @@ pub(super) fn request(base: &Url, call: &Call) -> Result<Request, Refusal> {
             query.extend(until.as_deref().map(|until| ("time_to", until)));
             Request::get(base, &["messages", "list", address.as_str()], &query)
         }
+        _ => Err(not_supported(Provider::Whapi, call)),
     }
 }
 

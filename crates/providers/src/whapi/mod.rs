@@ -31,9 +31,11 @@ use reqwest::header::AUTHORIZATION;
 use secrecy::ExposeSecret as _;
 use serde_json::Value;
 use sincro_core::{
+    awaiting::Completion,
     channel::Connection,
     contact::Contact,
     gateway::{Answer, Call, Refusal},
+    hook::{Event, Told},
     message::Page,
     provider::{Capabilities, HistoryAccess, Provider},
 };
@@ -42,6 +44,7 @@ use self::{contacts::Listed, credentials::Credentials, wire::Envelope};
 use crate::{
     contacts::ContactList,
     credentials::CredentialsError,
+    events::Hook,
     gateways::Answered,
     hooks::Sign,
     http::{Http, Reply},
@@ -55,7 +58,20 @@ pub(crate) struct Whapi;
 #[async_trait]
 impl Gateway for Whapi {
     fn capabilities(&self) -> Capabilities {
-        Capabilities { provider: Provider::Whapi, history: HistoryAccess::PerAddress, lid_lookup: true }
+        Capabilities {
+            provider: Provider::Whapi,
+            history: HistoryAccess::PerAddress,
+            contact_list: true,
+            contacts_request: false,
+            lid_lookup: true,
+            top_up: false,
+            restore: true,
+            completion: Completion::Answer,
+            proof: self.sign().proof(),
+            one_shot: None,
+            bodies: true,
+            connect: true,
+        }
     }
 
     fn check_credentials(&self, given: &Value) -> Result<(), CredentialsError> {
@@ -65,6 +81,11 @@ impl Gateway for Whapi {
     // No signature exists; custom headers do (PATCH /settings, up to five of them).
     fn sign(&self) -> Sign {
         Sign::Secret { header: "x-ingest-key", field: "hook_key" }
+    }
+
+    fn read_hook(&self, _: &Hook<'_>, tell: &mut dyn FnMut(Told)) -> Result<(), String> {
+        tell(Told { name: "unknown".into(), event: Event::Unknown });
+        Ok(())
     }
 
     async fn call(&self, http: &Http, connection: &Connection, call: &Call) -> Result<Answered, Refusal> {
@@ -77,7 +98,7 @@ impl Gateway for Whapi {
             .with_secret(AUTHORIZATION, &format!("Bearer {token}"))
             .ok_or_else(|| unusable("no header can hold the token"))?;
         let reply = http.send(request).await?;
-        match understand(&reply, &Wording { call, name: &name, token })? {
+        match understand(&reply, &Wording { call, name: &name, secrets: &[token] })? {
             Understood::Answer(answer) => Ok(Answered::Whole(answer, reply.held)),
             Understood::Contacts(Listed { contacts, left_out, next }) => {
                 let held = reply.held;
@@ -117,8 +138,9 @@ fn read(call: &Call, envelope: &Envelope<'_>, body: &str) -> Result<Understood, 
         Call::Status => Err("a status in another's place".to_owned()),
         Call::Contacts { cursor } => contacts::read(envelope, cursor.as_deref()).map(Understood::Contacts),
         Call::LookUpLid { .. } => lid::read(body).map(|lid| Understood::Answer(Answer::Lid(lid))),
-        Call::History { address, limit, cursor } => messages::read(envelope, address, *limit, cursor.as_deref())
+        Call::History { address, limit, cursor, .. } => messages::read(envelope, address, *limit, cursor.as_deref())
             .map(|page| Understood::Answer(Answer::History(page))),
+        _ => Err("no answer to this call".to_owned()),
     }
 }
 
@@ -137,7 +159,7 @@ pub(crate) mod doors {
 
     /// None for a contact list.
     pub(crate) fn answer(call: &Call, reply: &Reply) -> Result<Option<Answer>, Refusal> {
-        let understood = understand(reply, &Wording { call, name: "GET /path", token: "hush-hush" })?;
+        let understood = understand(reply, &Wording { call, name: "GET /path", secrets: &["hush-hush"] })?;
         Ok(if let Understood::Answer(answer) = understood { Some(answer) } else { None })
     }
 }

@@ -1,9 +1,12 @@
 //! Call -> request. Every path and query of this gateway is here.
 
-use sincro_core::gateway::{Call, Refusal};
+use sincro_core::{
+    gateway::{Call, Refusal},
+    provider::Provider,
+};
 use url::Url;
 
-use crate::http::Request;
+use crate::{http::Request, wording::not_supported};
 
 /// The most that is asked for in one call. The gateway checks no range: 0 gives nothing, and a negative number everything or
 /// an error (asternic/wuzapi, handlers as of April 2026).
@@ -20,6 +23,7 @@ pub(super) fn request(base: &Url, call: &Call) -> Result<Request, Refusal> {
             let limit = limited(*limit).to_string();
             Request::get(base, &["chat", "history"], &[("chat_jid", address.as_str()), ("limit", &limit)])
         }
+        _ => Err(not_supported(Provider::Wuzapi, call)),
     }
 }
 

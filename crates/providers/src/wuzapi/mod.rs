@@ -29,8 +29,10 @@ use reqwest::header::HeaderName;
 use secrecy::ExposeSecret as _;
 use serde_json::Value;
 use sincro_core::{
+    awaiting::Completion,
     channel::Connection,
     gateway::{Answer, Call, Refusal},
+    hook::{Event, Told},
     provider::{Capabilities, HistoryAccess, Provider},
 };
 
@@ -38,6 +40,7 @@ use self::{credentials::Credentials, verdict::Verdict};
 use crate::{
     contacts::ContactList,
     credentials::CredentialsError,
+    events::Hook,
     gateways::Answered,
     hooks::Sign,
     http::{Http, Reply, Request},
@@ -57,7 +60,20 @@ pub(crate) struct Wuzapi;
 #[async_trait]
 impl Gateway for Wuzapi {
     fn capabilities(&self) -> Capabilities {
-        Capabilities { provider: Provider::Wuzapi, history: HistoryAccess::PerAddress, lid_lookup: true }
+        Capabilities {
+            provider: Provider::Wuzapi,
+            history: HistoryAccess::PerAddress,
+            contact_list: true,
+            contacts_request: false,
+            lid_lookup: true,
+            top_up: true,
+            restore: false,
+            completion: Completion::Answer,
+            proof: self.sign().proof(),
+            one_shot: None,
+            bodies: true,
+            connect: true,
+        }
     }
 
     fn check_credentials(&self, given: &Value) -> Result<(), CredentialsError> {
@@ -69,6 +85,11 @@ impl Gateway for Wuzapi {
         Sign::Signature { headers: &["x-hmac-signature"], prefix: "", field: "hmac_key" }
     }
 
+    fn read_hook(&self, _: &Hook<'_>, tell: &mut dyn FnMut(Told)) -> Result<(), String> {
+        tell(Told { name: "unknown".into(), event: Event::Unknown });
+        Ok(())
+    }
+
     async fn call(&self, http: &Http, connection: &Connection, call: &Call) -> Result<Answered, Refusal> {
         let request = calls::request(&connection.channel.base_url, call)?;
         let name = request.name().to_owned();
@@ -76,7 +97,7 @@ impl Gateway for Wuzapi {
         let credentials = Credentials::of(connection).map_err(|error| unusable(&error.to_string()))?;
         let token = credentials.token.expose_secret();
         let request = request.with_secret(TOKEN, token).ok_or_else(|| unusable("no header can hold the token"))?;
-        let wording = Wording { call, name: &name, token };
+        let wording = Wording { call, name: &name, secrets: &[token] };
         if let Call::Contacts { .. } = call {
             return list(http, request, &wording).await.map(Answered::Contacts);
         }
@@ -119,6 +140,7 @@ fn read(call: &Call, data: &str) -> Result<Answer, String> {
         Call::Contacts { .. } => Err("a contact list in one piece".to_owned()),
         Call::LookUpLid { .. } => lid::read(data).map(Answer::Lid),
         Call::History { address, limit, .. } => messages::read(data, address, *limit).map(Answer::History),
+        _ => Err("no answer to this call".to_owned()),
     }
 }
 
@@ -130,6 +152,6 @@ pub(crate) mod doors {
     use crate::{http::Reply, wording::Wording};
 
     pub(crate) fn answer(call: &Call, reply: &Reply) -> Result<Answer, Refusal> {
-        understand(call, reply, &Wording { call, name: "GET /path", token: "hush-hush" })
+        understand(call, reply, &Wording { call, name: "GET /path", secrets: &["hush-hush"] })
     }
 }

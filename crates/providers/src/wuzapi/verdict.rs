@@ -148,7 +148,7 @@ mod tests {
     fn judged(call: &Call, status: u16, body: &str) -> Result<Option<String>, Refusal> {
         let reply =
             Reply { status, retry_after: None, names_server: false, held: Held::default(), body: body.to_owned() };
-        let wording = Wording { call, name: "GET /path", token: "hush-hush" };
+        let wording = Wording { call, name: "GET /path", secrets: &["hush-hush"] };
         judge(call, &reply, &wording).map(|verdict| match verdict {
             Verdict::Data(data) => Some(data.into_owned()),
             Verdict::LidUnknown => None,
@@ -160,7 +160,7 @@ mod tests {
     }
 
     fn history() -> Call {
-        Call::History { address: "5511988887777@s.whatsapp.net".parse().unwrap(), limit: 5, cursor: None }
+        Call::History { address: "5511988887777@s.whatsapp.net".parse().unwrap(), limit: 5, cursor: None, since: None }
     }
 
     fn lid() -> Call {
@@ -238,7 +238,7 @@ mod tests {
     #[test]
     fn an_unavailable_server_that_names_a_wait_is_a_throttle_and_of_the_server_where_a_proxy_says_so() {
         let retry_after = Some(Duration::from_secs(3));
-        let wording = Wording { call: &history(), name: "GET /path", token: "hush" };
+        let wording = Wording { call: &history(), name: "GET /path", secrets: &["hush"] };
         for (body, level, cause) in [
             ("<html>busy</html>".to_owned(), Level::Server, "503 without a reason"),
             (r#"{"message":"busy"}"#.to_owned(), Level::Server, "503 without a reason"),

@@ -130,7 +130,7 @@ pub(crate) fn connection_of(provider: Provider, base_url: &str) -> Connection {
 }
 
 pub(crate) fn history() -> Call {
-    Call::History { address: PHONE.parse().expect("a good address"), limit: 25, cursor: None }
+    Call::History { address: PHONE.parse().expect("a good address"), limit: 25, cursor: None, since: None }
 }
 
 pub(crate) fn lid() -> Call {

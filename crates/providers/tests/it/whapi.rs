@@ -9,7 +9,7 @@ use sincro_core::{
     address::Address,
     gateway::{Answer, Call, Refusal, Session},
     message::Page,
-    provider::{Capabilities, HistoryAccess, Provider},
+    provider::{HistoryAccess, Provider},
 };
 use sincro_providers::{Answered, GatewaySettings, Gateways, capabilities, check_credentials};
 
@@ -49,7 +49,12 @@ fn messages(count: u32) -> Value {
 }
 
 fn wanting(limit: u32, cursor: Option<&str>) -> Call {
-    Call::History { address: PHONE.parse().expect("a good address"), limit, cursor: cursor.map(str::to_owned) }
+    Call::History {
+        address: PHONE.parse().expect("a good address"),
+        limit,
+        cursor: cursor.map(str::to_owned),
+        since: None,
+    }
 }
 
 #[tokio::test]
@@ -65,7 +70,7 @@ async fn every_call_goes_to_its_path_behind_the_prefix_with_the_token_as_bearer(
         (wanting(1_200, None), format!("{chat}?count=500&offset=0&sort=desc")),
         (wanting(1_200, Some("1000@1766000001")), format!("{chat}?count=200&offset=1000&sort=desc&time_to=1766000001")),
         (
-            Call::History { address: LID.parse().unwrap(), limit: 100, cursor: None },
+            Call::History { address: LID.parse().unwrap(), limit: 100, cursor: None, since: None },
             format!("/whapi/messages/list/{LID}?count=100&offset=0&sort=desc"),
         ),
     ] {
@@ -174,7 +179,7 @@ async fn messages_that_arrive_between_two_pages_are_kept_out_by_the_time_of_the_
 
 #[tokio::test]
 async fn a_chat_asked_for_by_its_lid_answers_under_the_phone_it_was_resolved_to() {
-    let asked = Call::History { address: LID.parse().unwrap(), limit: 25, cursor: None };
+    let asked = Call::History { address: LID.parse().unwrap(), limit: 25, cursor: None, since: None };
     assert_eq!(page(&messages(2), &asked).await.messages.len(), 2);
     let mut mixed = messages(2);
     mixed["messages"][0]["chat_id"] = json!("190000000000009@lid");
@@ -214,9 +219,10 @@ async fn credentials_that_cannot_be_used_are_not_sent() {
 }
 
 #[test]
-fn it_offers_two_jobs_per_contact_and_a_lookup_of_lids() {
+fn it_offers_two_jobs_per_contact_a_lookup_of_lids_and_the_restoring_of_messages() {
     let offered = capabilities(Provider::Whapi).unwrap();
-    let expected = Capabilities { provider: Provider::Whapi, history: HistoryAccess::PerAddress, lid_lookup: true };
-    assert_eq!(offered, expected);
+    assert_eq!(offered.history, HistoryAccess::PerAddress);
+    assert!(offered.contact_list && offered.lid_lookup && offered.restore && offered.connect && offered.bodies);
+    assert!(!offered.top_up && offered.one_shot.is_none());
     assert!(check_credentials(Provider::Whapi, &json!({"token": "t", "hook_key": "k"})).is_ok());
 }

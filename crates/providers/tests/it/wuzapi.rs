@@ -10,7 +10,6 @@ use serde_json::{Value, json};
 use sincro_core::{
     gateway::{Answer, Call, Refusal, Session},
     limit::Level,
-    provider::Provider,
 };
 use sincro_providers::Gateways;
 
@@ -38,7 +37,12 @@ async fn every_call_goes_to_its_path_behind_the_prefix_with_the_token_in_its_hea
         (lid(), format!("/wuzapi/user/lid/{PHONE}")),
         (history(), "/wuzapi/chat/history?chat_jid=5511988887777%40s.whatsapp.net&limit=25".to_owned()),
         (
-            Call::History { address: "190000000000001@lid".parse().unwrap(), limit: 0, cursor: Some("x".into()) },
+            Call::History {
+                address: "190000000000001@lid".parse().unwrap(),
+                limit: 0,
+                cursor: Some("x".into()),
+                since: None,
+            },
             "/wuzapi/chat/history?chat_jid=190000000000001%40lid&limit=1".to_owned(),
         ),
     ] {
@@ -176,12 +180,4 @@ async fn credentials_that_cannot_be_used_are_not_sent() {
         assert!(!detail.contains("hush"), "{detail}");
     }
     assert_eq!(gate.arrivals(), []);
-}
-
-#[tokio::test]
-async fn a_provider_that_is_not_built_refuses_for_good() {
-    let mut connection = connection("http://gate.invalid");
-    connection.channel.provider = Provider::Gdbrns;
-    let refusal = Gateways::new(&settings()).unwrap().call(&connection, &Call::Status).await.unwrap_err();
-    assert_eq!(refusal.to_string(), "provider_not_built: status: gdbrns is unknown to this version");
 }

@@ -8,7 +8,7 @@ use super::*;
 use crate::room::Held;
 
 fn history() -> Call {
-    Call::History { address: "5511988887777@s.whatsapp.net".parse().unwrap(), limit: 5, cursor: None }
+    Call::History { address: "5511988887777@s.whatsapp.net".parse().unwrap(), limit: 5, cursor: None, since: None }
 }
 
 fn lid() -> Call {
@@ -16,7 +16,7 @@ fn lid() -> Call {
 }
 
 fn wording(call: &Call) -> Wording<'_> {
-    Wording { call, name: "GET /path", token: "hush-hush" }
+    Wording { call, name: "GET /path", secrets: &["hush-hush"] }
 }
 
 fn reply(status: u16, body: &str, retry_after_s: Option<u64>) -> Reply {
