@@ -192,6 +192,8 @@ impl Awaited {
     pub fn look(&self, waits: &Waits, now: DateTime<Utc>) -> Look {
         match self.awaits {
             Awaits::Turn => Look::Later(DateTime::<Utc>::MAX_UTC),
+            // A webhook was faster.
+            Awaits::Reread if self.fetched > 0 => Look::Over(Ending::Succeeded),
             Awaits::Reread if now >= self.until => Look::GoOn,
             Awaits::InitialSync if now >= self.until => Look::Over(Ending::Failed(no_initial_sync())),
             Awaits::Reread | Awaits::InitialSync => Look::Later(self.until),
@@ -216,7 +218,9 @@ impl Awaited {
         let (delivered, heard) = (&self.delivered, self.heard_at);
         match self.rule {
             Completion::Answer => Some(self.since),
-            Completion::Progress => (delivered.percent >= Some(100)).then(|| later(heard.unwrap_or(self.since), waits.quiet)),
+            Completion::Progress => {
+                (delivered.percent >= Some(100)).then(|| later(heard.unwrap_or(self.since), waits.quiet))
+            }
             Completion::Quiescence => {
                 let begun_by = later(self.since, waits.beginning);
                 Some(heard.map_or(begun_by, |heard| later(heard, waits.quiet).max(begun_by)))
@@ -229,14 +233,20 @@ impl Awaited {
 
     fn at_its_end(&self) -> Look {
         let delivered = &self.delivered;
-        if self.rule == Completion::Reply && delivered.messages > 0 && !delivered.exhausted && self.fetched < self.wanted {
+        if self.rule == Completion::Reply
+            && delivered.messages > 0
+            && !delivered.exhausted
+            && self.fetched < self.wanted
+        {
             return Look::GoOn;
         }
         Look::Over(match (self.fetched, self.rule) {
             (1.., _) => Ending::Succeeded,
             (_, Completion::Event) => Ending::Nothing(NothingReason::NoBodies, delivered.told()),
             (_, Completion::Quiescence) if delivered.uncertain => Ending::Failed(unknown_outcome()),
-            (_, Completion::Quiescence) if delivered.events == 0 => Ending::Nothing(NothingReason::NothingReceived, None),
+            (_, Completion::Quiescence) if delivered.events == 0 => {
+                Ending::Nothing(NothingReason::NothingReceived, None)
+            }
             _ => Ending::Empty,
         })
     }

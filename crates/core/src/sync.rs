@@ -246,6 +246,7 @@ mod tests {
             revision: 1,
             jobs: JobCounts { total: queued + settled, queued, succeeded: settled, ..JobCounts::default() },
             messages: MessageCounts::default(),
+            window_days: None,
             progress: 0.0,
             eta_seconds: None,
             limited_by: None,

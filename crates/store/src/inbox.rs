@@ -3,6 +3,8 @@
 //! A small one is one row and one part, in one transaction. The parts of a large one are committed as they arrive, so that
 //! nobody holds a connection while a gateway sends slowly, and the last commit is a small one however long the body is.
 
+use std::collections::BTreeMap;
+
 use chrono::{DateTime, TimeDelta, Utc};
 use futures::TryStreamExt as _;
 use sincro_core::{
@@ -123,8 +125,8 @@ impl Store {
 
     /// Its bytes.
     pub async fn hook_body(&self, id: InboxId) -> Result<Vec<u8>, Error> {
-        let mut parts = sqlx::query_scalar!("SELECT body FROM inbox_parts WHERE inbox_id = $1 ORDER BY part", id)
-            .fetch(&self.pool);
+        let mut parts =
+            sqlx::query_scalar!("SELECT body FROM inbox_parts WHERE inbox_id = $1 ORDER BY part", id).fetch(&self.pool);
         let mut body = Vec::new();
         while let Some(part) = parts.try_next().await? {
             body.extend_from_slice(&part);
@@ -133,8 +135,8 @@ impl Store {
     }
 
     /// It is read: what was in it, by name.
-    pub async fn hook_read(&self, id: InboxId, events: &serde_json::Value) -> Result<(), Error> {
-        self.close_hook(id, "read", Some(events), None).await
+    pub async fn hook_read(&self, id: InboxId, events: &BTreeMap<String, u64>) -> Result<(), Error> {
+        self.close_hook(id, "read", Some(serde_json::json!(events)), None).await
     }
 
     /// Nobody understands it. It is kept for people.
@@ -159,7 +161,7 @@ impl Store {
         &self,
         id: InboxId,
         state: &str,
-        events: Option<&serde_json::Value>,
+        events: Option<serde_json::Value>,
         error: Option<&str>,
     ) -> Result<(), Error> {
         sqlx::query!(

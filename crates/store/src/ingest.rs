@@ -7,7 +7,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use sincro_core::{
     awaiting::{Awaits, Delivered},
     channel::ChannelId,
@@ -70,13 +70,14 @@ struct Credit {
 }
 
 impl Store {
-    /// Stores one piece of a webhook: the `piece`th, from 0.
+    /// Stores one piece of a webhook: the `piece`th, from 0. Whoever reads it has it for a `lease` more.
     pub async fn ingest(
         &self,
         inbox: InboxId,
         channel: ChannelId,
         piece: i32,
         events: &[Event],
+        lease: TimeDelta,
     ) -> Result<Ingested, Error> {
         let mut tx = self.pool.begin().await?;
         match channels::lock(&mut tx, channel).await {
@@ -84,9 +85,10 @@ impl Store {
             locked => locked?,
         }
         let advanced = sqlx::query!(
-            "UPDATE inbox SET pieces_done = $2 + 1 WHERE id = $1 AND pieces_done = $2 AND state = 'unread'",
+            "UPDATE inbox SET pieces_done = $2 + 1, taken_until = $3 WHERE id = $1 AND pieces_done = $2 AND state = 'unread'",
             inbox,
-            piece
+            piece,
+            clock::now() + lease
         );
         if advanced.execute(&mut *tx).await?.rows_affected() == 0 {
             return Ok(Ingested { overtaken: true, session: None });
@@ -96,7 +98,7 @@ impl Store {
         store_messages(&mut tx, channel, events, &people, &mut waiters).await?;
         let session = note(&mut tx, channel, events, &mut waiters).await?;
         write_gains(&mut tx, &waiters).await?;
-        reach(Point::Settling).await;
+        reach(Point::Ingesting).await;
         tx.commit().await?;
         Ok(Ingested { overtaken: false, session })
     }
@@ -283,9 +285,8 @@ async fn note(
     let now = clock::now();
     let (mut session, mut paired, mut initial) = (None, false, false);
     for event in events {
-        let account = waiters
-            .iter_mut()
-            .find(|waiter| waiter.kind == JobKind::Account && waiter.awaits == Awaits::Delivery);
+        let account =
+            waiters.iter_mut().find(|waiter| waiter.kind == JobKind::Account && waiter.awaits == Awaits::Delivery);
         match (event, account) {
             (Event::Progress(progress), Some(job)) => {
                 job.heard = true;

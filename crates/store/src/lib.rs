@@ -19,6 +19,7 @@
 //! | [`requests`] | requests that are answered by webhook, before they are made |
 //! | [`awaiting`] | jobs that wait for that answer, a turn or a time |
 //! | `accounts` | jobs for a whole number |
+//! | `restored` | a message that was brought back |
 //! | `messages` | messages into their table |
 //! | [`unreadable`] | jobs that cannot be read fail |
 //! | [`reading`] | stored messages and receipts |
@@ -59,6 +60,7 @@ pub mod prune;
 pub mod reading;
 pub mod requests;
 pub mod restore;
+mod restored;
 mod secret;
 pub mod settle;
 pub mod steer;

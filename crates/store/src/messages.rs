@@ -97,11 +97,7 @@ impl<'m> Rows<'m> {
 }
 
 /// What a message is, that came without its content before; one that did not come before is stored.
-pub(crate) async fn complete(
-    connection: &mut PgConnection,
-    place: Place<'_>,
-    message: &Message,
-) -> Result<(), Error> {
+pub(crate) async fn complete(connection: &mut PgConnection, place: Place<'_>, message: &Message) -> Result<(), Error> {
     let updated = sqlx::query!(
         "UPDATE messages SET kind = $3, text = coalesce($4, text), payload = $5::text::json WHERE channel_id = $1 AND message_id = $2",
         place.channel,

@@ -183,7 +183,12 @@ pub(crate) async fn insert_jobs(
     Ok(open)
 }
 
-pub(crate) async fn count(connection: &mut PgConnection, sync: SyncId, queued: usize, skipped: usize) -> Result<(), Error> {
+pub(crate) async fn count(
+    connection: &mut PgConnection,
+    sync: SyncId,
+    queued: usize,
+    skipped: usize,
+) -> Result<(), Error> {
     let [queued, skipped] = [queued, skipped].map(|n| i64::try_from(n).unwrap_or(i64::MAX));
     sqlx::query!(
         "UPDATE syncs SET jobs_total = jobs_total + $2::bigint + $3::bigint, jobs_queued = jobs_queued + $2,

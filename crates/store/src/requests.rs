@@ -244,7 +244,6 @@ async fn arm(connection: &mut PgConnection, job: &Job, rule: Completion, now: Da
     Ok(())
 }
 
-
 /// The step of a job whose request is made once, by the name under which it is kept.
 #[must_use]
 pub const fn made_once(step: &Step) -> Option<&'static str> {

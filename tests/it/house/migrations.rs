@@ -93,9 +93,9 @@ fn objection(statement: &str, created: &BTreeSet<&str>) -> Option<&'static str> 
     let actions = actions_of(actions);
     // A constraint that gives way to one of its name in the same breath: what is forbidden from then on is objected to below.
     let replaced = |action: &String| {
-        action.strip_prefix("DROP CONSTRAINT ").is_some_and(|name| {
-            actions.iter().any(|other| other.starts_with(&format!("ADD CONSTRAINT {name} ")))
-        })
+        action
+            .strip_prefix("DROP CONSTRAINT ")
+            .is_some_and(|name| actions.iter().any(|other| other.starts_with(&format!("ADD CONSTRAINT {name} "))))
     };
     actions.iter().filter(|action| !replaced(action)).find_map(|action| objection_to_action(action))
 }
