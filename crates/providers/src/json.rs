@@ -102,6 +102,40 @@ pub(crate) fn each_entry<'a>(json: &'a str, take: impl FnMut(String, &'a RawValu
     walk(json, Walk { what: "an object", item: None::<fn(&'a RawValue)>, entry: Some(take) })
 }
 
+/// The members of an object by their names, each exactly or else in any case, and all of them unread; `null` counts as missing.
+/// One walk finds them all.
+pub(crate) fn pick<'a, const N: usize>(
+    json: &'a str,
+    names: [&str; N],
+) -> Result<[Option<&'a RawValue>; N], serde_json::Error> {
+    let (mut found, mut exact) = ([None; N], [false; N]);
+    each_entry(json, |key, value| {
+        for (place, name) in names.iter().enumerate() {
+            let is_exact = key == *name;
+            if is_exact || (!exact[place] && key.eq_ignore_ascii_case(name)) {
+                found[place] = (value.get() != "null").then_some(value);
+                exact[place] |= is_exact;
+            }
+        }
+    })?;
+    Ok(found)
+}
+
+/// A text, a number or a truth value that was left unread; none of a list or an object, which may be long.
+pub(crate) fn scalar(raw: &RawValue) -> Option<Value> {
+    let raw = raw.get();
+    if raw.starts_with(['{', '[']) {
+        return None;
+    }
+    serde_json::from_str(raw).ok().or_else(|| serde_json::from_str(&repaired(raw)?).ok())
+}
+
+/// [`text`] of a [`scalar`], without the blanks around it; an empty one counts as missing.
+pub(crate) fn word(raw: Option<&RawValue>) -> Option<String> {
+    let word = text(&scalar(raw?)?)?.trim().to_owned();
+    (!word.is_empty()).then_some(word)
+}
+
 fn walk<'a, V: Visitor<'a, Value = ()>>(json: &'a str, visitor: V) -> Result<(), serde_json::Error> {
     let mut json = serde_json::Deserializer::from_str(json);
     json.deserialize_any(visitor)?;
@@ -208,6 +242,24 @@ mod tests {
         assert_eq!(at(&value, &["key", "fromme"]), Some(&json!(2)));
         assert_eq!(at(&value, &["key", "ID", "deeper"]), None);
         assert_eq!(flag(&json!("True")), Some(true));
+    }
+
+    #[test]
+    fn members_are_picked_unread_in_any_case_and_the_exact_name_wins() {
+        let picked = |json: &'static str| {
+            let found = pick(json, ["syncType", "conversations"]).unwrap();
+            found.map(|found| found.map(RawValue::get))
+        };
+        assert_eq!(picked(r#"{"SyncType":6,"CONVERSATIONS":[ 1 ]}"#), [Some("6"), Some("[ 1 ]")]);
+        assert_eq!(picked(r#"{"syncType":6,"synctype":7,"conversations":null}"#), [Some("6"), None]);
+        assert_eq!(picked("null"), [None, None]);
+        assert!(pick("[1]", ["a"]).is_err());
+        let word = |json: &str| word(Some(&serde_json::from_str::<Box<RawValue>>(json).unwrap()));
+        assert_eq!(
+            (word("\" a \""), word("7"), word("\"\""), word("{}")),
+            (Some("a".into()), Some("7".into()), None, None)
+        );
+        assert_eq!(word("\"x\\ud83d\"").as_deref(), Some("x\u{fffd}"));
     }
 
     #[test]

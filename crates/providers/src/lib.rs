@@ -18,8 +18,12 @@
 //! | `retry_after` | the wait that a gateway asks for |
 //! | `signs` | who has to slow down, and whether the number is banned |
 //! | `rows` | the records of one chat, the bad ones left out |
+//! | `batches` | the messages of a webhook, chat by chat |
+//! | `listing` | a contact list in records, from a file |
+//! | `refusing` | what an error answer means where a gateway has no words of its own for it |
 //! | `wording` | how a refusal is told without the token |
-//! | `json`, `moment`, `name`, `excerpt` | reading what other people wrote: JSON, times, names, bodies for people |
+//! | `json`, `moment`, `name`, `person`, `excerpt` | reading what other people wrote: JSON, times, names, numbers, bodies for people |
+//! | `whatsmeow` | messages and history as that library writes them, whichever gateway passes them on |
 //! | [`fuzz`] | what fuzzers give to the readers of answers |
 //! | `wuzapi` | asternic/wuzapi |
 //! | `whapi` | Whapi.Cloud |
@@ -27,6 +31,7 @@
 //! | `positus` | Positus, which passes on what Meta sends |
 //! | `gdbrns` | gdbrns' multi-session server |
 
+mod batches;
 mod contacts;
 mod credentials;
 mod events;
@@ -38,9 +43,12 @@ mod gdbrns;
 mod hooks;
 mod http;
 mod json;
+mod listing;
 mod moment;
 mod name;
+mod person;
 mod positus;
+mod refusing;
 mod registry;
 mod retry_after;
 mod room;
@@ -49,6 +57,7 @@ mod signs;
 mod spool;
 mod telemetry;
 mod whapi;
+mod whatsmeow;
 mod wording;
 mod wsapi;
 mod wuzapi;

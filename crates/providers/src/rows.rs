@@ -24,6 +24,10 @@ pub(crate) enum Flaw {
     WithoutTime,
     /// It belongs to somebody else: a person's words must not end up in another's chat.
     OtherChat,
+    /// Nothing in it says which person's chat it is of.
+    UnknownChat,
+    /// A notice of the phone to itself, without anything that somebody wrote.
+    WithoutContent,
 }
 
 impl Flaw {
@@ -34,7 +38,32 @@ impl Flaw {
             Self::WithoutId => "without id",
             Self::WithoutTime => "without time",
             Self::OtherChat => "of another chat",
+            Self::UnknownChat => "of an unknown chat",
+            Self::WithoutContent => "without content",
         }
+    }
+}
+
+/// What was left out, by reason.
+#[derive(Debug, Default)]
+pub(crate) struct Flaws(BTreeMap<Flaw, usize>);
+
+impl Flaws {
+    pub(crate) fn note(&mut self, flaw: Flaw) {
+        *self.0.entry(flaw).or_default() += 1;
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Counts them under `place`; gives the reasons in words.
+    pub(crate) fn count(&self, provider: Provider, place: &'static str) -> String {
+        for (flaw, count) in &self.0 {
+            telemetry::left_out(provider, place, flaw.as_str(), *count);
+        }
+        let reasons = self.0.iter().map(|(flaw, count)| format!("{count} {}", flaw.as_str()));
+        reasons.collect::<Vec<_>>().join(", ")
     }
 }
 
@@ -57,33 +86,23 @@ pub(crate) fn read(
     message: impl Fn(&RawValue) -> Result<Message, Flaw>,
 ) -> Result<Rows, String> {
     let mut rows = Rows { messages: Vec::new(), seen: 0 };
-    let mut flaws: BTreeMap<Flaw, usize> = BTreeMap::new();
+    let mut flaws = Flaws::default();
     json::each_item(list, |raw| {
         rows.seen += 1;
         if rows.messages.len() < most {
             match message(raw) {
                 Ok(message) => rows.messages.push(message),
-                Err(flaw) => *flaws.entry(flaw).or_default() += 1,
+                Err(flaw) => flaws.note(flaw),
             }
         }
     })
     .map_err(|error| format!("a history that is {}", json::flaw(&error)))?;
     if !flaws.is_empty() {
-        let reasons = report(&flaws, provider, asked);
+        let reasons = flaws.count(provider, "history");
+        tracing::warn!(%provider, address = %asked, %reasons, "rows of a chat were left out");
         if rows.messages.is_empty() {
             return Err(format!("a history without a single readable row ({reasons})"));
         }
     }
     Ok(rows)
-}
-
-/// Counts and warns; gives the reasons in words.
-fn report(flaws: &BTreeMap<Flaw, usize>, provider: Provider, asked: &Address) -> String {
-    let reasons: Vec<String> = flaws.iter().map(|(flaw, count)| format!("{count} {}", flaw.as_str())).collect();
-    let reasons = reasons.join(", ");
-    for (flaw, count) in flaws {
-        telemetry::left_out(provider, "history", flaw.as_str(), *count);
-    }
-    tracing::warn!(%provider, address = %asked, %reasons, "rows of a chat were left out");
-    reasons
 }

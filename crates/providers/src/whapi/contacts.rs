@@ -4,19 +4,17 @@
 //! persons, which cost nothing to understand. The list knows no LIDs.
 
 use serde_json::{Value, value::RawValue};
-use sincro_core::{address::Address, contact::Contact};
+use sincro_core::contact::Contact;
 
 use super::{
     calls::LONGEST_PAGE,
     place::{Offset, full},
     wire::Envelope,
 };
-use crate::{json, name};
+use crate::{json, name, person};
 
 /// The best first: the address book's name, then the person's own.
 const NAMES: [&str; 2] = ["name", "pushname"];
-/// The gateway's own bounds for a contact's number. Longer ones are groups.
-const DIGITS: std::ops::RangeInclusive<usize> = 7..=15;
 
 /// A page of the list.
 #[derive(Debug)]
@@ -36,7 +34,7 @@ pub(super) fn read(envelope: &Envelope<'_>, cursor: Option<&str>) -> Result<List
         seen += 1;
         let Some((record, id)) = identified(raw) else { return };
         named += 1;
-        contacts.extend(person(&id).map(|address| Contact::under(address, name::best(&record, &NAMES))));
+        contacts.extend(person::address(&id).map(|address| Contact::under(address, name::best(&record, &NAMES))));
     })
     .map_err(|error| format!("a contact list that is {}", json::flaw(&error)))?;
     if seen > 0 && named == 0 {
@@ -52,18 +50,10 @@ fn identified(raw: &RawValue) -> Option<(Value, String)> {
     Some((record, id))
 }
 
-fn person(id: &str) -> Option<Address> {
-    let id = id.trim();
-    if id.contains('@') {
-        return id.parse().ok();
-    }
-    let digits = id.strip_prefix('+').unwrap_or(id);
-    let is_number = DIGITS.contains(&digits.len()) && digits.bytes().all(|byte| byte.is_ascii_digit());
-    is_number.then(|| format!("{digits}@s.whatsapp.net").parse().ok())?
-}
-
 #[cfg(test)]
 mod tests {
+    use sincro_core::address::Address;
+
     use super::*;
 
     fn listed(body: &str, cursor: Option<&str>) -> Result<Listed, String> {

@@ -11,12 +11,11 @@ use sincro_core::{address::Address, message::MessageKind};
 use crate::{
     json, moment,
     rows::{Flaw, LONGEST_ID},
+    whatsmeow,
 };
 
 /// `sender_jid` of a message that was sent through the gateway's API.
 const SENT_BY_API: &str = "me";
-/// The states of a web message by their numbers (whatsmeow, `WebMessageInfo.Status`).
-const STATUSES: [&str; 6] = ["error", "pending", "server_ack", "delivery_ack", "read", "played"];
 
 /// A row and the event in it.
 pub(super) struct Row {
@@ -108,12 +107,7 @@ impl Row {
 
     /// Only the phone's own record says one.
     pub(super) fn status(&self) -> Option<String> {
-        let status = self.event_word(&["RawMessage", "status"])?;
-        let known = match status.parse::<usize>() {
-            Ok(number) => STATUSES.get(number),
-            Err(_) => STATUSES.iter().find(|known| known.eq_ignore_ascii_case(&status)),
-        };
-        known.map(|&known| known.to_owned())
+        self.event_word(&["RawMessage", "status"]).and_then(|said| whatsmeow::status(&said))
     }
 
     fn word(&self, name: &str) -> Option<String> {

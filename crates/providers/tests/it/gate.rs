@@ -8,14 +8,16 @@ use std::{
 };
 
 use axum::{Router, extract::Request, response::Response};
+use serde_json::{Value, json};
 use sincro_core::{
     channel::{Channel, Connection},
     clock,
-    gateway::{Answer, Call, ContactsPiece, Refusal},
+    gateway::{Anchor, Answer, Call, ContactsPiece, Refusal},
+    hook::Told,
     limit::Limit,
     provider::Provider,
 };
-use sincro_providers::{Answered, ContactList, GatewaySettings, Gateways};
+use sincro_providers::{Answered, ContactList, GatewaySettings, Gateways, read_hook};
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::TcpListener,
@@ -33,6 +35,11 @@ pub(crate) struct Arrival {
     pub(crate) token: Option<String>,
     pub(crate) authorization: Option<String>,
     pub(crate) user_agent: Option<String>,
+    pub(crate) method: String,
+    pub(crate) api_key: Option<String>,
+    pub(crate) instance_id: Option<String>,
+    pub(crate) content_type: Option<String>,
+    pub(crate) body: String,
 }
 
 /// A server that ends with the test.
@@ -48,16 +55,12 @@ impl Gate {
         let arrivals: Arc<Mutex<Vec<Arrival>>> = Arc::default();
         let noted = Arc::clone(&arrivals);
         let app = Router::new().fallback(move |request: Request| {
-            let header = |name| request.headers().get(name).and_then(|value| value.to_str().ok()).map(str::to_owned);
-            let arrival = Arrival {
-                target: request.uri().to_string(),
-                token: header("token"),
-                authorization: header("authorization"),
-                user_agent: header("user-agent"),
-            };
-            noted.lock().expect("no test panics in here").push(arrival);
-            let answer = answer();
-            async move { answer }
+            let (noted, answer) = (Arc::clone(&noted), answer.clone());
+            async move {
+                let arrival = arrival(request).await;
+                noted.lock().expect("no test panics in here").push(arrival);
+                answer()
+            }
         });
         let listener = listener().await;
         let address = listener.local_addr().expect("a bound listener has an address");
@@ -92,6 +95,27 @@ impl Gate {
     }
 }
 
+async fn arrival(request: Request) -> Arrival {
+    let head = head_of(&request);
+    let body = axum::body::to_bytes(request.into_body(), usize::MAX).await.expect("the body comes");
+    Arrival { body: String::from_utf8(body.to_vec()).expect("we send UTF-8"), ..head }
+}
+
+fn head_of(request: &Request) -> Arrival {
+    let header = |name| request.headers().get(name).and_then(|value| value.to_str().ok()).map(str::to_owned);
+    Arrival {
+        target: request.uri().to_string(),
+        token: header("token"),
+        authorization: header("authorization"),
+        user_agent: header("user-agent"),
+        method: request.method().to_string(),
+        api_key: header("x-api-key"),
+        instance_id: header("x-instance-id"),
+        content_type: header("content-type"),
+        body: String::new(),
+    }
+}
+
 impl Drop for Gate {
     fn drop(&mut self) {
         self.task.abort();
@@ -112,6 +136,10 @@ pub(crate) fn connection(base_url: &str) -> Connection {
 }
 
 pub(crate) fn connection_of(provider: Provider, base_url: &str) -> Connection {
+    connection_with(provider, base_url, &json!({"token": TOKEN}))
+}
+
+pub(crate) fn connection_with(provider: Provider, base_url: &str, credentials: &Value) -> Connection {
     Connection {
         channel: Channel {
             id: Uuid::nil(),
@@ -125,7 +153,7 @@ pub(crate) fn connection_of(provider: Provider, base_url: &str) -> Connection {
             version: 1,
             created_at: clock::now(),
         },
-        credentials: format!(r#"{{"token":"{TOKEN}"}}"#).into(),
+        credentials: credentials.to_string().into(),
     }
 }
 
@@ -149,8 +177,17 @@ pub(crate) async fn ask_of(
     base_url: &str,
     call: &Call,
 ) -> Result<Answered, Refusal> {
+    ask_over(settings, &connection_of(provider, base_url), call).await
+}
+
+/// The same over a connection with credentials of its own.
+pub(crate) async fn ask_over(
+    settings: &GatewaySettings,
+    connection: &Connection,
+    call: &Call,
+) -> Result<Answered, Refusal> {
     let gateways = Gateways::new(settings).expect("the client can be built");
-    let outcome = gateways.call(&connection_of(provider, base_url), call).await;
+    let outcome = gateways.call(connection, call).await;
     assert!(!format!("{outcome:?}").contains(TOKEN), "{outcome:?}");
     outcome
 }
@@ -195,4 +232,21 @@ pub(crate) async fn pieces(list: ContactList) -> Result<Vec<ContactsPiece>, Refu
         pieces.push(piece);
     }
     Ok(pieces)
+}
+
+/// A request to the phone for what is older than a message.
+pub(crate) fn top_up(address: &str, from_me: bool) -> Call {
+    let sent_at = "2025-12-17T16:46:40.250Z".parse().expect("a good time");
+    let anchor = Anchor { message_id: "3EB0A1".to_owned(), from_me, sent_at };
+    Call::TopUp { address: address.parse().expect("a good address"), anchor, count: 50 }
+}
+
+/// Everything that a webhook tells.
+pub(crate) async fn told(connection: &Connection, content_type: &str, body: &[u8]) -> Result<Vec<Told>, String> {
+    let mut pieces = read_hook(Arc::new(connection.clone()), content_type.to_owned(), body.to_vec());
+    let mut told = Vec::new();
+    while let Some(piece) = pieces.next().await? {
+        told.extend(piece);
+    }
+    Ok(told)
 }

@@ -3,6 +3,7 @@
 use serde_json::json;
 
 use super::*;
+use crate::whatsmeow::STATUSES;
 
 const PHONE: &str = "5511988887777@s.whatsapp.net";
 const OWN: &str = "5511999990000:12@s.whatsapp.net";
