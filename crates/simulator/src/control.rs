@@ -12,14 +12,15 @@
 //! | `POST /__sim/latency` | [`Latency`] |
 //! | `POST /__sim/history` | `{"kept":false}` |
 //! | `POST /__sim/readings` | [`Readings`] of Whapi's contract |
+//! | `POST /__sim/readings/{provider}` | those of any contract, by the provider's name |
 //!
-//! No gateway has these paths; nothing here is logged, limited or struck by faults. Loopback only, so no token.
+//! What steers webhooks stands in `hooks::control`. No gateway has these paths; nothing here is logged, limited or struck by faults. Loopback only, so no token.
 
 use std::{fmt::Display, sync::Arc};
 
 use axum::{
     Json, Router,
-    extract::{Query, State},
+    extract::{Path, Query, State},
     http::StatusCode,
     routing::{get, post},
 };
@@ -27,10 +28,13 @@ use serde::{Deserialize, de::DeserializeOwned};
 
 use crate::{
     call_log::Call,
+    contract::Provider,
     faults::Faults,
+    guarded::Guarded,
+    hooks, positus,
     rate::Limit,
     server::Server,
-    session::Outage,
+    session::{Change, Outage},
     settings::Latency,
     truth::{Report, Truth},
     whapi::Readings,
@@ -39,7 +43,7 @@ use crate::{
 /// What every steering path begins with.
 pub(crate) const PREFIX: &str = "/__sim/";
 
-type Refusal = (StatusCode, String);
+pub(crate) type Refusal = (StatusCode, String);
 type Running = State<Arc<Server>>;
 
 pub(crate) fn router(server: Arc<Server>) -> Router {
@@ -50,11 +54,13 @@ pub(crate) fn router(server: Arc<Server>) -> Router {
         .route("/__sim/session", post(set_session))
         .route("/__sim/sleep", post(lull))
         .route("/__sim/readings", post(set_readings))
+        .route("/__sim/readings/{provider}", post(set_readings_of))
         .route("/__sim/outage", post(set_outage))
         .route("/__sim/limit", post(set_limit))
         .route("/__sim/latency", post(set_latency))
         .route("/__sim/history", post(set_history))
-        .with_state(server)
+        .with_state(Arc::clone(&server))
+        .merge(hooks::control::router(server))
 }
 
 #[derive(Debug, Deserialize)]
@@ -117,9 +123,13 @@ async fn set_session(State(server): Running, body: String) -> Result<StatusCode,
     }
     let meant = server.channels.iter().filter(|channel| wanted.is_none_or(|wanted| wanted == channel.number));
     for channel in meant {
-        channel.session.set(up);
-        if let Some(word) = &says {
-            channel.session.lose_with(word);
+        match &says {
+            Some(word) => {
+                // Awake and without what it said before.
+                channel.session.change(Change::Up);
+                server.change_session(channel, Change::Word(word));
+            }
+            None => server.change_session(channel, if up { Change::Up } else { Change::Down }),
         }
     }
     Ok(StatusCode::NO_CONTENT)
@@ -143,6 +153,29 @@ async fn set_readings(State(server): Running, body: String) -> Result<StatusCode
     readings.check().map_err(refuse)?;
     server.readings.with(|kept| *kept = readings);
     Ok(StatusCode::NO_CONTENT)
+}
+
+async fn set_readings_of(
+    State(server): Running,
+    Path(provider): Path<Provider>,
+    body: String,
+) -> Result<StatusCode, Refusal> {
+    match provider {
+        Provider::Wuzapi => replace(&server.wuzapi, parse(&body)?),
+        Provider::Positus => {
+            let readings: positus::Readings = parse(&body)?;
+            readings.check().map_err(refuse)?;
+            replace(&server.positus, readings);
+        }
+        Provider::Wsapi => replace(&server.wsapi, parse(&body)?),
+        Provider::Whapi => return set_readings(State(server), body).await,
+        Provider::Gdbrns => replace(&server.gdbrns, parse(&body)?),
+    }
+    Ok(StatusCode::NO_CONTENT)
+}
+
+fn replace<T>(kept: &Guarded<T>, value: T) {
+    kept.with(|kept| *kept = value);
 }
 
 async fn set_outage(State(server): Running, body: String) -> Result<StatusCode, Refusal> {
@@ -176,10 +209,10 @@ async fn set_history(State(server): Running, body: String) -> Result<StatusCode,
     Ok(StatusCode::NO_CONTENT)
 }
 
-fn parse<T: DeserializeOwned>(body: &str) -> Result<T, Refusal> {
+pub(crate) fn parse<T: DeserializeOwned>(body: &str) -> Result<T, Refusal> {
     serde_json::from_str(body).map_err(refuse)
 }
 
-fn refuse(why: impl Display) -> Refusal {
+pub(crate) fn refuse(why: impl Display) -> Refusal {
     (StatusCode::BAD_REQUEST, format!("{why}\n"))
 }

@@ -8,6 +8,7 @@ mod compact;
 pub(crate) mod transport;
 
 pub use compact::NotFaults;
+pub(crate) use compact::{Part, number};
 
 use std::collections::HashMap;
 

@@ -17,6 +17,7 @@ pub enum UnknownChat {
 /// How the simulator decides them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
+#[expect(clippy::struct_excessive_bools, reason = "each is an open point of its own")]
 pub struct Readings {
     /// Errors come without their wrapper.
     pub bare_errors: bool,
@@ -31,6 +32,12 @@ pub struct Readings {
     /// So many messages come into a chat behind each page of it that was read: every other one in the very second of its
     /// newest message, the rest later.
     pub arriving: u32,
+    /// How long a resync is held, unless the message comes before, in milliseconds.
+    pub resync_hold_ms: u64,
+    /// How long after a resync the phone sends the message, in milliseconds; without, it never does by itself.
+    pub readable_after_ms: Option<u64>,
+    /// Webhooks of a change of settings are added to those that are there, instead of replacing them.
+    pub patch_appends_webhooks: bool,
 }
 
 impl Default for Readings {
@@ -42,6 +49,9 @@ impl Default for Readings {
             time_to_inclusive: true,
             longest_page: 500,
             arriving: 0,
+            resync_hold_ms: 50,
+            readable_after_ms: Some(10),
+            patch_appends_webhooks: false,
         }
     }
 }

@@ -6,5 +6,8 @@ mod contract;
 mod control;
 mod faults;
 mod fleet;
+mod hooks;
+mod receiver;
 mod truth;
 mod whapi;
+mod wsapi;
