@@ -54,12 +54,14 @@ COMMENT ON COLUMN awaiting_jobs.told IS 'The same in words.';
 CREATE TABLE turns (
     channel_id uuid PRIMARY KEY REFERENCES channels ON DELETE CASCADE,
     job_id     bigint,
-    free_at    timestamptz NOT NULL
+    free_at    timestamptz NOT NULL,
+    silences   integer NOT NULL DEFAULT 0
 );
 COMMENT ON TABLE turns IS 'One request per channel is under way whose answer could not be told from another''s.';
 COMMENT ON COLUMN turns.channel_id IS 'The channel.';
 COMMENT ON COLUMN turns.job_id IS 'Whose request that is; none between two.';
-COMMENT ON COLUMN turns.free_at IS 'The next request may be made then.';
+COMMENT ON COLUMN turns.free_at IS 'Since when nobody has it.';
+COMMENT ON COLUMN turns.silences IS 'Requests to the phone in a row that nothing came of.';
 
 CREATE TABLE account_requests (
     id           bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,

@@ -151,6 +151,7 @@ impl Config {
                 reply: reader.seconds("phone_deadline_seconds", 0.1..=86_400.0),
                 reply_quiet: reader.seconds("phone_quiet_seconds", 0.1..=3600.0),
                 spacing: reader.seconds("phone_spacing_seconds", 0.0..=3600.0),
+                silences: reader.whole_number("phone_silences", 1..=1_000_000),
                 initial_sync: reader.seconds("initial_sync_seconds", 0.1..=86_400.0),
                 rereads: [
                     reader.seconds("reread_first_seconds", 0.1..=86_400.0),

@@ -62,6 +62,8 @@ pub struct Waits {
     pub reply_quiet: Duration,
     /// Between the end of one request to a phone and the next.
     pub spacing: Duration,
+    /// A phone that left so many requests in a row unanswered is not asked again by the same sync.
+    pub silences: u32,
     /// For a gateway's first sync after the number was paired.
     pub initial_sync: Duration,
     /// Until a message that is being restored is read again, for each further time.
@@ -78,6 +80,7 @@ impl Default for Waits {
             reply: Duration::from_mins(2),
             reply_quiet: Duration::from_secs(5),
             spacing: Duration::from_secs(5),
+            silences: 5,
             initial_sync: Duration::from_mins(5),
             rereads: [Duration::from_secs(30), Duration::from_mins(2), Duration::from_mins(5)],
         }

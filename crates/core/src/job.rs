@@ -85,6 +85,8 @@ words! {
         AskedByAnotherJob = "asked by another job",
         /// The phone is asked for what is older than a message, and there is none.
         NoAnchor = "no anchor",
+        /// The phone answered none of the requests before this one.
+        PhoneSilent = "phone silent",
     }
 }
 

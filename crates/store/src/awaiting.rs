@@ -8,7 +8,7 @@ use sincro_core::{
     awaiting::{Awaited, Delivered, Look, Waits},
     channel::ChannelId,
     clock,
-    job::{Ending, JobId, JobKind, JobState, Outcome},
+    job::{Ending, JobId, JobKind, JobState, Outcome, SkipReason},
     notice::{Entry, Notice},
     provider::{Capabilities, Provider},
     sync::SyncId,
@@ -23,6 +23,9 @@ use crate::{
     },
     syncs,
 };
+
+/// Jobs that are ended together because a phone is silent.
+const SPARED_AT_ONCE: i64 = 1_000;
 
 /// A job whose wait may be over.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -98,7 +101,7 @@ impl Store {
                 if waiting.kind == JobKind::Account {
                     looked.notices.extend(accounts::finish(&mut tx, &waiting, capabilities, max_attempts).await?);
                 }
-                looked.notices.extend(end(&mut tx, &waiting, &ending).await?);
+                looked.notices.extend(end(&mut tx, &waiting, &ending, awaited.heard_at.is_some()).await?);
                 looked.ended = Some(write::state_of(&ending));
             }
         }
@@ -127,6 +130,45 @@ impl Store {
             tx.commit().await?;
         }
         Ok(given)
+    }
+
+    /// Ends bulk jobs that wait to ask a phone which has been silent so many times in a row; how many, and what the queue must hear.
+    pub async fn spare_silent_phones(&self, silences: u32) -> Result<(u64, Vec<Notice>), Error> {
+        let mut tx = self.pool.begin().await?;
+        let spared = sqlx::query!(
+            r#"SELECT j.id, j.sync_id FROM turns t JOIN awaiting_jobs a ON a.channel_id = t.channel_id AND a.awaits = 'turn'
+               JOIN jobs j ON j.id = a.job_id AND j.state = 'awaiting' JOIN syncs s ON s.id = j.sync_id AND s.kind = 'channel'
+               WHERE t.silences >= $1 AND j.contact_id IS NOT NULL ORDER BY j.sync_id, j.id LIMIT $2"#,
+            i32::try_from(silences).unwrap_or(i32::MAX),
+            SPARED_AT_ONCE
+        );
+        let spared = spared.fetch_all(&mut *tx).await?;
+        if spared.is_empty() {
+            return Ok((0, Vec::new()));
+        }
+        let (jobs, mut syncs): (Vec<JobId>, Vec<SyncId>) = spared.into_iter().map(|row| (row.id, row.sync_id)).unzip();
+        syncs.dedup();
+        sqlx::query_scalar!("SELECT id FROM syncs WHERE id = ANY($1) ORDER BY id FOR NO KEY UPDATE", &syncs)
+            .fetch_all(&mut *tx)
+            .await?;
+        let over = sqlx::query_scalar!(
+            "WITH over AS (
+               UPDATE jobs SET state = CASE WHEN fetched > 0 THEN 'succeeded' ELSE 'skipped' END, reason = $2, settled_at = $3,
+                      steps_done = steps_done + 1
+               WHERE id = ANY($1) AND state = 'awaiting' RETURNING sync_id, state),
+             counted AS (SELECT sync_id, count(*) AS n, count(*) FILTER (WHERE state = 'skipped') AS skipped FROM over GROUP BY sync_id)
+             UPDATE syncs s SET jobs_awaiting = jobs_awaiting - c.n, jobs_skipped = jobs_skipped + c.skipped,
+                    jobs_succeeded = jobs_succeeded + c.n - c.skipped, revision = revision + 1
+             FROM counted c WHERE s.id = c.sync_id RETURNING c.n",
+            &jobs,
+            SkipReason::PhoneSilent.as_str(),
+            clock::now()
+        );
+        let over: i64 = over.fetch_all(&mut *tx).await?.into_iter().flatten().sum();
+        forget(&mut tx, &jobs).await?;
+        let notices = syncs::close_finished(&mut tx, &syncs).await?;
+        tx.commit().await?;
+        Ok((over.unsigned_abs(), notices))
     }
 
     /// Frees the turns of jobs that are over or gone without having given them back: their syncs were cancelled.
@@ -281,11 +323,23 @@ async fn go_on(connection: &mut PgConnection, waiting: &Waiting) -> Result<Notic
     notices::write_lane(connection, waiting.sync, false, &[entry]).await
 }
 
-async fn end(connection: &mut PgConnection, waiting: &Waiting, ending: &Ending) -> Result<Vec<Notice>, Error> {
+async fn end(
+    connection: &mut PgConnection,
+    waiting: &Waiting,
+    ending: &Ending,
+    heard: bool,
+) -> Result<Vec<Notice>, Error> {
     let change = [JobChange::over(waiting, ending)];
     write::jobs(connection, &change).await?;
     let touched = write::syncs(connection, &change).await?;
     forget(connection, &[waiting.id]).await?;
     give_back(connection, &[waiting.id]).await?;
+    sqlx::query!(
+        "UPDATE turns SET silences = CASE WHEN $2 THEN 0 ELSE silences + 1 END WHERE channel_id = $1",
+        waiting.channel,
+        heard
+    )
+    .execute(&mut *connection)
+    .await?;
     syncs::close_finished(connection, &touched).await
 }

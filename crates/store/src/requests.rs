@@ -114,6 +114,12 @@ impl Store {
                 return Ok(Ok(Leave::NotYet));
             }
             arm(&mut tx, job, rule, now).await?;
+            if job.contact.is_none() {
+                // Whatever the phone did not answer before belongs to another sync.
+                sqlx::query!("UPDATE turns SET silences = 0 WHERE channel_id = $1", job.channel)
+                    .execute(&mut *tx)
+                    .await?;
+            }
         }
         if let Some(call) = once {
             sqlx::query!(

@@ -400,3 +400,27 @@ async fn a_webhook_is_read_by_one_at_a_time_and_by_another_when_its_reader_died(
     world.execute("UPDATE inbox SET taken_until = NULL").await;
     assert_eq!(world.store.take_hook(TimeDelta::seconds(60)).await.unwrap(), None);
 }
+
+#[tokio::test]
+async fn a_phone_that_answers_nothing_is_not_asked_about_everybody() {
+    let world = World::new().await;
+    let (sync, job) = world.account_sync(WSAPI, None).await;
+    world.armed(&job, Completion::Quiescence).await;
+    world.awaits(&job, Awaits::Delivery, Completion::Quiescence).await;
+    let chats = (1..=4).map(|n| history(by_phone(n), &[["a", "b", "c", "d"][n as usize - 1]]));
+    world.tell(chats.collect()).await;
+    let looked = world.look(&job, WSAPI, in_an_hour()).await;
+    let ids: Vec<_> = looked.notices.iter().flat_map(ids_of).collect();
+    let jobs = world.jobs(&ids).await;
+    for waiting in &jobs[1..] {
+        world.awaits(waiting, Awaits::Turn, Completion::Reply).await;
+    }
+    world.armed(&jobs[0], Completion::Reply).await;
+    world.awaits(&jobs[0], Awaits::Delivery, Completion::Reply).await;
+    assert_eq!(world.store.spare_silent_phones(1).await.unwrap().0, 0);
+    world.look(&jobs[0], WSAPI, clock::now() + TimeDelta::hours(2)).await;
+    assert_eq!(world.store.spare_silent_phones(2).await.unwrap().0, 0);
+    assert_eq!(world.store.spare_silent_phones(1).await.unwrap().0, 3);
+    let status = world.status(sync).await;
+    assert_eq!((status.state, status.jobs.skipped, status.jobs.empty), (SyncState::Completed, 3, 1));
+}
