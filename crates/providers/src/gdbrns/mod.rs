@@ -1,21 +1,49 @@
-//! gdbrns' multi-session server: one request for the history of a number, announced by event, and as a rule not delivered.
+//! gdbrns' multi-session server over whatsmeow: one request for the history of a number, announced by event, and as a rule not
+//! delivered.
+//!
+//! Facts about it are from its source as of March 2026 and from its published description, which promises more than the source
+//! keeps: that history is delivered. Both readings are built: what an event holds is taken, and what it only counts is told. Spoken:
+//! the status of a device, contacts, the request, webhooks. Not spoken: anything that sends, `GET /chats/{jid}/messages` (which is
+//! always empty), the renewal of tokens (which shuts out whoever has the old one).
+//!
+//! | module | what it holds |
+//! |---|---|
+//! | `calls` | call -> request |
+//! | `credentials` | the token |
+//! | `verdict` | which refusal a bad status is; decided there and nowhere else |
+//! | `session`, `contacts`, `webhooks` | the data of the calls that have some |
+//! | `hooks` | what a webhook tells |
 
+mod calls;
+mod contacts;
 mod credentials;
+mod hooks;
+mod session;
+mod verdict;
+mod webhooks;
 
 use async_trait::async_trait;
+use reqwest::header::AUTHORIZATION;
+use secrecy::ExposeSecret as _;
 use serde_json::Value;
 use sincro_core::{
     awaiting::Completion,
     channel::Connection,
-    gateway::{Call, Refusal},
-    hook::{Event, Told},
+    gateway::{Answer, Call, Refusal},
+    hook::Told,
     provider::{Capabilities, HistoryAccess, Provider},
 };
 
 use self::credentials::Credentials;
 use crate::{
-    credentials::CredentialsError, events::Hook, gateways::Answered, hooks::Sign, http::Http, registry::Gateway,
-    wording::not_supported,
+    credentials::CredentialsError,
+    events::Hook,
+    gateways::Answered,
+    hooks::Sign,
+    http::{Http, Reply},
+    listing,
+    registry::Gateway,
+    wording::{Wording, not_supported},
 };
 
 /// The gateway; it has no state.
@@ -53,12 +81,54 @@ impl Gateway for Gdbrns {
         }
     }
 
-    fn read_hook(&self, _: &Hook<'_>, tell: &mut dyn FnMut(Told)) -> Result<(), String> {
-        tell(Told { name: "unknown".into(), event: Event::Unknown });
-        Ok(())
+    fn read_hook(&self, hook: &Hook<'_>, tell: &mut dyn FnMut(Told)) -> Result<(), String> {
+        hooks::read(hook.body, tell)
     }
 
-    async fn call(&self, _: &Http, _: &Connection, call: &Call) -> Result<Answered, Refusal> {
-        Err(not_supported(Provider::Gdbrns, call))
+    async fn call(&self, http: &Http, connection: &Connection, call: &Call) -> Result<Answered, Refusal> {
+        let request = calls::request(&connection.channel.base_url, call)?;
+        let name = request.name().to_owned();
+        let unusable = |problem: &str| Refusal::Unauthorized { detail: format!("{name}: not sent, {problem}") };
+        let credentials = Credentials::of(connection).map_err(|error| unusable(&error.to_string()))?;
+        let token = credentials.token.expose_secret();
+        let request = request
+            .with_secret(AUTHORIZATION, &format!("Bearer {token}"))
+            .ok_or_else(|| unusable("no header can hold the token"))?;
+        let wording = Wording { call, name: &name, secrets: &[token] };
+        if let Call::Contacts { .. } = call {
+            let refuse = |reply: &Reply| verdict::refuse(reply, &wording);
+            return listing::ask(http, request, &wording, contacts::read, refuse).await.map(Answered::Contacts);
+        }
+        let is_order = matches!(call, Call::RequestHistory { .. });
+        let reply = if is_order { http.order(request).await? } else { http.send(request).await? };
+        let answer = understand(&reply, &wording)?;
+        Ok(Answered::Whole(answer, reply.held))
+    }
+}
+
+/// What a complete answer means. The status counts, whatever code the body names beside it.
+fn understand(reply: &Reply, wording: &Wording<'_>) -> Result<Answer, Refusal> {
+    if !(200..300).contains(&reply.status) {
+        return Err(verdict::refuse(reply, wording));
+    }
+    let read = match wording.call {
+        Call::RequestHistory { .. } => Ok(wording.accepted(reply)),
+        Call::Status => session::read(&reply.body).map(Answer::Session),
+        Call::Subscriptions => webhooks::subscriptions(&reply.body).map(Answer::Subscriptions),
+        Call::Connect { .. } => webhooks::secret(&reply.body).map(Answer::Connected),
+        other => return Err(not_supported(Provider::Gdbrns, other)),
+    };
+    read.map_err(|cause| wording.unreadable(&cause, &reply.body))
+}
+
+/// What the fuzzers of `crate::fuzz` reach.
+pub(crate) mod doors {
+    use super::{Answer, Call, Refusal, understand};
+    use crate::{http::Reply, wording::Wording};
+
+    pub(crate) use super::{contacts::read as person, hooks::read as hook};
+
+    pub(crate) fn answer(call: &Call, reply: &Reply) -> Result<Answer, Refusal> {
+        understand(reply, &Wording { call, name: "GET /path", secrets: &["hush-hush"] })
     }
 }

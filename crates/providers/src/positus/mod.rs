@@ -1,23 +1,56 @@
-//! Positus: passes on the history that Meta pushes once for a number that is onboarded with its phone app.
+//! Positus: passes on what Meta pushes once for a number that is onboarded with its phone app ("coexistence"): the contacts, then the
+//! history of the whole number, by webhook.
+//!
+//! Facts about the two requests are from Positus' public documentation; about what comes, from Meta's. How Positus words its answers
+//! is not documented: any good status counts as accepted, and what it said is kept. Whether it passes Meta's webhooks on unchanged is
+//! known by examples only, so other wrappings of the same content are read too. Not spoken: Meta's own API, anything that sends,
+//! media.
+//!
+//! | module | what it holds |
+//! |---|---|
+//! | `calls` | call -> request |
+//! | `credentials` | the token and the number |
+//! | `verdict` | which refusal a bad status is; decided there and nowhere else |
+//! | `challenge` | whether an address is ours |
+//! | `hooks` | what is wrapped in a webhook: changes of fields |
+//! | `history`, `contacts`, `messages`, `account`, `workspace` | what the fields tell |
+//! | `message` | one message |
 
+mod account;
+mod calls;
+mod challenge;
+mod contacts;
 mod credentials;
+mod history;
+mod hooks;
+mod message;
+mod messages;
+mod verdict;
+mod workspace;
 
 use std::time::Duration;
 
 use async_trait::async_trait;
+use reqwest::header::AUTHORIZATION;
+use secrecy::ExposeSecret as _;
 use serde_json::Value;
 use sincro_core::{
     awaiting::Completion,
     channel::Connection,
-    gateway::{Call, Refusal},
-    hook::{Event, Told},
+    gateway::{Answer, Call, Refusal},
+    hook::Told,
     provider::{Capabilities, HistoryAccess, OneShot, Provider},
 };
 
-use self::credentials::Credentials;
+use self::{credentials::Credentials, hooks::Own};
 use crate::{
-    credentials::CredentialsError, events::Hook, gateways::Answered, hooks::Sign, http::Http, registry::Gateway,
-    wording::not_supported,
+    credentials::CredentialsError,
+    events::Hook,
+    gateways::Answered,
+    hooks::{Query, Sign},
+    http::{Http, Reply},
+    registry::Gateway,
+    wording::Wording,
 };
 
 /// Meta takes both requests within 24 hours of onboarding only.
@@ -42,7 +75,8 @@ impl Gateway for Positus {
             one_shot: Some(OneShot {
                 within: Some(ONBOARDING),
                 after_initial_sync: false,
-                risk: "it can be asked for once per onboarding: if it was taken already, the number has to be onboarded anew to ask again",
+                risk: "it can be asked for once per onboarding: where it was taken already, the number has to be onboarded \
+                       anew to ask again",
             }),
             bodies: true,
             connect: false,
@@ -58,12 +92,49 @@ impl Gateway for Positus {
         Sign::Signature { headers: &["x-hub-signature-256"], prefix: "sha256=", field: "app_secret" }
     }
 
-    fn read_hook(&self, _: &Hook<'_>, tell: &mut dyn FnMut(Told)) -> Result<(), String> {
-        tell(Told { name: "unknown".into(), event: Event::Unknown });
-        Ok(())
+    fn challenge(&self, connection: &Connection, query: &Query<'_>) -> Option<Result<String, ()>> {
+        let token = Credentials::of(connection).ok().and_then(|credentials| credentials.verify_token);
+        challenge::answer(token.as_ref(), query)
     }
 
-    async fn call(&self, _: &Http, _: &Connection, call: &Call) -> Result<Answered, Refusal> {
-        Err(not_supported(Provider::Positus, call))
+    fn read_hook(&self, hook: &Hook<'_>, tell: &mut dyn FnMut(Told)) -> Result<(), String> {
+        let own = Credentials::of(hook.connection).ok().map_or_else(Own::default, |credentials| Own {
+            number_id: Some(credentials.number_id),
+            phone_number_id: credentials.phone_number_id,
+        });
+        hooks::read(hook.body, &own, tell)
+    }
+
+    async fn call(&self, http: &Http, connection: &Connection, call: &Call) -> Result<Answered, Refusal> {
+        let credentials = Credentials::of(connection)
+            .map_err(|error| Refusal::Unauthorized { detail: format!("{}: not sent, {error}", call.name()) })?;
+        let request = calls::request(&connection.channel.base_url, call, &credentials.number_id)?;
+        let name = request.name().to_owned();
+        let token = credentials.access_token.expose_secret();
+        let request = request.with_secret(AUTHORIZATION, &format!("Bearer {token}")).ok_or_else(|| {
+            Refusal::Unauthorized { detail: format!("{name}: not sent, no header can hold the token") }
+        })?;
+        let reply = http.order(request).await?;
+        let answer = understand(&reply, &Wording { call, name: &name, secrets: &[token] })?;
+        Ok(Answered::Whole(answer, reply.held))
+    }
+}
+
+/// What a complete answer means: both calls are orders.
+fn understand(reply: &Reply, wording: &Wording<'_>) -> Result<Answer, Refusal> {
+    if (200..300).contains(&reply.status) { Ok(wording.accepted(reply)) } else { Err(verdict::refuse(reply, wording)) }
+}
+
+/// What the fuzzers of `crate::fuzz` reach.
+pub(crate) mod doors {
+    use super::{Answer, Call, Own, Refusal, Told, hooks, understand};
+    use crate::{http::Reply, wording::Wording};
+
+    pub(crate) fn answer(call: &Call, reply: &Reply) -> Result<Answer, Refusal> {
+        understand(reply, &Wording { call, name: "POST /path", secrets: &["hush-hush"] })
+    }
+
+    pub(crate) fn hook(body: &str, tell: &mut dyn FnMut(Told)) -> Result<(), String> {
+        hooks::read(body, &Own { number_id: Some("n1".into()), phone_number_id: Some("1060".into()) }, tell)
     }
 }

@@ -1,11 +1,13 @@
 //! Call -> request. Every path and query of this gateway is here.
 
+use serde_json::json;
 use sincro_core::{
     gateway::{Call, Refusal},
     provider::Provider,
 };
 use url::Url;
 
+use super::webhook;
 use crate::{http::Request, wording::not_supported};
 
 /// The most that is asked for in one call. The gateway checks no range: 0 gives nothing, and a negative number everything or
@@ -22,6 +24,22 @@ pub(super) fn request(base: &Url, call: &Call) -> Result<Request, Refusal> {
         Call::History { address, limit, .. } => {
             let limit = limited(*limit).to_string();
             Request::get(base, &["chat", "history"], &[("chat_jid", address.as_str()), ("limit", &limit)])
+        }
+        // All five, always: what is left out the gateway fills in from the last message of any chat.
+        Call::TopUp { address, anchor, count } => {
+            let query = [
+                ("count", limited(*count).to_string()),
+                ("chat_jid", address.to_string()),
+                ("oldest_msg_id", anchor.message_id.clone()),
+                ("oldest_msg_from_me", anchor.from_me.to_string()),
+                ("oldest_msg_timestamp", anchor.sent_at.timestamp_millis().to_string()),
+            ];
+            let query = query.each_ref().map(|(name, value)| (*name, value.as_str()));
+            Request::get(base, &["session", "history"], &query)
+        }
+        Call::Subscriptions => Request::get(base, &["webhook"], &[]),
+        Call::Connect { url, .. } => {
+            Request::post(base, &["webhook"], Some(&json!({"webhookurl": url, "events": webhook::EVENTS})))
         }
         _ => Err(not_supported(Provider::Wuzapi, call)),
     }

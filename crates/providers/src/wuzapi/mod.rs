@@ -1,9 +1,9 @@
 //! asternic/wuzapi: a self-hosted whatsmeow server with a per-chat store.
 //!
 //! Facts about it are from its source, "handlers as of April 2026" throughout this folder, and from the notes of its
-//! releases up to v1.1.1 where they say so. Spoken: session status, contacts, the LID of a phone, stored history. Not
-//! spoken: anything that reaches WhatsApp itself (`/user/check`, `/user/info`, requests to the phone), the chat index
-//! (`chat_jid=index` lists the chats of all tenants), administration, webhooks.
+//! releases up to v1.1.1 where they say so. Spoken: session status, contacts, the LID of a phone, stored history, requests to the
+//! phone for one chat, webhooks. Not spoken: lookups that reach WhatsApp itself (`/user/check`, `/user/info`), the chat index
+//! (`chat_jid=index` lists the chats of all tenants), administration.
 //!
 //! | module | what it holds |
 //! |---|---|
@@ -11,17 +11,20 @@
 //! | `credentials` | the token |
 //! | `wire` | the envelope of every answer |
 //! | `verdict` | what an answer is: data, unknown, or which refusal; decided there and nowhere else |
-//! | `session`, `contacts`, `lid`, `messages` | the data of the four calls |
+//! | `session`, `contacts`, `lid`, `messages`, `webhook` | the data of the calls that have some |
 //! | `row` | one stored message |
+//! | `hooks` | what a webhook tells |
 
 mod calls;
 mod contacts;
 mod credentials;
+mod hooks;
 mod lid;
 mod messages;
 mod row;
 mod session;
 mod verdict;
+mod webhook;
 mod wire;
 
 use async_trait::async_trait;
@@ -32,7 +35,7 @@ use sincro_core::{
     awaiting::Completion,
     channel::Connection,
     gateway::{Answer, Call, Refusal},
-    hook::{Event, Told},
+    hook::Told,
     provider::{Capabilities, HistoryAccess, Provider},
 };
 
@@ -85,9 +88,8 @@ impl Gateway for Wuzapi {
         Sign::Signature { headers: &["x-hmac-signature"], prefix: "", field: "hmac_key" }
     }
 
-    fn read_hook(&self, _: &Hook<'_>, tell: &mut dyn FnMut(Told)) -> Result<(), String> {
-        tell(Told { name: "unknown".into(), event: Event::Unknown });
-        Ok(())
+    fn read_hook(&self, hook: &Hook<'_>, tell: &mut dyn FnMut(Told)) -> Result<(), String> {
+        hooks::read(hook.content_type, hook.body, tell)
     }
 
     async fn call(&self, http: &Http, connection: &Connection, call: &Call) -> Result<Answered, Refusal> {
@@ -101,7 +103,8 @@ impl Gateway for Wuzapi {
         if let Call::Contacts { .. } = call {
             return list(http, request, &wording).await.map(Answered::Contacts);
         }
-        let reply = http.send(request).await?;
+        let is_order = matches!(call, Call::TopUp { .. });
+        let reply = if is_order { http.order(request).await? } else { http.send(request).await? };
         let answer = understand(call, &reply, &wording)?;
         Ok(Answered::Whole(answer, reply.held))
     }
@@ -109,6 +112,10 @@ impl Gateway for Wuzapi {
 
 /// What a complete answer means.
 fn understand(call: &Call, reply: &Reply, wording: &Wording<'_>) -> Result<Answer, Refusal> {
+    // The phone was asked, unless the answer says that it was not.
+    if matches!(call, Call::TopUp { .. }) && verdict::is_taken(reply) {
+        return Ok(wording.accepted(reply));
+    }
     match verdict::judge(call, reply, wording)? {
         Verdict::Data(data) => read(call, &data).map_err(|cause| wording.unreadable(&cause, &reply.body)),
         Verdict::LidUnknown => Ok(Answer::Lid(None)),
@@ -140,13 +147,16 @@ fn read(call: &Call, data: &str) -> Result<Answer, String> {
         Call::Contacts { .. } => Err("a contact list in one piece".to_owned()),
         Call::LookUpLid { .. } => lid::read(data).map(Answer::Lid),
         Call::History { address, limit, .. } => messages::read(data, address, *limit).map(Answer::History),
+        Call::Subscriptions => webhook::read(data).map(Answer::Subscriptions),
+        // It signs with a key that is set elsewhere.
+        Call::Connect { .. } => Ok(Answer::Connected(None)),
         _ => Err("no answer to this call".to_owned()),
     }
 }
 
 /// What the fuzzers of `crate::fuzz` reach.
 pub(crate) mod doors {
-    pub(crate) use super::contacts::persons_in;
+    pub(crate) use super::{contacts::persons_in, hooks::read as hook};
 
     use super::{Answer, Call, Refusal, understand};
     use crate::{http::Reply, wording::Wording};

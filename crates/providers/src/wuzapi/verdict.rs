@@ -52,6 +52,12 @@ pub(super) fn judge<'a>(call: &Call, reply: &'a Reply, wording: &Wording<'_>) ->
     envelope.data().map(Verdict::Data).ok_or_else(|| wording.unreadable("an envelope without data", &reply.body))
 }
 
+/// Whether an order was taken: its status says so, and no failure hides under it.
+pub(super) fn is_taken(reply: &Reply) -> bool {
+    let hidden = Envelope::read(&reply.body).is_ok_and(|envelope| envelope.disguised_failure().is_some());
+    (200..300).contains(&reply.status) && !hidden
+}
+
 /// The verdict on a contact list under a good status, which lies in a file and was looked through. `beginning` is how it begins.
 pub(super) fn judge_list(
     call: &Call,

@@ -9,11 +9,12 @@ use axum::{
 use serde_json::{Value, json};
 use sincro_core::{
     gateway::{Answer, Call, Refusal, Session},
+    hook::{Event, SessionChange, Told},
     limit::Level,
 };
 use sincro_providers::Gateways;
 
-use crate::gate::{Gate, PHONE, TOKEN, ask_with, call, connection, contacts, history, lid, settings};
+use crate::gate::{Gate, PHONE, TOKEN, ask_with, call, connection, contacts, history, lid, settings, told, top_up};
 
 fn ok(data: &Value) -> Response {
     json!({"code": 200, "success": true, "data": data}).to_string().into_response()
@@ -180,4 +181,78 @@ async fn credentials_that_cannot_be_used_are_not_sent() {
         assert!(!detail.contains("hush"), "{detail}");
     }
     assert_eq!(gate.arrivals(), []);
+}
+
+#[tokio::test]
+async fn a_phone_is_asked_with_all_five_parameters_because_the_gateway_fills_in_what_is_missing() {
+    let page = r#"{"code":200,"success":true,"data":{"details":"History sync request Sent","timestamp":1767000000,
+ "count":50,"chat_jid":"5511988887777@s.whatsapp.net","oldest_msg_id":"3EB0A1",
+ "oldest_msg_from_me":false,"oldest_msg_timestamp":1766000000000}}"#;
+    let gate = Gate::answering(move || page.into_response()).await;
+    for (from_me, said) in [(false, "false"), (true, "true")] {
+        let answer = call(&gate.url(), &top_up(PHONE, from_me)).await;
+        let Ok(Answer::Accepted(told)) = answer else { panic!("{answer:?}") };
+        assert!(
+            told.starts_with(r#"200 {"code":200,"success":true,"data":{"details":"History sync request Sent""#),
+            "{told}"
+        );
+        let arrival = gate.arrivals().pop().unwrap();
+        assert_eq!(
+            arrival.target,
+            format!(
+                "/session/history?count=50&chat_jid=5511988887777%40s.whatsapp.net&oldest_msg_id=3EB0A1\
+                 &oldest_msg_from_me={said}&oldest_msg_timestamp=1765990000250"
+            ),
+            "the time is in milliseconds"
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_request_to_the_phone_that_was_not_handed_over_says_why() {
+    let refusal = refused(|| error(StatusCode::INTERNAL_SERVER_ERROR, "no session"), &top_up(PHONE, false)).await;
+    assert!(matches!(refusal, Refusal::SessionLost { .. }), "{refusal}");
+    let failed = || error(StatusCode::INTERNAL_SERVER_ERROR, "Failed to request history sync.");
+    let refusal = refused(failed, &top_up(PHONE, false)).await;
+    assert!(matches!(refusal, Refusal::Transient { code: "gateway_error", .. }), "{refusal}");
+    let hidden = || error(StatusCode::OK, "no session");
+    let refusal = refused(hidden, &top_up(PHONE, false)).await;
+    assert!(matches!(refusal, Refusal::Transient { .. } | Refusal::SessionLost { .. }), "{refusal}");
+}
+
+#[tokio::test]
+async fn a_webhook_is_registered_with_its_events_and_what_was_dropped_is_found_out() {
+    let gate = Gate::answering(|| ok(&json!({"webhook": "https://sincro", "events": ["Message"]}))).await;
+    let connect = Call::Connect { url: "https://sincro".into(), kept: None };
+    assert!(matches!(call(&gate.url(), &connect).await, Ok(Answer::Connected(None))));
+    let arrival = gate.arrivals().pop().unwrap();
+    assert_eq!((arrival.method.as_str(), arrival.target.as_str()), ("POST", "/webhook"));
+    let sent: Value = serde_json::from_str(&arrival.body).unwrap();
+    assert_eq!(sent["webhookurl"], "https://sincro");
+    assert!(sent["events"].as_array().unwrap().contains(&json!("HistorySync")), "{sent}");
+
+    let gate = Gate::answering(|| ok(&json!({"webhook": "https://sincro", "subscribe": ["Message"]}))).await;
+    let Ok(Answer::Subscriptions(found)) = call(&gate.url(), &Call::Subscriptions).await else { panic!("none") };
+    assert_eq!(gate.arrivals()[0].target, "/webhook");
+    assert_eq!(found.urls, ["https://sincro"]);
+    assert!(found.missing.contains(&"HistorySync".to_owned()) && !found.missing.contains(&"Message".to_owned()));
+}
+
+#[tokio::test]
+async fn calls_it_has_not_are_refused_for_good_and_not_sent() {
+    let gate = Gate::answering(|| ok(&Value::Null)).await;
+    let message = Call::Message { id: "A".into(), resync: true };
+    for asked in [Call::RequestContacts, Call::RequestHistory { count: 25 }, message] {
+        let refusal = call(&gate.url(), &asked).await.unwrap_err();
+        assert!(matches!(refusal, Refusal::Permanent { code: "not_supported", .. }), "{refusal}");
+    }
+    assert_eq!(gate.arrivals(), []);
+}
+
+#[tokio::test]
+async fn a_webhook_in_form_format_is_read_by_its_header() {
+    let body = "jsonData=%7B%22type%22%3A%22LoggedOut%22%2C%22event%22%3A%7B%22Reason%22%3A401%7D%7D&userID=b1";
+    let told = told(&connection("http://gate"), "application/x-www-form-urlencoded", body.as_bytes()).await.unwrap();
+    let [Told { name, event: Event::Session(SessionChange::Lost(reason)) }] = &told[..] else { panic!("{told:?}") };
+    assert_eq!((name.as_str(), reason.as_str()), ("LoggedOut", "logged out: 401"));
 }

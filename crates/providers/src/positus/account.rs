@@ -1,0 +1,86 @@
+//! The field `account_update`: whether the number is still onboarded.
+
+use sincro_core::hook::{Event, SessionChange};
+
+use crate::{
+    excerpt::{self, excerpt},
+    json,
+};
+
+/// The phone or its connection slept too long: it comes back by itself when it wakes up.
+const ASLEEP: [&str; 2] = ["COMPANION_INACTIVITY", "PRIMARY_INACTIVITY"];
+
+/// What an update says of the session.
+pub(super) fn read(value: &str) -> Event {
+    let Some(update) = json::object(value) else { return Event::Unknown };
+    let word = |path: &[&str]| {
+        json::at(&update, path)
+            .and_then(json::text)
+            .map(|word| excerpt(&word, excerpt::BODY))
+            .filter(|word| !word.is_empty())
+    };
+    let Some(event) = word(&["event"]) else { return Event::Unknown };
+    let reason = word(&["disconnection_info", "reason"]);
+    let by = word(&["disconnection_info", "initiated_by"]).map(|by| format!(", initiated by {by}"));
+    let told = format!(
+        "{event}{}{}",
+        reason.as_ref().map(|reason| format!(": {reason}")).unwrap_or_default(),
+        by.unwrap_or_default()
+    );
+    match event.to_ascii_uppercase().as_str() {
+        "ACCOUNT_RECONNECTED" => Event::Session(SessionChange::Up),
+        "PARTNER_REMOVED" if reason.is_some_and(|reason| ASLEEP.contains(&reason.to_ascii_uppercase().as_str())) => {
+            Event::Session(SessionChange::Lost(told))
+        }
+        "PARTNER_REMOVED" | "ACCOUNT_OFFBOARDED" | "ACCOUNT_DELETED" => Event::Session(SessionChange::Ended(told)),
+        "DISABLED_UPDATE" if word(&["ban_info", "waba_ban_state"]).is_some_and(|state| state == "DISABLE") => {
+            Event::Session(SessionChange::Ended(told))
+        }
+        // Violations, restrictions, limits, verifications.
+        known if known.bytes().all(|byte| byte.is_ascii_uppercase() || byte == b'_') => Event::Ignored,
+        _ => Event::Unknown,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn of(event: &str, reason: &str) -> Event {
+        read(&json!({"event": event, "disconnection_info": {"reason": reason, "initiated_by": "BUSINESS"}}).to_string())
+    }
+
+    #[test]
+    fn whoever_was_removed_comes_back_by_waking_up_or_by_onboarding_anew() {
+        for (reason, comes_back) in [
+            ("ACCOUNT_DISCONNECTED", false),
+            ("BUSINESS_DOWNGRADE", false),
+            ("CHANGE_NUMBER", false),
+            ("COMPANION_INACTIVITY", true),
+            ("PRIMARY_INACTIVITY", true),
+            ("USER_RE_REGISTERED", false),
+        ] {
+            let told = format!("PARTNER_REMOVED: {reason}, initiated by BUSINESS");
+            match of("PARTNER_REMOVED", reason) {
+                Event::Session(SessionChange::Lost(said)) => assert!(comes_back && said == told, "{said}"),
+                Event::Session(SessionChange::Ended(said)) => assert!(!comes_back && said == told, "{said}"),
+                other => panic!("{other:?}"),
+            }
+        }
+    }
+
+    #[test]
+    fn an_offboarded_number_stops_and_a_reconnected_one_goes_on() {
+        assert!(matches!(
+            read(r#"{"event":"ACCOUNT_OFFBOARDED"}"#),
+            Event::Session(SessionChange::Ended(said)) if said == "ACCOUNT_OFFBOARDED"
+        ));
+        assert!(matches!(read(r#"{"event":"ACCOUNT_RECONNECTED"}"#), Event::Session(SessionChange::Up)));
+        assert!(matches!(read(r#"{"event":"VERIFIED_ACCOUNT"}"#), Event::Ignored));
+        for unknown in ["{}", "7", r#"{"event":"something else"}"#] {
+            assert!(matches!(read(unknown), Event::Unknown), "{unknown}");
+        }
+    }
+}

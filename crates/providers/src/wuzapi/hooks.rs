@@ -1,0 +1,134 @@
+//! What a webhook of this gateway tells: `{"type","event"}`, as JSON or in the field `jsonData` of a form.
+//!
+//! Deliveries come in any order and more than once, without a name of their own: messages are known by their ids. Nothing in them says
+//! which credentials they belong to, so nothing can be told to be foreign.
+
+use serde_json::value::RawValue;
+use sincro_core::{
+    hook::{Event, SessionChange, Source, Told},
+    provider::Provider,
+};
+use url::form_urlencoded;
+
+use crate::{
+    batches::Batches,
+    excerpt::{self, excerpt},
+    json, whatsmeow,
+};
+
+const FORM: &str = "application/x-www-form-urlencoded";
+const FORM_FIELD: &str = "jsonData";
+/// Reasons of a failed connection: banned for a time, the phone's own session taken away.
+const BANNING: [&str; 3] = ["402", "403", "406"];
+/// Known, and of no use here.
+const IGNORED: [&str; 24] = [
+    "UndecryptableMessage",
+    "Receipt",
+    "ReadReceipt",
+    "MediaRetry",
+    "KeepAliveTimeout",
+    "KeepAliveRestored",
+    "OfflineSyncPreview",
+    "OfflineSyncCompleted",
+    "AppState",
+    "AppStateSyncComplete",
+    "PushNameSetting",
+    "Presence",
+    "ChatPresence",
+    "GroupInfo",
+    "JoinedGroup",
+    "Picture",
+    "BlocklistChange",
+    "Blocklist",
+    "PrivacySettings",
+    "UserAbout",
+    "QR",
+    "PairError",
+    "CallOffer",
+    "CallTerminate",
+];
+
+/// Tells what is in a webhook.
+pub(crate) fn read(content_type: &str, body: &str, tell: &mut dyn FnMut(Told)) -> Result<(), String> {
+    let body = body.trim();
+    let is_form = content_type.trim_start().get(..FORM.len()).is_some_and(|kind| kind.eq_ignore_ascii_case(FORM));
+    if !is_form && (body.starts_with('{') || !body.contains(FORM_FIELD)) {
+        return event(body, tell);
+    }
+    let mut fields = form_urlencoded::parse(body.as_bytes());
+    let (_, json) =
+        fields.find(|(name, _)| name.eq_ignore_ascii_case(FORM_FIELD)).ok_or("a form without `jsonData`")?;
+    event(&json, tell)
+}
+
+fn event(body: &str, tell: &mut dyn FnMut(Told)) -> Result<(), String> {
+    let [kind, event] = json::pick(body.trim(), ["type", "event"])
+        .map_err(|error| format!("an event that is {}", json::flaw(&error)))?;
+    let name = json::word(kind).unwrap_or_else(|| "unknown".to_owned());
+    match (name.as_str(), event) {
+        ("HistorySync", Some(event)) => {
+            let data = json::pick(event.get(), ["Data"]).ok().and_then(|[data]| data).unwrap_or(event);
+            whatsmeow::blob::read(Provider::Wuzapi, &name, data.get(), tell)?.say(&name, tell);
+        }
+        ("Message", Some(event)) => message(&name, event, tell),
+        (known, event) => {
+            let told = session(known, event);
+            let told = told.unwrap_or(if IGNORED.contains(&known) { Event::Ignored } else { Event::Unknown });
+            tell(Told { name, event: told });
+        }
+    }
+    Ok(())
+}
+
+fn message(name: &str, event: &RawValue, tell: &mut dyn FnMut(Told)) {
+    let mut batches = Batches::new(Provider::Wuzapi, name, Source::Live, tell);
+    match whatsmeow::live::read(event) {
+        Ok(Some((person, message))) => batches.add(person, message),
+        Ok(None) => {}
+        Err(flaw) => batches.leave_out(flaw),
+    }
+    batches.finish().say(name, tell);
+}
+
+/// What an event says of the session; none where it says nothing.
+fn session(name: &str, event: Option<&RawValue>) -> Option<Event> {
+    let picked = event.and_then(|event| json::pick(event.get(), ["Reason", "Code", "Expire", "Message"]).ok());
+    let [reason, code, expire, message] = picked.unwrap_or_default();
+    let reason = json::word(reason).or_else(|| json::word(code)).map(|reason| excerpt(&reason, excerpt::BODY));
+    let told = |what: &str| reason.as_ref().map_or_else(|| what.to_owned(), |reason| format!("{what}: {reason}"));
+    Some(Event::Session(match name {
+        "Connected" | "PairSuccess" => SessionChange::Up,
+        "Disconnected" => SessionChange::Lost(told("disconnected")),
+        "LoggedOut" => SessionChange::Lost(told("logged out")),
+        "StreamReplaced" => SessionChange::Lost("another client took the connection over".to_owned()),
+        "ClientOutdated" => SessionChange::Lost("the gateway is outdated and has to be upgraded".to_owned()),
+        "TemporaryBan" => {
+            let until = json::word(expire).map(|expire| format!(", ends {}", ends(&expire))).unwrap_or_default();
+            SessionChange::Ended(format!("{}{until}", told("temporary ban")))
+        }
+        "ConnectFailure" => {
+            let failure = reason.clone().unwrap_or_default();
+            let said =
+                json::word(message).map(|said| format!(" {}", excerpt(&said, excerpt::BODY))).unwrap_or_default();
+            let told = format!("{}{said}", told("connection failed"));
+            match failure.as_str() {
+                banning if BANNING.contains(&banning) => SessionChange::Ended(told),
+                // A server of WhatsApp's failed: the library tries again by itself.
+                server if server.len() == 3 && server.starts_with('5') => return Some(Event::Ignored),
+                _ => SessionChange::Lost(told),
+            }
+        }
+        _ => return None,
+    }))
+}
+
+/// A time, or nanoseconds from now on.
+fn ends(expire: &str) -> String {
+    match expire.parse::<u64>() {
+        Ok(nanoseconds) => format!("in {} s", nanoseconds / 1_000_000_000),
+        Err(_) => excerpt(expire, excerpt::BODY),
+    }
+}
+
+#[cfg(test)]
+mod tests;
