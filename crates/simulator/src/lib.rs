@@ -56,6 +56,6 @@ pub use session::Outage;
 pub use settings::{Latency, Settings};
 pub use simulator::Simulator;
 pub use truth::{Chat, Report, TrueMessage, Truth};
-pub use whapi::{Readings, UnknownChat};
+pub use whapi::{Readings, Restoring, UnknownChat};
 pub use wsapi::Readings as WsapiReadings;
 pub use wuzapi::{AnswersUnder, Format, Readings as WuzapiReadings};

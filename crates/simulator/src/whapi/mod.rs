@@ -29,7 +29,7 @@ use axum::{
 };
 use serde_json::{Value, json};
 
-pub use self::readings::{Readings, UnknownChat};
+pub use self::readings::{Readings, Restoring, UnknownChat};
 pub(crate) use self::restored::Restored;
 use crate::{
     archive::{Ids, Keeping, Order},
