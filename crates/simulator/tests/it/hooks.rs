@@ -157,11 +157,10 @@ async fn half_a_body_is_still_signed() -> Result<()> {
     simulator.set_hook_faults("garbled=x1,wrongly-signed=x1".parse::<HookFaults>()?)?;
     tell(&simulator, 3);
     simulator.hooks().idle().await;
-    let received = receiver.all();
-    let signatures: Vec<Option<&str>> =
-        received.iter().map(|received| received.header("x-webhook-signature")).collect();
+    let posts = receiver.all();
+    let signatures: Vec<Option<&str>> = posts.iter().map(|post| post.header("x-webhook-signature")).collect();
     assert_eq!(signatures[0], None);
-    assert_eq!((received[1].json(), received[1].raw.len()), (Value::Null, 4));
+    assert_eq!((posts[1].json(), posts[1].raw.len()), (Value::Null, 4));
     assert!(signatures[1].is_some() && signatures[2] != signatures[3]);
     Ok(())
 }
