@@ -57,5 +57,5 @@ pub use settings::{Latency, Settings};
 pub use simulator::Simulator;
 pub use truth::{Chat, Report, TrueMessage, Truth};
 pub use whapi::{Readings, Restoring, UnknownChat};
-pub use wsapi::Readings as WsapiReadings;
+pub use wsapi::{ADMIN_KEY as WSAPI_ADMIN_KEY, Readings as WsapiReadings};
 pub use wuzapi::{AnswersUnder, Format, Readings as WuzapiReadings};

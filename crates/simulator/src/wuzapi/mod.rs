@@ -181,10 +181,15 @@ impl Contract for Wuzapi {
     }
 
     fn pair(&self, server: &Server, channel: &Channel, step: Step) {
-        if step == Step::Begin {
-            let event = json!({ "ID": rows::OWN_DEVICE_JID, "LID": "", "BusinessName": "", "Platform": "android" });
-            emit::tell(server, channel, news::event(channel, "PairSuccess", &event));
-        }
+        let readings = server.wuzapi.with(|readings| *readings);
+        let event = match step {
+            Step::Begin => {
+                let event = json!({ "ID": rows::OWN_DEVICE_JID, "LID": "", "BusinessName": "", "Platform": "android" });
+                news::event(channel, "PairSuccess", &event)
+            }
+            Step::Finish => news::recent(channel, readings),
+        };
+        emit::tell(server, channel, event);
     }
 }
 

@@ -181,6 +181,19 @@ async fn what_does_not_fit_into_the_queue_is_dropped() -> Result<()> {
 }
 
 #[tokio::test]
+async fn several_go_at_once_where_the_pace_says_so() -> Result<()> {
+    let (simulator, receiver) = (speaking(Provider::Wsapi).await?, Receiver::start().await?);
+    simulator.hooks().set(Some(receiver.hook()));
+    simulator.set_pace(Pace { at_once: 16, between_ms: 0, ..Pace::default() })?;
+    tell(&simulator, 300);
+    simulator.hooks().idle().await;
+    let mut all = numbers(&receiver.all());
+    all.sort_unstable();
+    assert_eq!(all, (0..300).collect::<Vec<_>>());
+    Ok(())
+}
+
+#[tokio::test]
 async fn a_receiver_that_is_away_is_logged_without_a_status() -> Result<()> {
     let simulator = speaking(Provider::Wsapi).await?;
     simulator.hooks().set(Some(Hook::to("http://127.0.0.1:9/nobody")));

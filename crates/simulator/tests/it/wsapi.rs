@@ -7,7 +7,7 @@ use chrono::{DateTime, SecondsFormat, Utc};
 use serde_json::{Value, json};
 use sincro_simulator::{
     AccountMessage, Call, Faults, HookFault, HookRule, Kind, Population, Provider, Settings, Simulator, Step, Told,
-    When, WsapiReadings,
+    WSAPI_ADMIN_KEY, When, WsapiReadings,
 };
 
 use crate::{
@@ -355,5 +355,28 @@ async fn times_are_utc() -> Result<()> {
     let message = messages(&events(&receiver, HISTORY)).pop().context("a message")?;
     let truth = simulator.truth().account(usize::MAX).pop().context("a message")?;
     assert_eq!(message["time"], truth.sent_at.to_rfc3339_opts(SecondsFormat::Secs, true));
+    Ok(())
+}
+
+#[tokio::test]
+async fn an_instance_is_set_up_with_the_key_of_the_server() -> Result<()> {
+    let (simulator, receiver) = (wsapi(few(3)).await?, Receiver::start().await?);
+    let config = "/admin/instances/ins_0/config";
+    let put = |key: &'static str, path: &'static str, body: Value| {
+        let simulator = &simulator;
+        async move { send_with(simulator, "PUT", path, &[("X-Api-Key", key)], &body.to_string()).await }
+    };
+    let wanted = json!({ "webhookUrl": receiver.url(), "signingSecret": "key", "eventFilters": ["message"] });
+    assert_eq!(put("simulated-token", config, wanted.clone()).await?.status, 401);
+    assert_eq!(put(WSAPI_ADMIN_KEY, "/admin/instances/ins_9/config", wanted.clone()).await?.status, 404);
+    let told = put(WSAPI_ADMIN_KEY, config, wanted).await?.json()?;
+    assert_eq!((&told["signingSecret"], &told["historySync"]), (&json!("***"), &json!(true)));
+    simulator.pair(simulator.token())?;
+    flush(&simulator).await?;
+    let names: Vec<Value> = receiver.bodies().iter().map(|body| body["eventType"].clone()).collect();
+    assert_eq!(names, ["logged_in", "initial_sync_finished"], "no filter keeps these out, and all others stay out");
+    let more = json!({ "eventFilters": ["message_history_sync"], "historySync": false });
+    let told = put(WSAPI_ADMIN_KEY, config, more).await?.json()?;
+    assert_eq!((&told["webhookUrl"], &told["historySync"]), (&json!(receiver.url()), &json!(false)));
     Ok(())
 }

@@ -226,3 +226,17 @@ async fn a_form_holds_the_same_event_and_is_signed_as_it_is_sent() -> Result<()>
     assert_eq!(Some(fields["userID"].as_str()), simulator.name_of(simulator.token()).as_deref());
     Ok(())
 }
+
+#[tokio::test]
+async fn a_pairing_brings_the_history_of_thirty_chats_nobody_asked_for() -> Result<()> {
+    let (simulator, receiver) = deep(few(40)).await?;
+    simulator.pair(simulator.token())?;
+    simulator.hooks().idle().await;
+    let kinds: Vec<Value> = receiver.bodies().iter().map(|body| body["type"].clone()).collect();
+    assert_eq!(kinds, ["Connected", "PairSuccess", "HistorySync"]);
+    let told = data(&receiver).pop().context("history")?;
+    assert_eq!((&told["syncType"], &told["progress"]), (&json!(3), &json!(100)));
+    assert_eq!(told["conversations"].as_array().map(Vec::len), Some(30));
+    assert_eq!(simulator.calls().count(Call::is_request), 0);
+    Ok(())
+}
