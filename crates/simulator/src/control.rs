@@ -17,7 +17,8 @@
 //! | `POST /__sim/restoring` | [`Restoring`] of Whapi's contract |
 //! | `POST /__sim/readings/{provider}` | those of any contract, by the provider's name |
 //!
-//! What steers webhooks stands in `hooks::control`. No gateway has these paths; nothing here is logged, limited or struck by faults. Loopback only, so no token.
+//! What steers webhooks stands in `hooks::control`. No gateway has these paths; nothing here is logged, limited or struck by
+//! faults. Loopback only, so no token.
 
 use std::{fmt::Display, sync::Arc};
 

@@ -1,5 +1,5 @@
-//! Setting an instance up, with the key of whoever runs the server: where events go, how they are signed, and whether history is
-//! kept from the next pairing on (of all instances: the server has one such switch here).
+//! Setting an instance up, with the key of whoever runs the server: where events go, how they are signed, and whether
+//! history is kept from the next pairing on (of all instances: the server has one such switch here).
 
 use std::sync::Arc;
 

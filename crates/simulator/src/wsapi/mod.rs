@@ -1,12 +1,14 @@
-//! A simulated WSAPI: the calls a history reader makes and the events it gets, as the open source and the published pages say.
+//! A simulated WSAPI: the calls a history reader makes and the events it gets, as the open source and the published pages
+//! say.
 //!
-//! Spoken: `GET /session/status`, `/contacts`, `/media/download`, `POST /session/flush-history`, `/chats/{chat}/messages`; `GET`, `POST` and
-//! `PUT` of `/admin/instances/{instance}/config`, with the key of whoever runs the server. Events: `message_history_sync`, `initial_sync_finished`, `logged_in`, `logged_out`. What the pages leave open is decided by
-//! [`Readings`]. A channel's token is its API key; its instance is `ins_` and its number. Whether history is kept is looked at
-//! when a channel is paired.
+//! Spoken: `GET /session/status`, `/contacts`, `/media/download`, `POST /session/flush-history`, `/chats/{chat}/messages`;
+//! `GET`, `POST` and `PUT` of `/admin/instances/{instance}/config`, with the key of whoever runs the server. Events:
+//! `message_history_sync`, `initial_sync_finished`, `logged_in`, `logged_out`. What the pages leave open is decided by
+//! [`Readings`]. A channel's token is its API key; its instance is `ins_` and its number. Whether history is kept is looked
+//! at when a channel is paired.
 //!
-//! `admin` is for setting up, `answers` is the shape of what is said, `calls` the handlers, `cache` what is held until it is flushed, `events` what is told,
-//! `message` one message of it.
+//! `admin` is for setting up, `answers` is the shape of what is said, `calls` the handlers, `cache` what is held until it is
+//! flushed, `events` what is told, `message` one message of it.
 
 mod admin;
 mod answers;

@@ -38,9 +38,10 @@ async fn ask_history(simulator: &Simulator) -> Result<Answer> {
     ask(simulator, "sync-message-history").await
 }
 
-/// The values of the webhooks of one field.
+/// The values of the changes of one field.
 fn values(receiver: &Receiver, field: &str) -> Vec<Value> {
-    let changes = receiver.bodies().into_iter().map(|body| body["entry"][0]["changes"][0].clone());
+    let bodies = receiver.bodies();
+    let changes = bodies.iter().filter_map(|body| body["entry"][0]["changes"].as_array()).flatten();
     changes.filter(|change| change["field"] == field).map(|change| change["value"].clone()).collect()
 }
 
@@ -71,6 +72,17 @@ fn threads(receiver: &Receiver) -> BTreeMap<String, (String, Value)> {
 fn assets(receiver: &Receiver) -> Vec<Value> {
     let values = values(receiver, "history");
     values.iter().filter_map(|value| value["messages"].as_array()).flatten().cloned().collect()
+}
+
+#[tokio::test]
+async fn one_webhook_may_hold_several_changes() -> Result<()> {
+    let readings = PositusReadings { chunk: 10, batch: 3, ..PositusReadings::default() };
+    let (simulator, receiver) = positus(few(30), readings).await?;
+    ask_history(&simulator).await?;
+    let changes = values(&receiver, "history").len();
+    assert_eq!(receiver.all().len(), changes.div_ceil(3));
+    assert_eq!(threads(&receiver).len(), simulator.truth().account(usize::MAX).len());
+    Ok(())
 }
 
 #[tokio::test]
