@@ -1,5 +1,5 @@
-//! What a gateway tells of a whole account at once: which persons' messages, how far back, and of which kinds nothing but that
-//! there was something.
+//! What a gateway tells of a whole account at once: which persons' messages, how far back, and of which kinds nothing but
+//! that there was something.
 
 use chrono::{DateTime, Duration, SubsecRound as _, Utc};
 use serde::{Deserialize, Serialize};

@@ -1,8 +1,8 @@
 //! What a provider's folder has to say for the rest of the simulator to serve it: the one place that knows which there are.
 //!
-//! People, chats, the gate with its log, limit and faults, the webhooks on their way, and the steering are the same for all. A
-//! contract brings its paths and events, reads from the head of a call what it is about, and has words of its own for what goes
-//! wrong.
+//! People, chats, the gate with its log, limit and faults, the webhooks on their way, and the steering are the same for all.
+//! A contract brings its paths and events, reads from the head of a call what it is about, and has words of its own for what
+//! goes wrong.
 
 use std::{fmt, sync::Arc};
 

@@ -41,6 +41,8 @@ pub(crate) struct Server {
     pub(crate) contract: &'static dyn Contract,
     /// How the open points of each contract are decided.
     pub(crate) readings: Guarded<whapi::Readings>,
+    /// How Whapi restores single messages.
+    pub(crate) restoring: Guarded<whapi::Restoring>,
     pub(crate) wuzapi: Guarded<wuzapi::Readings>,
     pub(crate) positus: Guarded<positus::Readings>,
     pub(crate) wsapi: Guarded<wsapi::Readings>,
@@ -112,6 +114,7 @@ impl Server {
             clock,
             contract,
             readings: Guarded::new(settings.whapi),
+            restoring: Guarded::new(settings.whapi_restoring),
             wuzapi: Guarded::new(settings.wuzapi),
             positus: Guarded::new(settings.positus),
             wsapi: Guarded::new(settings.wsapi),

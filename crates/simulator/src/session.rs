@@ -1,5 +1,6 @@
-//! Whether a channel is connected: switched by hand, or lost and back by itself. While it is not, the gateway still reads what
-//! it stored; when its client is gone as well, it does not even do that. A session may also sleep, until a look at it wakes it.
+//! Whether a channel is connected: switched by hand, or lost and back by itself. While it is not, the gateway still reads
+//! what it stored; when its client is gone as well, it does not even do that. A session may also sleep, until a look at it
+//! wakes it.
 
 use std::time::Duration;
 

@@ -12,7 +12,7 @@ use crate::{
     positus,
     rate::Limit,
     session::Outage,
-    whapi::Readings,
+    whapi::{Readings, Restoring},
     wsapi, wuzapi,
 };
 
@@ -24,6 +24,8 @@ pub struct Settings {
     pub provider: Provider,
     /// How the open points of Whapi's contract are decided; nothing to the others.
     pub whapi: Readings,
+    /// How Whapi restores single messages.
+    pub whapi_restoring: Restoring,
     /// The same of WuzAPI's.
     pub wuzapi: wuzapi::Readings,
     /// The same of Positus'.
@@ -61,6 +63,7 @@ impl Default for Settings {
         Self {
             provider: Provider::default(),
             whapi: Readings::default(),
+            whapi_restoring: Restoring::default(),
             wuzapi: wuzapi::Readings::default(),
             positus: positus::Readings::default(),
             wsapi: wsapi::Readings::default(),

@@ -8,7 +8,7 @@ use crate::{
     pairing::Step,
     positus,
     simulator::Simulator,
-    wsapi, wuzapi,
+    whapi, wsapi, wuzapi,
 };
 
 impl Simulator {
@@ -80,6 +80,11 @@ impl Simulator {
     pub fn expire_onboarding(&self, token: &str) -> Result<()> {
         self.channel(token)?.onboarding.with(|onboarding| onboarding.is_over = true);
         Ok(())
+    }
+
+    /// Changes how Whapi restores single messages.
+    pub fn set_restoring(&self, restoring: whapi::Restoring) {
+        self.server.restoring.with(|kept| *kept = restoring);
     }
 
     /// Decides the open points of WuzAPI's contract anew.

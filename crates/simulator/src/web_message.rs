@@ -1,5 +1,5 @@
-//! A message as WhatsApp's own protocol has it, for gateways that hand it on as it came: Go's names of its fields. Media carry no
-//! keys that would open them.
+//! A message as WhatsApp's own protocol has it, for gateways that hand it on as it came: Go's names of its fields. Media
+//! carry no keys that would open them.
 
 use serde_json::{Value, json};
 

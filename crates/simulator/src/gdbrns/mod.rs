@@ -1,9 +1,10 @@
 //! A simulated gdbrns server (Go WhatsApp Multi-Session REST API): history is asked for once for the whole account, and what
 //! comes of it may be nothing but counts.
 //!
-//! Spoken: `GET /devices/me/status`, `/users/me/contacts`, `POST /history/sync`, `GET`, `POST` and `DELETE` of `/webhooks`. Events:
-//! `history.sync`, `history.sync_complete`, `connection.connected`, `connection.disconnected`, `connection.logged_out`,
-//! `connection.temporary_ban`. What page and source say differently is decided by [`Readings`]. A channel's token is its JWT.
+//! Spoken: `GET /devices/me/status`, `/users/me/contacts`, `POST /history/sync`, `GET`, `POST`, `PATCH` and `DELETE` of
+//! `/webhooks`, and `POST /webhooks/{id}/test`. Events: `test.ping`, `history.sync`, `history.sync_complete`,
+//! `connection.connected`, `connection.disconnected`, `connection.logged_out`, `connection.temporary_ban`. What page and
+//! source say differently is decided by [`Readings`]. A channel's token is its JWT.
 //!
 //! `answers` is the shape of what is said, `calls` and `webhooks` the handlers, `events` what is told.
 
@@ -49,6 +50,7 @@ const CONTACTS: &str = "/users/me/contacts";
 const REQUEST: &str = "/history/sync";
 const WEBHOOKS: &str = "/webhooks";
 const WEBHOOK: &str = "/webhooks/{id}";
+const WEBHOOK_TEST: &str = "/webhooks/{id}/test";
 
 /// The contract.
 #[derive(Debug)]
@@ -61,7 +63,8 @@ impl Contract for Gdbrns {
             .route(CONTACTS, get(calls::contacts))
             .route(REQUEST, post(calls::request))
             .route(WEBHOOKS, get(webhooks::list).post(webhooks::register))
-            .route(WEBHOOK, delete(webhooks::remove))
+            .route(WEBHOOK, delete(webhooks::remove).patch(webhooks::change))
+            .route(WEBHOOK_TEST, post(webhooks::test))
             .route_layer(middleware::from_fn_with_state(Arc::clone(&server), only_with_token))
             .fallback(|| async { answers::error(StatusCode::NOT_FOUND, "not found") })
             .with_state(server)

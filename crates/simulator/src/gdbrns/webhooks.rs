@@ -11,10 +11,10 @@ use axum::{
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::answers;
+use super::{answers, events};
 use crate::{
     dice,
-    hooks::Hook,
+    hooks::{Hook, emit},
     server::{Channel, Server},
 };
 
@@ -87,8 +87,7 @@ pub(super) async fn list(Extension(channel): Asking) -> Response {
 pub(super) async fn remove(Extension(channel): Asking, Path(id): Path<u64>) -> Response {
     let found = channel.outbox.change_hooks(|hooks| {
         channel.registered.with(|registered| {
-            registered.follow(hooks.len());
-            let index = registered.ids.iter().position(|known| *known == id)?;
+            let index = registered.index_of(id, hooks.len())?;
             registered.ids.remove(index);
             hooks.remove(index);
             Some(())
@@ -96,11 +95,57 @@ pub(super) async fn remove(Extension(channel): Asking, Path(id): Path<u64>) -> R
     });
     match found {
         Some(()) => answers::ok("Webhook deleted", &Value::Null),
-        None => answers::error(StatusCode::NOT_FOUND, "webhook not found"),
+        None => missing(),
     }
 }
 
+#[derive(Debug, Deserialize)]
+struct Changed {
+    url: Option<String>,
+    events: Option<Vec<String>>,
+}
+
+pub(super) async fn change(Extension(channel): Asking, Path(id): Path<u64>, body: String) -> Response {
+    let Ok(Changed { url, events }) = serde_json::from_str(&body) else {
+        return answers::error(StatusCode::BAD_REQUEST, "invalid request body");
+    };
+    let found = channel.outbox.change_hooks(|hooks| {
+        let index = channel.registered.with(|registered| registered.index_of(id, hooks.len()))?;
+        let hook = hooks.get_mut(index)?;
+        hook.url = url.unwrap_or_else(|| hook.url.clone());
+        hook.events = events.unwrap_or_else(|| hook.events.clone());
+        Some(())
+    });
+    match found {
+        Some(()) => answers::ok("Webhook updated", &Value::Null),
+        None => missing(),
+    }
+}
+
+/// Tells something to everybody who wants all events or this one.
+pub(super) async fn test(
+    State(server): State<Arc<Server>>,
+    Extension(channel): Asking,
+    Path(id): Path<u64>,
+) -> Response {
+    let hooks = channel.outbox.hooks().len();
+    if channel.registered.with(|registered| registered.index_of(id, hooks)).is_none() {
+        return missing();
+    }
+    emit::tell(&server, &channel, events::of_session(&server, &channel, "test.ping", &json!({ "message": "ping" })));
+    answers::ok("Test event queued", &Value::Null)
+}
+
+fn missing() -> Response {
+    answers::error(StatusCode::NOT_FOUND, "webhook not found")
+}
+
 impl Registered {
+    fn index_of(&mut self, id: u64, hooks: usize) -> Option<usize> {
+        self.follow(hooks);
+        self.ids.iter().position(|known| *known == id)
+    }
+
     /// Hooks that were set from outside of the gateway have ids as well.
     fn follow(&mut self, hooks: usize) {
         self.ids.truncate(hooks);

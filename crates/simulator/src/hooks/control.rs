@@ -27,9 +27,9 @@ use serde_json::Value;
 
 use super::{Delivery, Held, Hook, HookFaults, Hooks, Pace};
 use crate::{
-    control::{Refusal, parse, refuse},
+    control::{Refusal, channel, parse, refuse},
     pairing::Step,
-    server::{Channel, Server},
+    server::Server,
 };
 
 type Running = State<Arc<Server>>;
@@ -54,11 +54,6 @@ pub(crate) fn router(server: Arc<Server>) -> Router {
 #[serde(default, deny_unknown_fields)]
 struct OfChannel {
     channel: usize,
-}
-
-fn channel(server: &Server, number: usize) -> Result<&Arc<Channel>, Refusal> {
-    let missing = || (StatusCode::NOT_FOUND, format!("there is no channel {number}\n"));
-    server.channels.get(number).ok_or_else(missing)
 }
 
 async fn hooks(State(server): Running, Query(of): Query<OfChannel>) -> Result<Json<Vec<Hook>>, Refusal> {

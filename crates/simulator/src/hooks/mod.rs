@@ -1,9 +1,9 @@
 //! What a gateway tells of itself: webhooks, posted to whoever registered for a channel.
 //!
-//! A contract makes an [`Event`](event::Event) and lays it into the [`Outbox`](outbox::Outbox) of its channel; the channel's own
-//! task (`poster`) takes them out one after the other, at the [`Pace`], unless a test holds them back. What becomes of one on its
-//! way is decided by [`HookFaults`], what it looks like on the wire by the contract, and how often it is tried again by the
-//! contract's [`Posting`](posting::Posting). Every attempt is in the [`DeliveryLog`].
+//! A contract makes an [`Event`](event::Event) and lays it into the [`Outbox`](outbox::Outbox) of its channel; the channel's
+//! own task (`poster`) takes them out one after the other, at the [`Pace`], unless a test holds them back. What becomes of
+//! one on its way is decided by [`HookFaults`], what it looks like on the wire by the contract, and how often it is tried
+//! again by the contract's [`Posting`](posting::Posting). Every attempt is in the [`DeliveryLog`].
 //!
 //! The gateway's own calls for registering are in the contracts; `control` and [`Hooks`] do the same from outside of it.
 

@@ -1,4 +1,5 @@
-//! Sending one webhook: HTTP/1.1 by hand, because no HTTP client belongs in this crate. A connection for each, closed behind it.
+//! Sending one webhook: HTTP/1.1 by hand, because no HTTP client belongs in this crate. A connection for each, closed behind
+//! it.
 
 use std::io;
 

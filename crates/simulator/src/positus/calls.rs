@@ -40,7 +40,7 @@ pub(super) async fn contacts(
     }
     let telling = Arc::clone(&channel);
     let told = std::iter::once_with(move || events::contacts(&telling, readings)).flatten();
-    emit::answer(&server, &channel, fault, told, |_, _| {});
+    emit::answer(&server, &channel, fault, events::batched(told, readings.batch), |_, _| {});
     answers::accepted(readings.accepted_is_202, "Contacts synchronization requested")
 }
 
@@ -60,6 +60,7 @@ pub(super) async fn history(
         // Which chunk is the last one is known here.
         let complete = fault != Some(HookFault::LastMissing);
         let told = std::iter::once_with(move || events::history(&telling, readings, complete)).flatten();
+        let told = events::batched(told, readings.batch);
         emit::answer(&server, &channel, fault.filter(|_| complete), told, |_, _| {});
     }
     answers::accepted(readings.accepted_is_202, "Message history synchronization requested")

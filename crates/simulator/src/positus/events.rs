@@ -88,6 +88,23 @@ fn assets(archive: &Archive, channel: usize, person: u32) -> Vec<Event> {
     files.map(event).collect()
 }
 
+/// The same with so many changes in one webhook.
+pub(super) fn batched(
+    mut events: impl Iterator<Item = Event> + Send,
+    batch: usize,
+) -> impl Iterator<Item = Event> + Send {
+    std::iter::from_fn(move || {
+        let mut first = events.next()?;
+        for mut next in events.by_ref().take(batch - 1) {
+            let change = next.body["entry"][0]["changes"][0].take();
+            if let Some(changes) = first.body["entry"][0]["changes"].as_array_mut() {
+                changes.push(change);
+            }
+        }
+        Some(first)
+    })
+}
+
 /// The owner does not share.
 pub(super) fn declined(channel: &Channel, readings: Readings) -> Event {
     let details = "History sharing is turned off by the business";

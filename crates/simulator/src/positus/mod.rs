@@ -1,12 +1,13 @@
 //! A simulated Positus, with Meta's coexistence behind it: history is pushed once, for the whole number.
 //!
-//! Spoken, below `/v2/whatsapp/numbers/{number}`: `POST /onboarding-smb-app/sync-contacts`, `/onboarding-smb-app/sync-message-history`,
-//! `GET /media/{id}`. Events, in Meta's shape: `smb_app_state_sync`, `history` (chunks, files on their own, the refusal to
-//! share), `account_update`. What the pages leave open is decided by [`Readings`]. A channel's token is the access token; its number
-//! is `number-` and its number. To pair is to onboard: each request is taken once in an onboarding.
+//! Spoken, below `/v2/whatsapp/numbers/{number}`: `POST /onboarding-smb-app/sync-contacts`,
+//! `/onboarding-smb-app/sync-message-history`, `GET /media/{id}`. Events, in Meta's shape: `smb_app_state_sync`, `history`
+//! (chunks, files on their own, the refusal to share), `account_update`. What the pages leave open is decided by
+//! [`Readings`]. A channel's token is the access token; its number is `number-` and its number. To pair is to onboard: each
+//! request is taken once in an onboarding.
 //!
-//! `answers` is the shape of what is said, `calls` the handlers, `events` what is told, `message` one message of it, `onboarding` what
-//! was asked for.
+//! `answers` is the shape of what is said, `calls` the handlers, `events` what is told, `message` one message of it,
+//! `onboarding` what was asked for.
 
 mod answers;
 mod calls;

@@ -28,6 +28,8 @@ pub struct Readings {
     pub chunk: usize,
     /// The most contacts of one webhook.
     pub contacts_chunk: usize,
+    /// How many changes come in one webhook.
+    pub batch: usize,
     /// What accepted requests are answered with: 202 instead of 200.
     pub accepted_is_202: bool,
 }
@@ -40,6 +42,7 @@ impl Default for Readings {
             bare_decline: false,
             chunk: 200,
             contacts_chunk: 100,
+            batch: 1,
             accepted_is_202: false,
         }
     }
@@ -48,6 +51,7 @@ impl Default for Readings {
 impl Readings {
     pub(crate) fn check(&self) -> Result<()> {
         ensure!(self.chunk >= 1, "chunk must be at least 1");
+        ensure!(self.batch >= 1, "batch must be at least 1");
         ensure!(self.contacts_chunk >= 1, "contacts_chunk must be at least 1");
         Ok(())
     }

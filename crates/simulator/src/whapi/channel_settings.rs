@@ -43,7 +43,7 @@ pub(super) async fn change(State(server): State<Arc<Server>>, Extension(channel)
     };
     if let Some(webhooks) = given.remove("webhooks") {
         let Some(webhooks) = read(webhooks) else { return calls::bad_parameters(&server) };
-        let appends = server.readings.with(|readings| readings.patch_appends_webhooks);
+        let appends = server.restoring.with(|restoring| restoring.appends_webhooks);
         channel.outbox.change_hooks(|hooks| {
             if !appends {
                 hooks.clear();

@@ -1,11 +1,11 @@
 //! A simulated Whapi.Cloud: the calls a history reader makes, as its published descriptions say.
 //!
-//! Spoken: `GET /health`, `/contacts`, `/contacts/lids/{id}`, `/messages/list/{chat}`, `/messages/{id}` with its resync, `GET` and `PATCH`
-//! of `/settings`. Events: `messages`, `channel`, `users`. Not spoken: media. What the descriptions leave open is decided by
-//! [`Readings`].
+//! Spoken: `GET /health`, `/contacts`, `/contacts/lids/{id}`, `/messages/list/{chat}`, `/messages/{id}` with its resync,
+//! `GET` and `PATCH` of `/settings`. Events: `messages`, `channel`, `users`. Not spoken: media. What the descriptions leave
+//! open is decided by [`Readings`].
 //!
-//! `answers` is the shape of what is said, `calls`, `resync` and `channel_settings` the handlers, `chat` a page of a chat, `message` one
-//! message of it, `restored` what came one by one.
+//! `answers` is the shape of what is said, `calls`, `resync` and `channel_settings` the handlers, `chat` a page of a chat,
+//! `message` one message of it, `restored` what came one by one.
 
 mod answers;
 mod calls;
@@ -29,7 +29,7 @@ use axum::{
 };
 use serde_json::{Value, json};
 
-pub use self::readings::{Readings, UnknownChat};
+pub use self::readings::{Readings, Restoring, UnknownChat};
 pub(crate) use self::restored::Restored;
 use crate::{
     archive::{Ids, Keeping, Order},

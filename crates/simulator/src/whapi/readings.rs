@@ -17,7 +17,6 @@ pub enum UnknownChat {
 /// How the simulator decides them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
-#[expect(clippy::struct_excessive_bools, reason = "each is an open point of its own")]
 pub struct Readings {
     /// Errors come without their wrapper.
     pub bare_errors: bool,
@@ -32,12 +31,6 @@ pub struct Readings {
     /// So many messages come into a chat behind each page of it that was read: every other one in the very second of its
     /// newest message, the rest later.
     pub arriving: u32,
-    /// How long a resync is held, unless the message comes before, in milliseconds.
-    pub resync_hold_ms: u64,
-    /// How long after a resync the phone sends the message, in milliseconds; without, it never does by itself.
-    pub readable_after_ms: Option<u64>,
-    /// Webhooks of a change of settings are added to those that are there, instead of replacing them.
-    pub patch_appends_webhooks: bool,
 }
 
 impl Default for Readings {
@@ -49,9 +42,6 @@ impl Default for Readings {
             time_to_inclusive: true,
             longest_page: 500,
             arriving: 0,
-            resync_hold_ms: 50,
-            readable_after_ms: Some(10),
-            patch_appends_webhooks: false,
         }
     }
 }
@@ -60,5 +50,23 @@ impl Readings {
     pub(crate) fn check(&self) -> Result<()> {
         ensure!((1..=500).contains(&self.longest_page), "longest_page must be between 1 and 500");
         Ok(())
+    }
+}
+
+/// How long things take when a single message is asked for at the phone, and what a change of settings does to webhooks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Restoring {
+    /// How long a resync is held, unless the message comes before, in milliseconds.
+    pub hold_ms: u64,
+    /// How long after a resync the phone sends the message, in milliseconds; without, it never does by itself.
+    pub readable_after_ms: Option<u64>,
+    /// Webhooks of a change of settings are added to those that are there, instead of replacing them.
+    pub appends_webhooks: bool,
+}
+
+impl Default for Restoring {
+    fn default() -> Self {
+        Self { hold_ms: 50, readable_after_ms: Some(10), appends_webhooks: false }
     }
 }

@@ -38,7 +38,7 @@ pub(super) async fn message(
     }
     if asked.get("resync").is_some_and(|resync| resync == "true") && readable(&server, &channel, &id).is_none() {
         ask_the_phone(&server, &channel, &id);
-        let hold = Duration::from_millis(server.readings.with(|readings| readings.resync_hold_ms));
+        let hold = Duration::from_millis(server.restoring.with(|restoring| restoring.hold_ms));
         tokio::select! {
             () = channel.restored.wait_for(&id) => {}
             () = tokio::time::sleep(hold) => {}
@@ -54,7 +54,7 @@ pub(super) async fn message(
 /// What the phone does about it, and when.
 fn ask_the_phone(server: &Arc<Server>, channel: &Arc<Channel>, id: &str) {
     let fault = server.hook_faults.of_request(channel.number, MESSAGES);
-    let after_ms = server.readings.with(|readings| readings.readable_after_ms);
+    let after_ms = server.restoring.with(|restoring| restoring.readable_after_ms);
     let Some(after_ms) = after_ms.filter(|_| fault != Some(HookFault::Silent)) else { return };
     let (server, channel, id) = (Arc::clone(server), Arc::clone(channel), id.to_owned());
     tokio::spawn(async move {

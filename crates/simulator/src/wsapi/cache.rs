@@ -1,5 +1,5 @@
-//! What the gateway holds of the history that the phone sent at pairing, until it is flushed or forgotten: whole chats, by the
-//! numbers of their persons.
+//! What the gateway holds of the history that the phone sent at pairing, until it is flushed or forgotten: whole chats, by
+//! the numbers of their persons.
 
 use std::ops::Range;
 

@@ -1,13 +1,16 @@
-//! A simulated WSAPI: the calls a history reader makes and the events it gets, as the open source and the published pages say.
+//! A simulated WSAPI: the calls a history reader makes and the events it gets, as the open source and the published pages
+//! say.
 //!
-//! Spoken: `GET /session/status`, `/contacts`, `/media/download`, `POST /session/flush-history`, `/chats/{chat}/messages`. Events:
+//! Spoken: `GET /session/status`, `/contacts`, `/media/download`, `POST /session/flush-history`, `/chats/{chat}/messages`;
+//! `GET`, `POST` and `PUT` of `/admin/instances/{instance}/config`, with the key of whoever runs the server. Events:
 //! `message_history_sync`, `initial_sync_finished`, `logged_in`, `logged_out`. What the pages leave open is decided by
-//! [`Readings`]. A channel's token is its API key; its instance is `ins_` and its number. Whether history is kept is looked at
-//! when a channel is paired.
+//! [`Readings`]. A channel's token is its API key; its instance is `ins_` and its number. Whether history is kept is looked
+//! at when a channel is paired.
 //!
-//! `answers` is the shape of what is said, `calls` the handlers, `cache` what is held until it is flushed, `events` what is told,
-//! `message` one message of it.
+//! `admin` is for setting up, `answers` is the shape of what is said, `calls` the handlers, `cache` what is held until it is
+//! flushed, `events` what is told, `message` one message of it.
 
+mod admin;
 mod answers;
 mod cache;
 mod calls;
@@ -27,6 +30,7 @@ use axum::{
 };
 use serde_json::{Value, json};
 
+pub use self::admin::ADMIN_KEY;
 pub(crate) use self::cache::Cache;
 pub use self::readings::Readings;
 use crate::{
@@ -47,6 +51,7 @@ const CONTACTS: &str = "/contacts";
 const FLUSH: &str = "/session/flush-history";
 const MORE: &str = "/chats/{jid}/messages";
 const DOWNLOAD: &str = "/media/download";
+const CONFIG: &str = "/admin/instances/{instance}/config";
 /// What stands before the number of a channel.
 const INSTANCE: &str = "ins_";
 
@@ -63,6 +68,7 @@ impl Contract for Wsapi {
             .route(MORE, post(calls::more))
             .route(DOWNLOAD, get(calls::download))
             .route_layer(middleware::from_fn_with_state(Arc::clone(&server), only_with_key))
+            .route(CONFIG, get(admin::told).post(admin::change).put(admin::change))
             .fallback(|| async { answers::error(StatusCode::NOT_FOUND, "not found") })
             .with_state(server)
     }

@@ -1,8 +1,8 @@
-//! Asking the phone for older messages of a chat: what the gateway makes of the parameters, what the phone answers, and the rows
-//! that are there afterwards.
+//! Asking the phone for older messages of a chat: what the gateway makes of the parameters, what the phone answers, and the
+//! rows that are there afterwards.
 //!
-//! The trap of the real one is kept: a parameter that is missing or cannot be read is taken from the last live message of any
-//! chat, and whatever was asked is remembered in its place.
+//! The trap of the real one is kept: a parameter that is missing or cannot be read is taken from the last live message of
+//! any chat, and whatever was asked is remembered in its place.
 
 use std::{
     collections::{BTreeSet, HashMap},

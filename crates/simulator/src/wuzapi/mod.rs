@@ -1,12 +1,13 @@
 //! A simulated wuzapi server: the calls a history reader makes, as stock `asternic/wuzapi` answers them.
 //!
-//! Spoken: `GET /health`, `/session/status`, `/user/contacts`, `/user/lid/{jid}`, `/chat/history`, `/session/history` (a request to
-//! the phone), `GET`, `POST`, `PUT` and `DELETE` of `/webhook`, `GET`, `POST` and `DELETE` of `/session/hmac/config`. Events: `HistorySync`,
-//! `PairSuccess`, `Connected`, `Disconnected`, `LoggedOut`, `TemporaryBan`. Not spoken: sending, network look-ups; those paths are
-//! unknown here (404). What differs between releases is decided by [`Readings`].
+//! Spoken: `GET /health`, `/session/status`, `/user/contacts`, `/user/lid/{jid}`, `/chat/history`, `/session/history` (a
+//! request to the phone), `GET`, `POST`, `PUT` and `DELETE` of `/webhook`, `GET`, `POST` and `DELETE` of
+//! `/session/hmac/config`. Events: `HistorySync`, `PairSuccess`, `Connected`, `Disconnected`, `LoggedOut`, `TemporaryBan`.
+//! Not spoken: sending, network look-ups; those paths are unknown here (404). What differs between releases is decided by
+//! [`Readings`].
 //!
-//! `envelope` is the shape of every answer, `calls`, `deep` and `webhooks` the handlers, `rows` and `event` what a stored message
-//! looks like, `news` what is told.
+//! `envelope` is the shape of every answer, `calls`, `deep` and `webhooks` the handlers, `rows` and `event` what a stored
+//! message looks like, `news` what is told.
 
 mod calls;
 mod deep;
@@ -181,10 +182,15 @@ impl Contract for Wuzapi {
     }
 
     fn pair(&self, server: &Server, channel: &Channel, step: Step) {
-        if step == Step::Begin {
-            let event = json!({ "ID": rows::OWN_DEVICE_JID, "LID": "", "BusinessName": "", "Platform": "android" });
-            emit::tell(server, channel, news::event(channel, "PairSuccess", &event));
-        }
+        let readings = server.wuzapi.with(|readings| *readings);
+        let event = match step {
+            Step::Begin => {
+                let event = json!({ "ID": rows::OWN_DEVICE_JID, "LID": "", "BusinessName": "", "Platform": "android" });
+                news::event(channel, "PairSuccess", &event)
+            }
+            Step::Finish => news::recent(channel, readings),
+        };
+        emit::tell(server, channel, event);
     }
 }
 

@@ -6,10 +6,20 @@ use super::{
     readings::{AnswersUnder, Readings},
     rows,
 };
-use crate::{hooks::event::Event, messages::Message, people::Person, server::Channel, web_message};
+use crate::{
+    hooks::event::Event,
+    messages::{Message, Origin},
+    people::Person,
+    server::Channel,
+    web_message,
+};
 
 /// The event that brings history.
 pub(super) const HISTORY: &str = "HistorySync";
+/// What the phone sends by itself when it is paired.
+const RECENT: u32 = 3;
+/// How many chats that is about.
+const RECENT_CHATS: usize = 30;
 /// An answer to a request.
 const ON_DEMAND: u32 = 6;
 /// Nothing more on the phone.
@@ -82,6 +92,31 @@ impl Answer<'_> {
         let data = if readings.camel_case { in_other_case(data) } else { data };
         Event::history(HISTORY, envelope(channel, HISTORY, &json!({ "Data": data })))
     }
+}
+
+/// What the phone sends when it is paired, asked by nobody: the first chats, without what came later.
+pub(super) fn recent(channel: &Channel, readings: Readings) -> Event {
+    let (mut conversations, mut mappings) = (Vec::new(), Vec::new());
+    for person in channel.archive.draw_people().take(RECENT_CHATS) {
+        let Some(address) = person.addresses().last() else { continue };
+        let of_blob = |message: &Message| message.origin == Origin::HistorySync;
+        let messages = channel.archive.stored(&person).into_iter().rev().filter(of_blob);
+        let written = messages.map(|message| json!({ "message": web_message::written(&person, address, &message) }));
+        conversations.push(json!({ "ID": address, "messages": written.collect::<Value>() }));
+        if let (Some(phone), Some(lid)) = (&person.phone_jid, &person.lid) {
+            mappings.push(json!({ "pnJID": phone, "lidJID": lid }));
+        }
+    }
+    let data = json!({
+        "syncType": RECENT,
+        "chunkOrder": 1,
+        "progress": 100,
+        "phoneNumberToLidMappings": mappings,
+        "pushnames": [],
+        "conversations": conversations,
+    });
+    let data = if readings.camel_case { in_other_case(data) } else { data };
+    Event::history(HISTORY, envelope(channel, HISTORY, &json!({ "Data": data })))
 }
 
 fn in_other_case(value: Value) -> Value {

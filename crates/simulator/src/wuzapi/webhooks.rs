@@ -1,5 +1,5 @@
-//! Registering for webhooks: one address for each instance, and the key they are signed with. An event nobody knows is dropped
-//! without a word.
+//! Registering for webhooks: one address for each instance, and the key they are signed with. An event nobody knows is
+//! dropped without a word.
 
 use std::sync::Arc;
 

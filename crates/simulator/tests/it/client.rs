@@ -81,7 +81,7 @@ pub(crate) async fn send_with(
     headers: &[(&str, &str)],
     body: &str,
 ) -> Result<Answer> {
-    let lines: String = headers.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
+    let lines: String = headers.iter().flat_map(|(name, value)| [*name, ": ", *value, "\r\n"]).collect();
     let mut connection = open_with(simulator, method, path, &lines, body).await?;
     let mut bytes = Vec::new();
     let _ = connection.read_to_end(&mut bytes).await;

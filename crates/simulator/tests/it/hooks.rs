@@ -157,11 +157,10 @@ async fn half_a_body_is_still_signed() -> Result<()> {
     simulator.set_hook_faults("garbled=x1,wrongly-signed=x1".parse::<HookFaults>()?)?;
     tell(&simulator, 3);
     simulator.hooks().idle().await;
-    let received = receiver.all();
-    let signatures: Vec<Option<&str>> =
-        received.iter().map(|received| received.header("x-webhook-signature")).collect();
+    let posts = receiver.all();
+    let signatures: Vec<Option<&str>> = posts.iter().map(|post| post.header("x-webhook-signature")).collect();
     assert_eq!(signatures[0], None);
-    assert_eq!((received[1].json(), received[1].raw.len()), (Value::Null, 4));
+    assert_eq!((posts[1].json(), posts[1].raw.len()), (Value::Null, 4));
     assert!(signatures[1].is_some() && signatures[2] != signatures[3]);
     Ok(())
 }
@@ -178,6 +177,19 @@ async fn what_does_not_fit_into_the_queue_is_dropped() -> Result<()> {
     hooks.idle().await;
     assert_eq!(numbers(&receiver.all()), [0, 1]);
     assert_eq!(simulator.deliveries().count(|delivery| delivery.fault.as_deref() == Some("full")), 3);
+    Ok(())
+}
+
+#[tokio::test]
+async fn several_go_at_once_where_the_pace_says_so() -> Result<()> {
+    let (simulator, receiver) = (speaking(Provider::Wsapi).await?, Receiver::start().await?);
+    simulator.hooks().set(Some(receiver.hook()));
+    simulator.set_pace(Pace { at_once: 16, between_ms: 0, ..Pace::default() })?;
+    tell(&simulator, 300);
+    simulator.hooks().idle().await;
+    let mut all = numbers(&receiver.all());
+    all.sort_unstable();
+    assert_eq!(all, (0..300).collect::<Vec<_>>());
     Ok(())
 }
 

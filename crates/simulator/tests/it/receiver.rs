@@ -7,7 +7,7 @@ use axum::{
     Router,
     body::Bytes,
     extract::{DefaultBodyLimit, Query, State},
-    http::{HeaderMap, StatusCode, Uri},
+    http::{HeaderMap, StatusCode},
     routing::get,
 };
 use parking_lot::Mutex;
@@ -20,7 +20,6 @@ const TOKEN: &str = "verify me";
 /// A webhook as it came.
 #[derive(Debug, Clone)]
 pub(crate) struct Received {
-    pub(crate) path: String,
     headers: HeaderMap,
     pub(crate) raw: Bytes,
 }
@@ -59,7 +58,6 @@ impl Receiver {
         let inbox = Arc::new(Inbox::default());
         let router = Router::new()
             .route("/hooks", get(verify).post(keep))
-            .route("/hooks/{more}", get(verify).post(keep))
             .layer(DefaultBodyLimit::disable())
             .with_state(Arc::clone(&inbox));
         let serving = tokio::spawn(async move {
@@ -115,9 +113,9 @@ impl Drop for Receiver {
     }
 }
 
-async fn keep(State(inbox): State<Arc<Inbox>>, uri: Uri, headers: HeaderMap, raw: Bytes) -> StatusCode {
+async fn keep(State(inbox): State<Arc<Inbox>>, headers: HeaderMap, raw: Bytes) -> StatusCode {
     let status = inbox.answers.lock().pop_front().unwrap_or(200);
-    inbox.received.lock().push(Received { path: uri.path().to_owned(), headers, raw });
+    inbox.received.lock().push(Received { headers, raw });
     inbox.changed.notify_waiters();
     StatusCode::from_u16(status).unwrap_or(StatusCode::OK)
 }

@@ -7,7 +7,7 @@ use chrono::{DateTime, SecondsFormat, Utc};
 use serde_json::{Value, json};
 use sincro_simulator::{
     AccountMessage, Call, Faults, HookFault, HookRule, Kind, Population, Provider, Settings, Simulator, Step, Told,
-    When, WsapiReadings,
+    WSAPI_ADMIN_KEY, When, WsapiReadings,
 };
 
 use crate::{
@@ -128,7 +128,8 @@ async fn a_long_chat_is_split_at_500_messages() -> Result<()> {
     let long = Population { messages_mean: 1_100, messages_max: 1_100, share_empty: 0.0, ..few(1) };
     let (simulator, receiver) = told(long).await?;
     flush(&simulator).await?;
-    let sizes: Vec<usize> = events(&receiver, HISTORY).iter().map(|event| messages(&[event.clone()]).len()).collect();
+    let sizes: Vec<usize> =
+        events(&receiver, HISTORY).iter().map(|event| messages(std::slice::from_ref(event)).len()).collect();
     assert_eq!(sizes, [500, 500, 100]);
     Ok(())
 }
@@ -257,7 +258,7 @@ async fn more_of_a_chat_comes_before_an_anchor() -> Result<()> {
     assert_eq!(ask(anchor.clone()).await?, 202);
     let nameless = events(&receiver, HISTORY).pop().context("an event")?;
     assert_eq!(
-        (&nameless["eventData"]["chatId"], &messages(&[nameless.clone()])[0]["chatId"]),
+        (&nameless["eventData"]["chatId"], &messages(std::slice::from_ref(&nameless))[0]["chatId"]),
         (&json!(""), &json!(phone))
     );
     simulator.set_hook_faults(HookRule::new(HookFault::Silent, When::Always))?;
@@ -272,14 +273,14 @@ async fn an_event_is_signed_names_its_instance_and_may_name_another() -> Result<
     simulator.hooks().set(Some(receiver.hook().signed("secret")));
     simulator.set_hook_faults(HookRule::new(HookFault::WrongNumber, When::Next(1)).on_event(HISTORY))?;
     flush(&simulator).await?;
-    let received = receiver.all();
-    assert!(received[0].header("x-webhook-signature").is_some_and(|signature| signature.len() == 7 + 64));
-    assert_eq!(received[0].header("x-instance-id"), Some("ins_0"));
-    assert_eq!(received[0].json()["instanceId"], "ins_elsewhere");
-    assert_eq!(received[1].json()["instanceId"], "ins_0");
+    let posts = receiver.all();
+    assert!(posts[0].header("x-webhook-signature").is_some_and(|signature| signature.len() == 7 + 64));
+    assert_eq!(posts[0].header("x-instance-id"), Some("ins_0"));
+    assert_eq!(posts[0].json()["instanceId"], "ins_elsewhere");
+    assert_eq!(posts[1].json()["instanceId"], "ins_0");
     let ids: std::collections::BTreeSet<String> =
         receiver.bodies().iter().map(|body| body["eventId"].to_string()).collect();
-    assert_eq!(ids.len(), received.len());
+    assert_eq!(ids.len(), posts.len());
     Ok(())
 }
 
@@ -354,5 +355,28 @@ async fn times_are_utc() -> Result<()> {
     let message = messages(&events(&receiver, HISTORY)).pop().context("a message")?;
     let truth = simulator.truth().account(usize::MAX).pop().context("a message")?;
     assert_eq!(message["time"], truth.sent_at.to_rfc3339_opts(SecondsFormat::Secs, true));
+    Ok(())
+}
+
+#[tokio::test]
+async fn an_instance_is_set_up_with_the_key_of_the_server() -> Result<()> {
+    let (simulator, receiver) = (wsapi(few(3)).await?, Receiver::start().await?);
+    let config = "/admin/instances/ins_0/config";
+    let put = |key: &'static str, path: &'static str, body: Value| {
+        let simulator = &simulator;
+        async move { send_with(simulator, "PUT", path, &[("X-Api-Key", key)], &body.to_string()).await }
+    };
+    let wanted = json!({ "webhookUrl": receiver.url(), "signingSecret": "key", "eventFilters": ["message"] });
+    assert_eq!(put("simulated-token", config, wanted.clone()).await?.status, 401);
+    assert_eq!(put(WSAPI_ADMIN_KEY, "/admin/instances/ins_9/config", wanted.clone()).await?.status, 404);
+    let told = put(WSAPI_ADMIN_KEY, config, wanted).await?.json()?;
+    assert_eq!((&told["signingSecret"], &told["historySync"]), (&json!("***"), &json!(true)));
+    simulator.pair(simulator.token())?;
+    flush(&simulator).await?;
+    let names: Vec<Value> = receiver.bodies().iter().map(|body| body["eventType"].clone()).collect();
+    assert_eq!(names, ["logged_in", "initial_sync_finished"], "no filter keeps these out, and all others stay out");
+    let more = json!({ "eventFilters": ["message_history_sync"], "historySync": false });
+    let told = put(WSAPI_ADMIN_KEY, config, more).await?.json()?;
+    assert_eq!((&told["webhookUrl"], &told["historySync"]), (&json!(receiver.url()), &json!(false)));
     Ok(())
 }

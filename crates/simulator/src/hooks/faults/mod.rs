@@ -1,7 +1,7 @@
 //! What can go wrong with webhooks on purpose: on their way, and with the requests they are the answer to.
 //!
-//! As with calls, a [`HookRule`] joins a [`HookFault`] with a [`When`], and the first rule that strikes wins. Faults of requests are
-//! asked once for each request for history that the gateway accepts, the others once for each event.
+//! As with calls, a [`HookRule`] joins a [`HookFault`] with a [`When`], and the first rule that strikes wins. Faults of
+//! requests are asked once for each request for history that the gateway accepts, the others once for each event.
 
 mod compact;
 
