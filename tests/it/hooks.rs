@@ -1,7 +1,9 @@
 //! Webhooks come in: kept as they are, answered at once, refused where they show no right to come.
 
+use std::fmt::Write as _;
+
 use aws_lc_rs::{digest, hmac};
-use reqwest::Body;
+use reqwest::{Body, Method};
 use serde_json::{Value, json};
 use tokio::{io::AsyncWriteExt as _, net::TcpStream};
 use url::Url;
@@ -29,15 +31,20 @@ fn signature(body: &[u8]) -> String {
 }
 
 fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+    bytes.iter().fold(String::new(), |mut hex, byte| {
+        let _ = write!(hex, "{byte:02x}");
+        hex
+    })
 }
 
-async fn send(url: &str, body: impl Into<Body>, signature: Option<String>) -> u16 {
-    let mut request = reqwest::Client::new().post(url).header("content-type", "application/json").body(body.into());
-    if let Some(signature) = signature {
-        request = request.header("x-hmac-signature", signature);
-    }
-    request.send().await.unwrap().status().as_u16()
+async fn send(api: &Client, url: &str, body: impl Into<Body>, signature: Option<String>) -> u16 {
+    let path = url.parse::<Url>().unwrap().path().to_owned();
+    let request = api.anonymous().request(Method::POST, &path).header("content-type", "application/json");
+    let request = match signature {
+        Some(signature) => request.header("x-hmac-signature", signature),
+        None => request,
+    };
+    api.send(request.body(body.into())).await.status
 }
 
 #[tokio::test]
@@ -47,7 +54,7 @@ async fn a_webhook_is_kept_byte_for_byte_however_long_it_is() {
     let (_, url) = signed(&api, Some(KEY)).await;
     for bytes in [0, 1, MB - 1, MB, MB + 1, 3 * MB, 5 * MB + 17] {
         let body: Vec<u8> = (0..bytes).map(|n| u8::try_from(n % 251).unwrap()).collect();
-        assert_eq!(send(&url, body.clone(), Some(signature(&body))).await, 200, "{bytes}");
+        assert_eq!(send(&api, &url, body.clone(), Some(signature(&body))).await, 200, "{bytes}");
         let kept = "SELECT count(*) FROM inbox i WHERE state = 'unread' AND verified
                       AND bytes = (SELECT coalesce(sum(length(body)), 0) FROM inbox_parts WHERE inbox_id = i.id)";
         assert!(world.number(kept).await > 0);
@@ -67,7 +74,7 @@ async fn a_webhook_without_the_right_signature_is_refused_and_leaves_nothing() {
     for bytes in [10, 2 * MB] {
         let body = vec![7; bytes];
         for wrong in [None, Some(String::new()), Some(signature(b"another body"))] {
-            assert_eq!(send(&url, body.clone(), wrong).await, 401);
+            assert_eq!(send(&api, &url, body.clone(), wrong).await, 401);
         }
     }
     assert_eq!(world.number("SELECT count(*) FROM inbox").await, 0);
@@ -80,7 +87,7 @@ async fn a_channel_without_a_secret_takes_what_comes_to_its_address_and_says_tha
     let world = World::new().await;
     let api = world.api().await;
     let (channel, url) = signed(&api, None).await;
-    assert_eq!(send(&url, "{}", None).await, 200);
+    assert_eq!(send(&api, &url, "{}", None).await, 200);
     let kept = world.rows("SELECT channel_id, verified, content_type, state FROM inbox").await;
     assert_eq!(
         kept,
@@ -94,7 +101,7 @@ async fn an_address_that_belongs_to_no_channel_takes_nothing() {
     let api = world.api().await;
     let (_, url) = signed(&api, None).await;
     for nowhere in [url.clone() + "x", url.replace("wuzapi", "whapi"), url.replace("wuzapi", "signal")] {
-        assert_eq!(send(&nowhere, "{}", None).await, 404, "{nowhere}");
+        assert_eq!(send(&api, &nowhere, "{}", None).await, 404, "{nowhere}");
     }
     assert_eq!(world.number("SELECT count(*) FROM inbox").await, 0);
 }
@@ -104,8 +111,8 @@ async fn a_webhook_that_is_too_long_is_refused_and_leaves_nothing() {
     let world = World::with(&[("SINCRO_HOOK_MAX_BODY_MB", "2")]).await;
     let api = world.api().await;
     let (_, url) = signed(&api, None).await;
-    assert_eq!(send(&url, vec![7; 2 * MB], None).await, 200);
-    assert_eq!(send(&url, vec![7; 2 * MB + 1], None).await, 413);
+    assert_eq!(send(&api, &url, vec![7; 2 * MB], None).await, 200);
+    assert_eq!(send(&api, &url, vec![7; 2 * MB + 1], None).await, 413);
     assert_eq!(world.number("SELECT count(*) FROM inbox").await, 1);
 }
 

@@ -33,6 +33,7 @@ mod cli;
 mod cluster;
 mod crash;
 mod crash_points;
+mod deliveries;
 mod faults;
 mod fleet;
 mod hooks;

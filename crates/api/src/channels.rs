@@ -2,6 +2,7 @@
 //!
 //! Nothing here calls a gateway, and credentials go in and never come out.
 
+pub(crate) mod allow;
 pub(crate) mod change;
 pub(crate) mod create;
 pub(crate) mod delete;

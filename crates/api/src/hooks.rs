@@ -3,16 +3,16 @@
 //! Whatever comes is kept as it came, and answered when that is committed; somebody else reads it. Its bytes are followed by the
 //! signature while they arrive, and never all in memory.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use axum::{
     body::{Body, BodyDataStream, Bytes},
     extract::{Path, State},
-    http::{HeaderMap, StatusCode, header},
+    http::{HeaderMap, StatusCode, Uri, header},
 };
 use futures::StreamExt as _;
 use sincro_core::{
-    channel::ChannelId,
+    channel::{ChannelId, Connection},
     hook::{Proof, Seal},
     provider::Provider,
 };
@@ -55,9 +55,8 @@ pub(crate) async fn take(
     headers: HeaderMap,
     body: Body,
 ) -> Result<StatusCode, Problem> {
-    let nobody = || Problem::new(Code::ChannelNotFound, "this is no channel's address for webhooks");
-    let provider: Provider = provider.parse().map_err(|_| nobody())?;
-    let connection = app.connection_of_hook(provider, hook_token).await?;
+    let connection = connection(&app, &provider, hook_token).await?;
+    let provider = connection.channel.provider;
     let header = |name: &str| headers.get(name).and_then(|value| value.to_str().ok()).map(str::to_owned);
     let proof = (app.settings.prove)(&connection, &header);
     let mut incoming = Incoming {
@@ -83,6 +82,42 @@ pub(crate) async fn take(
     incoming.keep().await?;
     count(provider, "kept");
     Ok(StatusCode::OK)
+}
+
+/// Answer for a webhook address
+///
+/// For whoever registers the address and asks whether it is ours: Meta's question (`hub.mode`, `hub.verify_token`, `hub.challenge`) is
+/// answered with what it sent. Anybody else learns that this is an address that takes webhooks.
+#[utoipa::path(
+    get, path = "/hooks/{provider}/{hook_token}", operation_id = "answer_for_webhooks", tag = "webhooks",
+    params(
+        ("provider" = Provider, Path, description = "The kind of gateway"),
+        ("hook_token" = String, Path, description = "The channel's secret part of the address"),
+        ("hub.mode" = Option<String>, Query, description = "`subscribe`, where Meta asks"),
+        ("hub.verify_token" = Option<String>, Query, description = "The channel's `verify_token`"),
+        ("hub.challenge" = Option<String>, Query, description = "What is sent back"),
+    ),
+    responses((status = 200, body = String, description = "The challenge, or nothing", content_type = "text/plain"), Refusals),
+)]
+pub(crate) async fn answer(
+    State(app): State<App>,
+    Path((provider, hook_token)): Path<(String, String)>,
+    uri: Uri,
+) -> Result<String, Problem> {
+    let connection = connection(&app, &provider, hook_token).await?;
+    let query: Vec<(String, String)> =
+        url::form_urlencoded::parse(uri.query().unwrap_or_default().as_bytes()).into_owned().collect();
+    let parameter = |name: &str| query.iter().find(|(given, _)| given == name).map(|(_, value)| value.clone());
+    match (app.settings.challenge)(&connection, &parameter) {
+        None => Ok(String::new()),
+        Some(Ok(answer)) => Ok(answer),
+        Some(Err(())) => Err(unproven(connection.channel.provider, "hub.verify_token")),
+    }
+}
+
+async fn connection(app: &App, provider: &str, hook_token: String) -> Result<Arc<Connection>, Problem> {
+    let nobody = || Problem::new(Code::ChannelNotFound, "this is no channel's address for webhooks");
+    app.connection_of_hook(provider.parse().map_err(|_| nobody())?, hook_token).await
 }
 
 /// A webhook whose bytes are coming.
@@ -167,11 +202,7 @@ impl Incoming<'_> {
     }
 
     fn check(&mut self) -> Result<(), Problem> {
-        if self.seal.take().is_none_or(|seal| seal.holds()) {
-            Ok(())
-        } else {
-            Err(unproven(self.provider, "the signature"))
-        }
+        if self.seal.take().is_none_or(Seal::holds) { Ok(()) } else { Err(unproven(self.provider, "the signature")) }
     }
 }
 

@@ -105,11 +105,12 @@ mod tests {
     use super::*;
 
     /// The contract: every call, and the scope it needs.
-    const CALLS: [(&str, &str, &str); 29] = [
+    const CALLS: [(&str, &str, &str); 32] = [
         ("get", "/healthz", ""),
         ("get", "/readyz", ""),
         ("get", "/metrics", "read"),
         ("get", "/openapi.json", "read"),
+        ("get", "/hooks/{provider}/{hook_token}", ""),
         ("post", "/hooks/{provider}/{hook_token}", ""),
         ("get", "/v1/channels", "read"),
         ("post", "/v1/channels", "admin"),
@@ -119,6 +120,8 @@ mod tests {
         ("post", "/v1/channels/{channel_id}/pause", "admin"),
         ("post", "/v1/channels/{channel_id}/resume", "admin"),
         ("get", "/v1/channels/{channel_id}/messages", "read"),
+        ("post", "/v1/channels/{channel_id}/messages/{message_id}/resync", "enqueue"),
+        ("post", "/v1/channels/{channel_id}/allow-history", "admin"),
         ("get", "/v1/limits", "read"),
         ("put", "/v1/limits", "admin"),
         ("get", "/v1/limits/changes", "read"),

@@ -148,6 +148,27 @@ impl<S: Sync> FromRequestParts<S> for AddressPath {
     }
 }
 
+/// The longest id of a message.
+const LONGEST_ID: usize = 255;
+
+/// The `message_id` of a path: any text that could be one.
+#[derive(Debug)]
+pub(crate) struct MessagePath(pub(crate) String);
+
+impl<S: Sync> FromRequestParts<S> for MessagePath {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
+        let refused = || {
+            let detail = format!("must be 1 to {LONGEST_ID} visible ASCII characters");
+            Problem::of(Code::InvalidValue, "message_id", detail)
+        };
+        let text = segment(parts, "message_id").await.ok_or_else(refused)?;
+        let usable = (1..=LONGEST_ID).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_graphic());
+        if usable { Ok(Self(text)) } else { Err(refused()) }
+    }
+}
+
 /// One segment of the path by its name, decoded; none where it is not UTF-8.
 async fn segment(parts: &mut Parts, name: &str) -> Option<String> {
     let Path(mut segments) = Path::<BTreeMap<String, String>>::from_request_parts(parts, &()).await.ok()?;

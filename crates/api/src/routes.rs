@@ -22,7 +22,7 @@ fn groups() -> [Group; 5] {
     [
         (None, OpenApiRouter::new().routes(routes!(health::alive)).routes(routes!(health::ready))),
         // Gateways have no key: the address is a secret, and the channel may have another one.
-        (None, OpenApiRouter::new().routes(routes!(hooks::take))),
+        (None, OpenApiRouter::new().routes(routes!(hooks::take, hooks::answer))),
         (Some(Scope::Read), reading()),
         (Some(Scope::Enqueue), enqueueing()),
         (Some(Scope::Admin), administering()),
@@ -51,6 +51,7 @@ fn enqueueing() -> OpenApiRouter<App> {
         .routes(routes!(syncs::start::start))
         .routes(routes!(syncs::plan::plan))
         .routes(routes!(syncs::start_contact::start_contact))
+        .routes(routes!(syncs::resync::resync))
         .routes(routes!(syncs::steer::pause))
         .routes(routes!(syncs::steer::resume))
         .routes(routes!(syncs::steer::cancel))
@@ -63,6 +64,7 @@ fn administering() -> OpenApiRouter<App> {
         .routes(routes!(channels::change::change, channels::delete::delete))
         .routes(routes!(channels::pause::pause))
         .routes(routes!(channels::pause::resume))
+        .routes(routes!(channels::allow::allow))
         .routes(routes!(limits::replace::replace))
 }
 

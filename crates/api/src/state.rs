@@ -6,7 +6,7 @@ use metrics_exporter_prometheus::PrometheusHandle;
 use serde_json::Value;
 use sincro_core::{
     channel::{ChannelId, Connection},
-    hook::Prove,
+    hook::{Challenge, Prove},
     limit::LimitRule,
     provider::{Capabilities, Provider},
     sync::SyncId,
@@ -55,6 +55,8 @@ pub struct Settings {
     pub check_credentials: CheckCredentials,
     /// What shows that a webhook comes from a channel's gateway.
     pub prove: Prove,
+    /// What whoever registers a webhook address has to be answered.
+    pub challenge: Challenge,
     /// The longest webhook.
     pub hook_max_body_bytes: usize,
     /// What this process has measured; see [`crate::install_metrics`].

@@ -8,6 +8,7 @@ pub(crate) mod list;
 mod live;
 pub(crate) mod plan;
 pub(crate) mod receipt;
+pub(crate) mod resync;
 pub(crate) mod show;
 pub(crate) mod start;
 pub(crate) mod start_contact;

@@ -102,8 +102,8 @@ pub(crate) enum Command {
     /// Keys to the API
     #[command(subcommand)]
     Key(Key),
-    /// Messages that were stored
-    #[command(subcommand)]
+    /// Messages that were stored, and one that is missing
+    #[command(subcommand, visible_alias = "message")]
     Messages(messages::Messages),
 }
 

@@ -12,6 +12,7 @@ use std::{collections::BTreeMap, fmt, net::SocketAddr, path::Path, time::Duratio
 
 use chrono::TimeDelta;
 use secrecy::SecretString;
+use sincro_core::awaiting::Waits;
 use url::Url;
 
 use self::reader::Reader;
@@ -68,6 +69,8 @@ pub(crate) struct Config {
     pub gateway_max_contacts_bytes: usize,
     /// Room for answers in memory, in bytes.
     pub gateway_memory_bytes: usize,
+    /// How long is waited for what gateways deliver later.
+    pub waits: Waits,
     /// How long jobs are kept after the end of their sync; none: for ever.
     pub retention: Option<TimeDelta>,
     /// Filter directives for the log.
@@ -140,6 +143,22 @@ impl Config {
             gateway_max_body_bytes: reader.whole_number::<usize>("gateway_max_body_mb", 1..=1024) * 1024 * 1024,
             gateway_max_contacts_bytes: reader.whole_number::<usize>("gateway_max_contacts_mb", 1..=4096) * 1024 * 1024,
             gateway_memory_bytes: reader.whole_number::<usize>("gateway_memory_mb", 1..=4096) * 1024 * 1024,
+            waits: Waits {
+                history: reader.seconds("delivery_deadline_seconds", 1.0..=1_209_600.0),
+                quiet: reader.seconds("delivery_quiet_seconds", 0.1..=86_400.0),
+                beginning: reader.seconds("delivery_begins_seconds", 0.1..=86_400.0),
+                event: reader.seconds("event_deadline_seconds", 0.1..=86_400.0),
+                reply: reader.seconds("phone_deadline_seconds", 0.1..=86_400.0),
+                reply_quiet: reader.seconds("phone_quiet_seconds", 0.1..=3600.0),
+                spacing: reader.seconds("phone_spacing_seconds", 0.0..=3600.0),
+                silences: reader.whole_number("phone_silences", 1..=1_000_000),
+                initial_sync: reader.seconds("initial_sync_seconds", 0.1..=86_400.0),
+                rereads: [
+                    reader.seconds("reread_first_seconds", 0.1..=86_400.0),
+                    reader.seconds("reread_second_seconds", 0.1..=86_400.0),
+                    reader.seconds("reread_third_seconds", 0.1..=86_400.0),
+                ],
+            },
             retention: reader.days("retention_days", 0..=36_500),
             log: reader.log_directives("log"),
             log_format: reader.one_of("log_format", &[("text", LogFormat::Text), ("json", LogFormat::Json)]),

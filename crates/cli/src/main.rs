@@ -52,7 +52,7 @@ async fn dispatch(command: Command, global: &Global) -> anyhow::Result<ExitCode>
         Command::Key(Key::Create(key)) => keys::create(key, server_config(global)?, global.json).await?,
         Command::Channel(command) => verbs::channel(command, global).await?,
         Command::Sync(command) => return verbs::sync(command, global).await,
-        Command::Messages(command) => verbs::messages(command, global).await?,
+        Command::Messages(command) => return verbs::messages(command, global).await,
         Command::Limit(command) => verbs::limit(command, global).await?,
         Command::Plan(plan) => verbs::plan(plan, global).await?,
         Command::Scaling => verbs::scaling(global).await?,

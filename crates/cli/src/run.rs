@@ -72,12 +72,14 @@ pub(crate) async fn api(config: Config, lifecycle: Lifecycle) -> anyhow::Result<
 /// Runs jobs until it is drained.
 pub(crate) async fn worker(config: Config, lifecycle: Lifecycle) -> anyhow::Result<()> {
     let Some(parts) = ready(&config, &lifecycle.drain).await? else { return Ok(()) };
+    // Webhooks come to the API, wherever that is.
+    let public_url = config.public_url(config.listen);
     match config.worker_listen {
-        None => run_worker(parts, &config, lifecycle.drain).await,
+        None => run_worker(parts, &config, public_url, lifecycle.drain).await,
         Some(address) => {
             let listener = listen(address).await?;
             let api = api_over(&parts, &config, &listener)?.about_itself();
-            beside(api, parts, &config, listener, lifecycle.drain).await
+            beside(api, parts, &config, listener, public_url, lifecycle.drain).await
         }
     }
 }
@@ -97,7 +99,8 @@ pub(crate) async fn both(
     drain: CancellationToken,
 ) -> anyhow::Result<()> {
     let api = api_over(&parts, config, &listener)?;
-    beside(api, parts, config, listener, drain).await
+    let public_url = config.public_url(listener.local_addr()?);
+    beside(api, parts, config, listener, public_url, drain).await
 }
 
 /// Serves and works until `drain`, or until one of both ends.
@@ -106,6 +109,7 @@ async fn beside(
     parts: Parts,
     config: &Config,
     listener: TcpListener,
+    public_url: String,
     drain: CancellationToken,
 ) -> anyhow::Result<()> {
     let stop = drain.child_token();
@@ -115,7 +119,7 @@ async fn beside(
     };
     let working = async {
         let _stop_the_other = stop.clone().drop_guard();
-        run_worker(parts, config, stop.clone()).await
+        run_worker(parts, config, public_url, stop.clone()).await
     };
     let (served, worked) = tokio::join!(serving, working);
     served.and(worked)
@@ -188,6 +192,7 @@ fn api_over(parts: &Parts, config: &Config, listener: &TcpListener) -> anyhow::R
             sincro_providers::check_credentials(provider, given).map_err(|error| (error.field, error.problem))
         },
         prove: sincro_providers::prove,
+        challenge: sincro_providers::challenge,
         hook_max_body_bytes: config.hook_max_body_bytes,
         metrics,
     };
@@ -195,7 +200,7 @@ fn api_over(parts: &Parts, config: &Config, listener: &TcpListener) -> anyhow::R
 }
 
 /// Runs jobs until `drain`.
-async fn run_worker(parts: Parts, config: &Config, drain: CancellationToken) -> anyhow::Result<()> {
+async fn run_worker(parts: Parts, config: &Config, public_url: String, drain: CancellationToken) -> anyhow::Result<()> {
     let gateways = Gateways::new(&GatewaySettings {
         call_timeout: config.gateway_timeout,
         max_body_bytes: config.gateway_max_body_bytes,
@@ -212,6 +217,8 @@ async fn run_worker(parts: Parts, config: &Config, drain: CancellationToken) -> 
         settle_batch: config.settle_batch,
         sweep_every: config.sweep_every,
         retention: config.retention,
+        waits: config.waits,
+        public_url,
     };
     tracing::info!(name = settings.name, concurrency = settings.concurrency, "the worker works");
     sincro_worker::run(parts.store, parts.queue, gateways, settings, drain).await.context("the worker")

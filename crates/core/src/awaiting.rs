@@ -62,6 +62,8 @@ pub struct Waits {
     pub reply_quiet: Duration,
     /// Between the end of one request to a phone and the next.
     pub spacing: Duration,
+    /// A phone that left so many requests in a row unanswered is not asked again by the same sync.
+    pub silences: u32,
     /// For a gateway's first sync after the number was paired.
     pub initial_sync: Duration,
     /// Until a message that is being restored is read again, for each further time.
@@ -78,6 +80,7 @@ impl Default for Waits {
             reply: Duration::from_mins(2),
             reply_quiet: Duration::from_secs(5),
             spacing: Duration::from_secs(5),
+            silences: 5,
             initial_sync: Duration::from_mins(5),
             rereads: [Duration::from_secs(30), Duration::from_mins(2), Duration::from_mins(5)],
         }
@@ -192,6 +195,8 @@ impl Awaited {
     pub fn look(&self, waits: &Waits, now: DateTime<Utc>) -> Look {
         match self.awaits {
             Awaits::Turn => Look::Later(DateTime::<Utc>::MAX_UTC),
+            // A webhook was faster.
+            Awaits::Reread if self.fetched > 0 => Look::Over(Ending::Succeeded),
             Awaits::Reread if now >= self.until => Look::GoOn,
             Awaits::InitialSync if now >= self.until => Look::Over(Ending::Failed(no_initial_sync())),
             Awaits::Reread | Awaits::InitialSync => Look::Later(self.until),
@@ -216,7 +221,9 @@ impl Awaited {
         let (delivered, heard) = (&self.delivered, self.heard_at);
         match self.rule {
             Completion::Answer => Some(self.since),
-            Completion::Progress => (delivered.percent >= Some(100)).then(|| later(heard.unwrap_or(self.since), waits.quiet)),
+            Completion::Progress => {
+                (delivered.percent >= Some(100)).then(|| later(heard.unwrap_or(self.since), waits.quiet))
+            }
             Completion::Quiescence => {
                 let begun_by = later(self.since, waits.beginning);
                 Some(heard.map_or(begun_by, |heard| later(heard, waits.quiet).max(begun_by)))
@@ -229,14 +236,20 @@ impl Awaited {
 
     fn at_its_end(&self) -> Look {
         let delivered = &self.delivered;
-        if self.rule == Completion::Reply && delivered.messages > 0 && !delivered.exhausted && self.fetched < self.wanted {
+        if self.rule == Completion::Reply
+            && delivered.messages > 0
+            && !delivered.exhausted
+            && self.fetched < self.wanted
+        {
             return Look::GoOn;
         }
         Look::Over(match (self.fetched, self.rule) {
             (1.., _) => Ending::Succeeded,
             (_, Completion::Event) => Ending::Nothing(NothingReason::NoBodies, delivered.told()),
             (_, Completion::Quiescence) if delivered.uncertain => Ending::Failed(unknown_outcome()),
-            (_, Completion::Quiescence) if delivered.events == 0 => Ending::Nothing(NothingReason::NothingReceived, None),
+            (_, Completion::Quiescence) if delivered.events == 0 => {
+                Ending::Nothing(NothingReason::NothingReceived, None)
+            }
             _ => Ending::Empty,
         })
     }

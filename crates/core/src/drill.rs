@@ -21,6 +21,10 @@ words! {
         Claimed = "claimed",
         /// The job is loaded; its call is about to be made.
         Calling = "calling",
+        /// A request that is made once is in the ledger; it was not made.
+        Attempting = "attempting",
+        /// A piece of a webhook is written, not committed.
+        Ingesting = "ingesting",
         /// The gateway has answered; nobody else knows.
         Called = "called",
         /// What the answer comes to is decided, and the lease still held; the ledger has not heard.

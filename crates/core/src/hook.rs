@@ -46,6 +46,10 @@ impl fmt::Debug for Proof {
 /// Finds the proof of a webhook for a channel; a header is asked for by its name in small letters.
 pub type Prove = fn(&Connection, &dyn Fn(&str) -> Option<String>) -> Proof;
 
+/// What whoever registers an address for webhooks has to be answered; none where the provider does not ask, or this is no such
+/// question, and `Err` where what it says of itself is wrong. A parameter of the query is asked for by its name.
+pub type Challenge = fn(&Connection, &dyn Fn(&str) -> Option<String>) -> Option<Result<String, ()>>;
+
 /// How far a delivery is, as far as the webhook says.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Progress {

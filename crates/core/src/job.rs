@@ -85,6 +85,8 @@ words! {
         AskedByAnotherJob = "asked by another job",
         /// The phone is asked for what is older than a message, and there is none.
         NoAnchor = "no anchor",
+        /// The phone answered none of the requests before this one.
+        PhoneSilent = "phone silent",
     }
 }
 
@@ -149,6 +151,12 @@ pub enum Step {
 }
 
 impl Step {
+    /// Whether its request is answered by webhook.
+    #[must_use]
+    pub const fn is_awaited(&self) -> bool {
+        matches!(self, Self::RequestHistory | Self::TopUp { .. })
+    }
+
     /// Whether it plans what the ledger has already, without a call.
     #[must_use]
     pub const fn is_listed(&self) -> bool {
@@ -296,6 +304,12 @@ pub struct JobLine {
     pub fetched: i64,
     /// New rows among them.
     pub stored: i64,
+    /// Messages that were older than was asked for.
+    #[serde(default)]
+    pub left_out: i64,
+    /// Until when it waits at most, for awaiting jobs.
+    #[serde(default)]
+    pub awaiting_until: Option<DateTime<Utc>>,
 }
 
 #[cfg(test)]

@@ -21,7 +21,12 @@ pub struct PlannedJob {
 /// the receipt has a line for each and the totals add up. Where it comes for the whole number, one, and only for a contact that
 /// somebody names: its phone can be asked for more, or it cannot.
 #[must_use]
-pub fn jobs_of(phone: Option<&Address>, lid: Option<&Address>, named: bool, capabilities: Capabilities) -> Vec<PlannedJob> {
+pub fn jobs_of(
+    phone: Option<&Address>,
+    lid: Option<&Address>,
+    named: bool,
+    capabilities: Capabilities,
+) -> Vec<PlannedJob> {
     match capabilities.history {
         HistoryAccess::PerAddress => vec![phone_job(phone), lid_job(phone, lid, capabilities)],
         HistoryAccess::PerAccount if named => phone.or(lid).map(top_up_job).into_iter().collect(),
@@ -83,33 +88,11 @@ fn history(address: &Address) -> Step {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{
-        awaiting::Completion,
-        provider::{HookProof, Provider},
-    };
+    use crate::{awaiting::Completion, provider::Provider};
 
-    const WUZAPI: Capabilities = Capabilities {
-        provider: Provider::Wuzapi,
-        history: HistoryAccess::PerAddress,
-        contact_list: true,
-        contacts_request: false,
-        lid_lookup: true,
-        top_up: true,
-        restore: false,
-        completion: Completion::Answer,
-        proof: HookProof::Signature("x-hmac-signature"),
-        one_shot: None,
-        bodies: true,
-        connect: true,
-    };
-    const POSITUS: Capabilities = Capabilities {
-        provider: Provider::Positus,
-        history: HistoryAccess::PerAccount,
-        contact_list: false,
-        contacts_request: true,
-        top_up: false,
-        ..WUZAPI
-    };
+    const WUZAPI: Capabilities = Capabilities { lid_lookup: true, ..Capabilities::per_address(Provider::Wuzapi) };
+    const POSITUS: Capabilities =
+        Capabilities { contacts_request: true, ..Capabilities::per_account(Provider::Positus, Completion::Progress) };
 
     #[test]
     fn every_contact_gets_a_phone_job_and_a_lid_job_whatever_is_known_of_it() {
@@ -120,7 +103,8 @@ mod tests {
             (Some(&phone), None, Ok(history(&phone)), Ok(Step::LookUpLid { phone: phone.clone() })),
             (None, Some(&lid), Err(SkipReason::PhoneUnknown), Ok(history(&lid))),
         ] {
-            let starts: Vec<_> = jobs_of(known_phone, known_lid, false, WUZAPI).into_iter().map(|job| job.start).collect();
+            let starts: Vec<_> =
+                jobs_of(known_phone, known_lid, false, WUZAPI).into_iter().map(|job| job.start).collect();
             assert_eq!(starts, [phone_start, lid_start]);
         }
     }

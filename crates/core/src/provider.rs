@@ -77,3 +77,36 @@ pub struct Capabilities {
     /// Whether webhooks can be registered by a call.
     pub connect: bool,
 }
+
+impl Capabilities {
+    /// A gateway that answers for each address at once, and can nothing else.
+    #[must_use]
+    pub const fn per_address(provider: Provider) -> Self {
+        Self {
+            provider,
+            history: HistoryAccess::PerAddress,
+            contact_list: true,
+            contacts_request: false,
+            lid_lookup: false,
+            top_up: false,
+            restore: false,
+            completion: Completion::Answer,
+            proof: HookProof::Secret(""),
+            one_shot: None,
+            bodies: true,
+            connect: false,
+        }
+    }
+
+    /// A gateway that delivers everything of a number after one request, some time.
+    #[must_use]
+    pub const fn per_account(provider: Provider, completion: Completion) -> Self {
+        Self { history: HistoryAccess::PerAccount, completion, ..Self::per_address(provider) }
+    }
+
+    /// Whether a single contact can be synced.
+    #[must_use]
+    pub const fn single_contacts(&self) -> bool {
+        matches!(self.history, HistoryAccess::PerAddress) || self.top_up
+    }
+}

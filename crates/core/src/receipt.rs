@@ -31,6 +31,9 @@ pub struct ReceiptLine {
     pub stored: i64,
     /// Already there.
     pub duplicate: i64,
+    /// Older than was asked for: neither read nor stored.
+    #[serde(default)]
+    pub left_out: i64,
     /// How the job ended, or where it is.
     pub outcome: JobState,
     /// A stable word for why, for skipped and failed ones.

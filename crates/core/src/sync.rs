@@ -107,6 +107,9 @@ pub struct MessageCounts {
     pub stored: i64,
     /// Already there.
     pub duplicate: i64,
+    /// Older than was asked for: neither read nor stored.
+    #[serde(default)]
+    pub left_out: i64,
 }
 
 /// A sync as the API, the event stream and the command line show it.
@@ -129,6 +132,9 @@ pub struct SyncStatus {
     pub jobs: JobCounts,
     /// Its messages.
     pub messages: MessageCounts,
+    /// Messages that were older than so many days when it was asked for are left out.
+    #[serde(default)]
+    pub window_days: Option<u16>,
     /// Settled jobs over all jobs, 0 to 1.
     pub progress: f64,
     /// Seconds until the end as far as it can be told, none when it cannot.
@@ -240,6 +246,7 @@ mod tests {
             revision: 1,
             jobs: JobCounts { total: queued + settled, queued, succeeded: settled, ..JobCounts::default() },
             messages: MessageCounts::default(),
+            window_days: None,
             progress: 0.0,
             eta_seconds: None,
             limited_by: None,

@@ -41,6 +41,18 @@ impl Call {
         self.asks == Asks::History
     }
 
+    /// Whether it is to have history sent by webhook.
+    #[must_use]
+    pub fn is_request(&self) -> bool {
+        self.asks == Asks::Request
+    }
+
+    /// Whether it is for one message.
+    #[must_use]
+    pub fn is_message(&self) -> bool {
+        self.asks == Asks::Message
+    }
+
     /// Whether it asked for others of its kind to stay away for a while, and for how long after its end.
     fn rest_us(&self) -> Option<Range<u64>> {
         let (ended_us, seconds) = (self.ended_us?, self.retry_after_s?);

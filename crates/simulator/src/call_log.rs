@@ -24,6 +24,10 @@ pub enum Asks {
     Lid,
     /// The messages of a chat, or a page of them.
     History,
+    /// That history be sent by webhook: of a chat, or of the whole account.
+    Request,
+    /// One message.
+    Message,
     /// Anything else.
     #[default]
     Other,

@@ -3,6 +3,8 @@
 //! | call | does |
 //! |---|---|
 //! | `GET /__sim/truth?limit=n&channel=k` | the [`Report`](crate::Report) (limit 50, channel 0 unless given) |
+//! | `GET /__sim/account?limit=n&channel=k` | what is told of the whole account, at most so many of each person |
+//! | `GET /__sim/older?address=a&channel=k` | what only the phone holds of the person with this address |
 //! | `GET /__sim/calls`, `DELETE /__sim/calls` | the call log, forgetting it |
 //! | `GET /__sim/faults`, `POST /__sim/faults` | the faults in force, replacing them: JSON, or the compact text |
 //! | `POST /__sim/session` | `{"up":false}`, of one channel `{"up":false,"channel":k}`; `"says":"QR"` for the word of its status |
@@ -12,49 +14,61 @@
 //! | `POST /__sim/latency` | [`Latency`] |
 //! | `POST /__sim/history` | `{"kept":false}` |
 //! | `POST /__sim/readings` | [`Readings`] of Whapi's contract |
+//! | `POST /__sim/restoring` | [`Restoring`] of Whapi's contract |
+//! | `POST /__sim/readings/{provider}` | those of any contract, by the provider's name |
 //!
-//! No gateway has these paths; nothing here is logged, limited or struck by faults. Loopback only, so no token.
+//! What steers webhooks stands in `hooks::control`. No gateway has these paths; nothing here is logged, limited or struck by
+//! faults. Loopback only, so no token.
 
 use std::{fmt::Display, sync::Arc};
 
 use axum::{
     Json, Router,
-    extract::{Query, State},
+    extract::{Path, Query, State},
     http::StatusCode,
     routing::{get, post},
 };
 use serde::{Deserialize, de::DeserializeOwned};
 
 use crate::{
+    account::AccountMessage,
     call_log::Call,
+    contract::Provider,
     faults::Faults,
+    guarded::Guarded,
+    hooks, positus,
     rate::Limit,
-    server::Server,
-    session::Outage,
+    server::{Channel, Server},
+    session::{Change, Outage},
     settings::Latency,
-    truth::{Report, Truth},
-    whapi::Readings,
+    truth::{Report, TrueMessage, Truth},
+    whapi::{Readings, Restoring},
 };
 
 /// What every steering path begins with.
 pub(crate) const PREFIX: &str = "/__sim/";
 
-type Refusal = (StatusCode, String);
+pub(crate) type Refusal = (StatusCode, String);
 type Running = State<Arc<Server>>;
 
 pub(crate) fn router(server: Arc<Server>) -> Router {
     Router::new()
         .route("/__sim/truth", get(truth))
+        .route("/__sim/account", get(account))
+        .route("/__sim/older", get(older))
         .route("/__sim/calls", get(calls).delete(forget_calls))
         .route("/__sim/faults", get(faults).post(set_faults))
         .route("/__sim/session", post(set_session))
         .route("/__sim/sleep", post(lull))
         .route("/__sim/readings", post(set_readings))
+        .route("/__sim/restoring", post(set_restoring))
+        .route("/__sim/readings/{provider}", post(set_readings_of))
         .route("/__sim/outage", post(set_outage))
         .route("/__sim/limit", post(set_limit))
         .route("/__sim/latency", post(set_latency))
         .route("/__sim/history", post(set_history))
-        .with_state(server)
+        .with_state(Arc::clone(&server))
+        .merge(hooks::control::router(server))
 }
 
 #[derive(Debug, Deserialize)]
@@ -62,18 +76,35 @@ pub(crate) fn router(server: Arc<Server>) -> Router {
 struct Asked {
     limit: usize,
     channel: usize,
+    address: String,
 }
 
 impl Default for Asked {
     fn default() -> Self {
-        Self { limit: 50, channel: 0 }
+        Self { limit: 50, channel: 0, address: String::new() }
     }
 }
 
 async fn truth(State(server): Running, Query(asked): Query<Asked>) -> Result<Json<Report>, Refusal> {
-    let channel = server.channels.get(asked.channel);
-    let channel = channel.ok_or_else(|| (StatusCode::NOT_FOUND, format!("there is no channel {}\n", asked.channel)))?;
-    Ok(Json(Truth::new(Arc::clone(&channel.archive)).report(asked.limit)))
+    Ok(Json(truth_of(&server, asked.channel)?.report(asked.limit)))
+}
+
+async fn account(State(server): Running, Query(asked): Query<Asked>) -> Result<Json<Vec<AccountMessage>>, Refusal> {
+    Ok(Json(truth_of(&server, asked.channel)?.account(asked.limit)))
+}
+
+async fn older(State(server): Running, Query(asked): Query<Asked>) -> Result<Json<Vec<TrueMessage>>, Refusal> {
+    Ok(Json(truth_of(&server, asked.channel)?.older(&asked.address)))
+}
+
+fn truth_of(server: &Server, number: usize) -> Result<Truth, Refusal> {
+    Ok(Truth::new(Arc::clone(&channel(server, number)?.archive)))
+}
+
+/// The channel with this number, or 404.
+pub(crate) fn channel(server: &Server, number: usize) -> Result<&Arc<Channel>, Refusal> {
+    let missing = || (StatusCode::NOT_FOUND, format!("there is no channel {number}\n"));
+    server.channels.get(number).ok_or_else(missing)
 }
 
 async fn calls(State(server): Running) -> Json<Vec<Call>> {
@@ -117,9 +148,13 @@ async fn set_session(State(server): Running, body: String) -> Result<StatusCode,
     }
     let meant = server.channels.iter().filter(|channel| wanted.is_none_or(|wanted| wanted == channel.number));
     for channel in meant {
-        channel.session.set(up);
-        if let Some(word) = &says {
-            channel.session.lose_with(word);
+        match &says {
+            Some(word) => {
+                // Awake and without what it said before.
+                channel.session.change(Change::Up);
+                server.change_session(channel, Change::Word(word));
+            }
+            None => server.change_session(channel, if up { Change::Up } else { Change::Down }),
         }
     }
     Ok(StatusCode::NO_CONTENT)
@@ -143,6 +178,35 @@ async fn set_readings(State(server): Running, body: String) -> Result<StatusCode
     readings.check().map_err(refuse)?;
     server.readings.with(|kept| *kept = readings);
     Ok(StatusCode::NO_CONTENT)
+}
+
+async fn set_restoring(State(server): Running, body: String) -> Result<StatusCode, Refusal> {
+    let restoring: Restoring = parse(&body)?;
+    replace(&server.restoring, restoring);
+    Ok(StatusCode::NO_CONTENT)
+}
+
+async fn set_readings_of(
+    State(server): Running,
+    Path(provider): Path<Provider>,
+    body: String,
+) -> Result<StatusCode, Refusal> {
+    match provider {
+        Provider::Wuzapi => replace(&server.wuzapi, parse(&body)?),
+        Provider::Positus => {
+            let readings: positus::Readings = parse(&body)?;
+            readings.check().map_err(refuse)?;
+            replace(&server.positus, readings);
+        }
+        Provider::Wsapi => replace(&server.wsapi, parse(&body)?),
+        Provider::Whapi => return set_readings(State(server), body).await,
+        Provider::Gdbrns => replace(&server.gdbrns, parse(&body)?),
+    }
+    Ok(StatusCode::NO_CONTENT)
+}
+
+fn replace<T>(kept: &Guarded<T>, value: T) {
+    kept.with(|kept| *kept = value);
 }
 
 async fn set_outage(State(server): Running, body: String) -> Result<StatusCode, Refusal> {
@@ -176,10 +240,10 @@ async fn set_history(State(server): Running, body: String) -> Result<StatusCode,
     Ok(StatusCode::NO_CONTENT)
 }
 
-fn parse<T: DeserializeOwned>(body: &str) -> Result<T, Refusal> {
+pub(crate) fn parse<T: DeserializeOwned>(body: &str) -> Result<T, Refusal> {
     serde_json::from_str(body).map_err(refuse)
 }
 
-fn refuse(why: impl Display) -> Refusal {
+pub(crate) fn refuse(why: impl Display) -> Refusal {
     (StatusCode::BAD_REQUEST, format!("{why}\n"))
 }

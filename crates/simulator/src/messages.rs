@@ -111,6 +111,59 @@ impl Message {
     }
 }
 
+/// The first ordinal of those that only the phone holds.
+const FIRST_OLDER: u32 = 1 << 31;
+
+/// The latest time at which anything was sent; what is told of a whole account at once is told then.
+pub(crate) fn told_at() -> DateTime<Utc> {
+    paired_at() + Duration::days(60)
+}
+
+/// What the phone holds of a person beyond what the gateway stored, oldest first: all of it before this time.
+pub(crate) fn draw_older(population: &Population, seed: u64, person: &Person, before: DateTime<Utc>) -> Vec<Message> {
+    let most = population.older_on_phone;
+    if most == 0 {
+        return Vec::new();
+    }
+    let mut rng = dice::roll(seed, Purpose::Older, u64::from(person.number), 0);
+    let count = rng.random_range(most.div_ceil(2)..=most);
+    let mut sent_at = before;
+    let mut messages: Vec<Message> = Vec::new();
+    for ordinal in (0..count).rev() {
+        sent_at -= Duration::seconds(rng.random_range(30..3 * DAY_S));
+        let from_me = rng.random_bool(0.35);
+        let (kind, text, quoted) = draw_content(population, Origin::HistorySync, None, &mut rng);
+        messages.push(Message {
+            ordinal: FIRST_OLDER + ordinal,
+            id: message_id(seed, person.number, FIRST_OLDER + ordinal, from_me),
+            from_me,
+            kind,
+            text,
+            quoted,
+            origin: Origin::HistorySync,
+            record: Record::Whole,
+            sent_at,
+            stored_at: sent_at,
+            in_phone_chat: true,
+            in_lid_chat: true,
+        });
+    }
+    messages.reverse();
+    messages
+}
+
+/// Whether only the phone holds it.
+pub(crate) fn is_older(message: &Message) -> bool {
+    message.ordinal >= FIRST_OLDER
+}
+
+/// Whose message has this id; whether there is such a message is not said.
+pub(crate) fn person_behind(seed: u64, id: &str) -> Option<u32> {
+    let digits = id.strip_prefix("3EB0").or_else(|| id.strip_prefix("AC"))?.get(..16)?;
+    let unique = u64::from_str_radix(digits, 16).ok()?;
+    u32::try_from((dice::unscramble(unique) ^ seed) >> 32).ok()
+}
+
 /// Everything one person's chats hold, oldest sent first.
 pub(crate) fn draw_all(population: &Population, seed: u64, person: &Person) -> Vec<Message> {
     let mut rng = dice::roll(seed, Purpose::Messages, u64::from(person.number), 0);

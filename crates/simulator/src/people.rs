@@ -55,6 +55,9 @@ pub struct Population {
     pub share_without_event_time: f64,
     /// Records of live messages that the gateway failed to serialize and kept as `{}`.
     pub share_unreadable: f64,
+    /// The most messages of a person that the phone holds beyond what the gateway stored, all of them older; at least half as
+    /// many. Persons without stored messages have none.
+    pub older_on_phone: u32,
     /// Messages whose text carries a NUL character, which Postgres text cannot hold.
     pub share_with_nul: f64,
 }
@@ -75,6 +78,7 @@ impl Default for Population {
             share_history_sync: 0.6,
             share_without_event_time: 0.2,
             share_unreadable: 0.02,
+            older_on_phone: 0,
             share_with_nul: 0.0,
         }
     }
@@ -187,7 +191,8 @@ fn draw_known_by(population: &Population, point: f64) -> KnownBy {
     }
 }
 
-fn phone_jid(seed: u64, number: u32) -> String {
+/// The phone of the person with this number, whether anybody knows it or not.
+pub(crate) fn phone_jid(seed: u64, number: u32) -> String {
     let subscriber = (u64::from(number) * SUBSCRIBER_STEP + subscriber_offset(seed)) % SUBSCRIBERS;
     let area = AREA_CODES[number as usize % AREA_CODES.len()];
     format!("55{area}9{subscriber:08}@s.whatsapp.net")

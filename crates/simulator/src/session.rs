@@ -1,5 +1,6 @@
-//! Whether a channel is connected: switched by hand, or lost and back by itself. While it is not, the gateway still reads what
-//! it stored; when its client is gone as well, it does not even do that. A session may also sleep, until a look at it wakes it.
+//! Whether a channel is connected: switched by hand, or lost and back by itself. While it is not, the gateway still reads
+//! what it stored; when its client is gone as well, it does not even do that. A session may also sleep, until a look at it
+//! wakes it.
 
 use std::time::Duration;
 
@@ -15,6 +16,19 @@ pub struct Outage {
     pub after_calls: u64,
     /// For how long it is gone, in milliseconds, counted from the first call that finds it gone.
     pub for_ms: u64,
+}
+
+/// What becomes of a session by hand.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Change<'a> {
+    /// It is there, awake, and its client is loaded.
+    Up,
+    /// It is gone.
+    Down,
+    /// It is gone, and its client with it.
+    Unloaded,
+    /// It is gone, and its status says this word.
+    Word(&'a str),
 }
 
 /// The session of one channel.
@@ -46,17 +60,22 @@ impl Session {
         }))
     }
 
-    /// Switches by hand.
-    pub(crate) fn set(&self, switched_on: bool) {
+    /// Switches by hand, and says whether that is news.
+    pub(crate) fn change(&self, change: Change<'_>) -> bool {
         self.0.with(|state| {
-            (state.switched_on, state.client_loaded) = (switched_on, true);
-            (state.asleep, state.word) = (false, None);
-        });
-    }
-
-    /// Switches off, and has the status say this word, until it is switched by hand again.
-    pub(crate) fn lose_with(&self, word: &str) {
-        self.0.with(|state| (state.switched_on, state.word) = (false, Some(word.to_owned())));
+            let (was, word) = (state.switched_on, state.word.clone());
+            match change {
+                Change::Up => {
+                    (state.switched_on, state.client_loaded, state.asleep, state.word) = (true, true, false, None);
+                }
+                Change::Down => {
+                    (state.switched_on, state.client_loaded, state.asleep, state.word) = (false, true, false, None);
+                }
+                Change::Unloaded => (state.switched_on, state.client_loaded) = (false, false),
+                Change::Word(word) => (state.switched_on, state.word) = (false, Some(word.to_owned())),
+            }
+            was != state.switched_on || word != state.word && state.word.is_some()
+        })
     }
 
     /// What the status is to say of a session that is gone.
@@ -77,11 +96,6 @@ impl Session {
     /// Wakes it, if it sleeps.
     pub(crate) fn wake(&self) {
         self.0.with(|state| state.asleep = false);
-    }
-
-    /// Switches off, and unloads the client, until it is switched on again.
-    pub(crate) fn unload(&self) {
-        self.0.with(|state| (state.switched_on, state.client_loaded) = (false, false));
     }
 
     /// Whether the client is there, connected or not.

@@ -3,7 +3,18 @@
 use anyhow::{Context, Result, ensure};
 use serde::{Deserialize, Serialize};
 
-use crate::{contract::Provider, faults::Faults, people::Population, rate::Limit, session::Outage, whapi::Readings};
+use crate::{
+    contract::Provider,
+    faults::Faults,
+    gdbrns,
+    hooks::{HookFaults, Pace},
+    people::Population,
+    positus,
+    rate::Limit,
+    session::Outage,
+    whapi::{Readings, Restoring},
+    wsapi, wuzapi,
+};
 
 /// How to start a [`Simulator`](crate::Simulator).
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -13,6 +24,16 @@ pub struct Settings {
     pub provider: Provider,
     /// How the open points of Whapi's contract are decided; nothing to the others.
     pub whapi: Readings,
+    /// How Whapi restores single messages.
+    pub whapi_restoring: Restoring,
+    /// The same of WuzAPI's.
+    pub wuzapi: wuzapi::Readings,
+    /// The same of Positus'.
+    pub positus: positus::Readings,
+    /// The same of WSAPI's.
+    pub wsapi: wsapi::Readings,
+    /// The same of gdbrns'.
+    pub gdbrns: gdbrns::Readings,
     /// The loopback port; 0 takes a free one.
     pub port: u16,
     /// One channel per token, each with people of its own; all share the server's limit, faults and latency.
@@ -31,6 +52,10 @@ pub struct Settings {
     pub history: bool,
     /// A session loss of every channel.
     pub outage: Option<Outage>,
+    /// How webhooks are sent.
+    pub pace: Pace,
+    /// What goes wrong with webhooks.
+    pub hook_faults: HookFaults,
 }
 
 impl Default for Settings {
@@ -38,6 +63,11 @@ impl Default for Settings {
         Self {
             provider: Provider::default(),
             whapi: Readings::default(),
+            whapi_restoring: Restoring::default(),
+            wuzapi: wuzapi::Readings::default(),
+            positus: positus::Readings::default(),
+            wsapi: wsapi::Readings::default(),
+            gdbrns: gdbrns::Readings::default(),
             port: 0,
             tokens: vec!["simulated-token".to_owned()],
             population: Population::default(),
@@ -47,6 +77,8 @@ impl Default for Settings {
             latency: Latency::default(),
             history: true,
             outage: None,
+            pace: Pace::default(),
+            hook_faults: HookFaults::default(),
         }
     }
 }
@@ -76,7 +108,10 @@ impl Settings {
             self.population_of(channel).check().context("population")?;
         }
         self.whapi.check().context("whapi")?;
+        self.positus.check().context("positus")?;
         self.faults.check().context("faults")?;
+        self.hook_faults.check().context("hook_faults")?;
+        self.pace.check()?;
         self.limit.map_or(Ok(()), Limit::check)
     }
 }

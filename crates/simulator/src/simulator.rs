@@ -16,8 +16,8 @@ use crate::{
     faults::{Faults, Rule},
     gate,
     rate::Limit,
-    server::Server,
-    session::Outage,
+    server::{Channel, Server},
+    session::{Change, Outage},
     settings::{Latency, Settings},
     truth::Truth,
     whapi::Readings,
@@ -30,7 +30,7 @@ const STOP_PATIENCE: Duration = Duration::from_secs(3);
 #[derive(Debug)]
 pub struct Simulator {
     provider: Provider,
-    server: Arc<Server>,
+    pub(crate) server: Arc<Server>,
     base_url: String,
     serving: Option<JoinHandle<io::Result<()>>>,
 }
@@ -50,6 +50,7 @@ impl Simulator {
         let listener = listener.tap_io(|connection| {
             let _ = connection.set_nodelay(true);
         });
+        server.start_posters();
         let stopping = server.stopping.clone();
         let serving = tokio::spawn(
             serve::serve(listener, router(&server))
@@ -129,33 +130,34 @@ impl Simulator {
 
     /// Switches the session of every channel off or on.
     pub fn set_session(&self, up: bool) {
-        self.server.channels.iter().for_each(|channel| channel.session.set(up));
+        let change = if up { Change::Up } else { Change::Down };
+        self.server.channels.iter().for_each(|channel| self.server.change_session(channel, change));
     }
 
     /// Switches the session of the channel this token opens. Fails if there is none.
     pub fn set_session_of(&self, token: &str, up: bool) -> Result<()> {
-        self.server.channel_of(token).context("no channel has this token")?.session.set(up);
+        self.server.change_session(self.channel(token)?, if up { Change::Up } else { Change::Down });
         Ok(())
     }
 
     /// Takes session and client of the channel this token opens: whatever it asks, but for its status, is answered "no
     /// session", until its session is switched on. Fails if there is no such channel.
     pub fn lose_session_of(&self, token: &str) -> Result<()> {
-        self.server.channel_of(token).context("no channel has this token")?.session.unload();
+        self.server.change_session(self.channel(token)?, Change::Unloaded);
         Ok(())
     }
 
     /// Takes the session of the channel this token opens, and has its status say this word, until its session is switched on.
     /// Fails if there is no such channel.
     pub fn lose_session_with(&self, token: &str, word: &str) -> Result<()> {
-        self.server.channel_of(token).context("no channel has this token")?.session.lose_with(word);
+        self.server.change_session(self.channel(token)?, Change::Word(word));
         Ok(())
     }
 
     /// Puts the channel this token opens to sleep, until a call wakes it or its session is switched on. Fails if there is no
     /// such channel.
     pub fn lull(&self, token: &str) -> Result<()> {
-        self.server.channel_of(token).context("no channel has this token")?.session.lull();
+        self.channel(token)?.session.lull();
         Ok(())
     }
 
@@ -174,6 +176,11 @@ impl Simulator {
     /// Decides whether the channels keep history.
     pub fn set_history(&self, kept: bool) {
         self.server.history.with(|history| *history = kept);
+    }
+
+    /// The channel this token opens.
+    pub(crate) fn channel(&self, token: &str) -> Result<&Arc<Channel>> {
+        self.server.channel_of(token).context("no channel has this token")
     }
 
     /// Stops listening, ends every call that waits on purpose, and waits for the rest for a few seconds.

@@ -8,6 +8,7 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
 use crate::{
+    account::{self, AccountMessage},
     archive::{Archive, Stored},
     messages::Kind,
     people::Person,
@@ -90,6 +91,27 @@ impl Truth {
     #[must_use]
     pub fn expected_rows(&self, limit: usize) -> usize {
         self.addresses().map(|address| self.0.chat(address, limit).len()).sum()
+    }
+
+    /// What only the phone holds of the person with this address, newest first: no chat has it before it is asked for.
+    #[must_use]
+    pub fn older(&self, address: &str) -> Vec<TrueMessage> {
+        let Some(person) = self.0.person(address) else { return Vec::new() };
+        let older = self.0.older(&person).into_iter().rev();
+        older.map(|message| TrueMessage::from(self.0.seen(&person, message, false))).collect()
+    }
+
+    /// The phone JID of a person known by this LID only, which nobody is told before the phone reveals it.
+    #[must_use]
+    pub fn hidden_phone(&self, lid: &str) -> Option<String> {
+        self.0.hidden_phone(&self.0.person(lid)?)
+    }
+
+    /// What is told of the whole account: at most so many of each person, those sent last. Oldest first for each. Empty where
+    /// the provider tells of addresses only.
+    #[must_use]
+    pub fn account(&self, per_person: usize) -> Vec<AccountMessage> {
+        self.0.people().iter().flat_map(|person| account::of_person(&self.0, person, per_person)).collect()
     }
 
     /// Everything above in one value.

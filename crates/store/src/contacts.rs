@@ -104,6 +104,15 @@ pub(crate) async fn persons(connection: &mut PgConnection, ids: &[ContactId]) ->
     Ok(persons.filter_map(|id| rows.get(&id).map(|row| person(id, row))).collect())
 }
 
+/// Who each of these records is by now.
+pub(crate) async fn survivors(
+    connection: &mut PgConnection,
+    ids: &[ContactId],
+) -> Result<HashMap<ContactId, ContactId>, Error> {
+    let rows = by_id(connection, ids).await?;
+    Ok(rows.into_iter().map(|(id, row)| (id, row.merged_into.unwrap_or(id))).collect())
+}
+
 struct Record {
     id: ContactId,
     phone_jid: Option<String>,

@@ -3,7 +3,10 @@
 //! A small one is one row and one part, in one transaction. The parts of a large one are committed as they arrive, so that
 //! nobody holds a connection while a gateway sends slowly, and the last commit is a small one however long the body is.
 
-use chrono::{DateTime, Utc};
+use std::collections::BTreeMap;
+
+use chrono::{DateTime, TimeDelta, Utc};
+use futures::TryStreamExt as _;
 use sincro_core::{
     channel::{ChannelId, Connection},
     clock,
@@ -24,6 +27,21 @@ pub struct Arrival {
     pub content_type: String,
     /// Whether a signature or a secret shows where it comes from.
     pub verified: bool,
+}
+
+/// A webhook that is being read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TakenHook {
+    /// Row id.
+    pub id: InboxId,
+    /// The channel whose address it came to.
+    pub channel: ChannelId,
+    /// What the gateway says that it is.
+    pub content_type: String,
+    /// Its pieces that are stored already.
+    pub pieces_done: i32,
+    /// How often somebody began to read it, this time included.
+    pub attempts: i32,
 }
 
 impl Store {
@@ -88,6 +106,85 @@ impl Store {
             return Err(Error::NotFound(Missing::Channel));
         }
         Ok(())
+    }
+
+    /// Takes the oldest unread webhook that nobody reads, for so long; none when there is none.
+    pub async fn take_hook(&self, lease: TimeDelta) -> Result<Option<TakenHook>, Error> {
+        let now = clock::now();
+        let taken = sqlx::query_as!(
+            TakenHook,
+            "UPDATE inbox SET taken_until = $2, attempts = attempts + 1
+             WHERE id = (SELECT id FROM inbox WHERE state = 'unread' AND (taken_until IS NULL OR taken_until < $1)
+                         ORDER BY id LIMIT 1 FOR UPDATE SKIP LOCKED)
+             RETURNING id, channel_id AS channel, content_type, pieces_done, attempts",
+            now,
+            now + lease
+        );
+        Ok(taken.fetch_optional(&self.pool).await?)
+    }
+
+    /// Its bytes.
+    pub async fn hook_body(&self, id: InboxId) -> Result<Vec<u8>, Error> {
+        let mut parts =
+            sqlx::query_scalar!("SELECT body FROM inbox_parts WHERE inbox_id = $1 ORDER BY part", id).fetch(&self.pool);
+        let mut body = Vec::new();
+        while let Some(part) = parts.try_next().await? {
+            body.extend_from_slice(&part);
+        }
+        Ok(body)
+    }
+
+    /// It is read: what was in it, by name.
+    pub async fn hook_read(&self, id: InboxId, events: &BTreeMap<String, u64>) -> Result<(), Error> {
+        self.close_hook(id, "read", Some(serde_json::json!(events)), None).await
+    }
+
+    /// Nobody understands it. It is kept for people.
+    pub async fn hook_unreadable(&self, id: InboxId, error: &str) -> Result<(), Error> {
+        self.close_hook(id, "unreadable", None, Some(error)).await
+    }
+
+    /// It could not be stored now; somebody reads it again after a while.
+    pub async fn hook_failed(&self, id: InboxId, error: &str, again: DateTime<Utc>) -> Result<(), Error> {
+        sqlx::query!(
+            "UPDATE inbox SET error = $2, taken_until = $3 WHERE id = $1 AND state = 'unread'",
+            id,
+            error,
+            again
+        )
+        .execute(&self.pool)
+        .await?;
+        Ok(())
+    }
+
+    async fn close_hook(
+        &self,
+        id: InboxId,
+        state: &str,
+        events: Option<serde_json::Value>,
+        error: Option<&str>,
+    ) -> Result<(), Error> {
+        sqlx::query!(
+            "UPDATE inbox SET state = $2, events = $3, error = $4, read_at = $5, taken_until = NULL WHERE id = $1 AND state = 'unread'",
+            id,
+            state,
+            events,
+            error,
+            clock::now()
+        )
+        .execute(&self.pool)
+        .await?;
+        Ok(())
+    }
+
+    /// Forgets webhooks that were read before then; what nobody understood stays.
+    pub async fn forget_read_hooks(&self, before: DateTime<Utc>, most: i64) -> Result<u64, Error> {
+        let gone = sqlx::query!(
+            "DELETE FROM inbox WHERE id IN (SELECT id FROM inbox WHERE state = 'read' AND received_at < $1 ORDER BY id LIMIT $2)",
+            before,
+            most
+        );
+        Ok(gone.execute(&self.pool).await?.rows_affected())
     }
 
     /// Forgets webhooks that began to arrive before then and never ended: whoever kept them died.

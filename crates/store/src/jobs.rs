@@ -1,5 +1,6 @@
 //! Jobs for workers, in bulk, and for people, a page at a time.
 
+use chrono::{DateTime, Utc};
 use sincro_core::{
     channel::ChannelId,
     contact::ContactId,
@@ -7,7 +8,7 @@ use sincro_core::{
     sync::SyncId,
 };
 
-use crate::{Error, Store, unreadable::UnreadableJob};
+use crate::{Error, Store, syncs, unreadable::UnreadableJob};
 
 /// Which jobs of a sync to list.
 #[derive(Debug, Default, Clone)]
@@ -30,6 +31,10 @@ struct OpenRow {
     attempts: i32,
     attempt_limit: i32,
     messages_wanted: i32,
+    deep: bool,
+    window_days: Option<i16>,
+    fetched: i32,
+    sync_created_at: DateTime<Utc>,
     channel_version: i64,
     sync_paused: bool,
 }
@@ -57,6 +62,9 @@ impl TryFrom<OpenRow> for Job {
             attempts,
             attempt_limit,
             messages_wanted: row.messages_wanted.unsigned_abs(),
+            deep: row.deep,
+            window_from: syncs::window_from(row.sync_created_at, row.window_days),
+            fetched: row.fetched.into(),
             sync_paused: row.sync_paused,
         })
     }
@@ -68,7 +76,7 @@ impl Store {
         let rows = sqlx::query_as!(
             OpenRow,
             r#"SELECT j.id, j.sync_id, j.channel_id, j.contact_id, j.kind, j.address_kind, coalesce(j.step, 'null') AS "step!", j.steps_done,
-                      j.attempts, j.attempt_limit, s.messages_wanted, c.version AS channel_version, s.state = 'paused' AS "sync_paused!"
+                      j.attempts, j.attempt_limit, s.messages_wanted, s.deep, s.window_days, j.fetched, s.created_at AS sync_created_at, c.version AS channel_version, s.state = 'paused' AS "sync_paused!"
                FROM jobs j JOIN syncs s ON s.id = j.sync_id JOIN channels c ON c.id = j.channel_id
                WHERE j.id = ANY($1) AND j.state IN ('queued', 'delayed')"#,
             ids
@@ -82,7 +90,7 @@ impl Store {
     pub async fn job_lines(&self, sync: SyncId, filter: &JobFilter, limit: i64) -> Result<Vec<JobLine>, Error> {
         let rows = sqlx::query!(
             r#"SELECT job_id AS "job_id!", contact_id, address_kind, address, state AS "state!", attempts AS "attempts!", reason,
-                      last_error, waiting_for, next_at, fetched AS "fetched!", stored AS "stored!"
+                      last_error, waiting_for, next_at, fetched AS "fetched!", stored AS "stored!", left_out AS "left_out!", awaiting_until
                FROM job_status
                WHERE sync_id = $1 AND kind <> $2 AND job_id > $3 AND ($4::text IS NULL OR state = $4)
                ORDER BY job_id LIMIT $5"#,
@@ -108,6 +116,8 @@ impl Store {
                 next_at: row.next_at,
                 fetched: row.fetched.into(),
                 stored: row.stored.into(),
+                left_out: row.left_out.into(),
+                awaiting_until: row.awaiting_until,
             })
         });
         lines.collect()

@@ -16,10 +16,16 @@
 //! | [`plan`] | contacts -> jobs, one piece at a time |
 //! | [`jobs`] | jobs for workers and for people |
 //! | [`settle`] | outcomes: messages, jobs, counters in one transaction |
+//! | [`requests`] | requests that are answered by webhook, before they are made |
+//! | [`awaiting`] | jobs that wait for that answer, a turn or a time |
+//! | `accounts` | jobs for a whole number |
+//! | `restored` | a message that was brought back |
+//! | `messages` | messages into their table |
 //! | [`unreadable`] | jobs that cannot be read fail |
 //! | [`reading`] | stored messages and receipts |
 //! | [`prune`] | old jobs are deleted |
 //! | [`inbox`] | webhooks as they came |
+//! | [`ingest`] | what they tell, into the ledger |
 //! | [`notices`] | the outbox to the queue |
 //! | [`restore`] | what the queue needs when it was emptied |
 //! | [`outlooks`] | what only the queue knows, for the views |
@@ -30,6 +36,8 @@
 //! This crate makes no decision about retries, limits or gateways.
 
 pub mod access;
+mod accounts;
+pub mod awaiting;
 pub mod calls;
 pub mod changes;
 pub mod channels;
@@ -37,10 +45,12 @@ pub mod contacts;
 mod cooldowns;
 mod error;
 pub mod inbox;
+pub mod ingest;
 pub mod jobs;
 mod knock;
 pub mod limits;
 pub mod listing;
+mod messages;
 mod migrate;
 pub mod notices;
 pub mod outlooks;
@@ -48,7 +58,9 @@ mod pauses;
 pub mod plan;
 pub mod prune;
 pub mod reading;
+pub mod requests;
 pub mod restore;
+mod restored;
 mod secret;
 pub mod settle;
 pub mod steer;

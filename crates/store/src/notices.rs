@@ -11,7 +11,7 @@ use sincro_core::{
     clock,
     limit::Limit,
     notice::{ChannelRule, Entry, LaneNotice, LaneState, Notice, NoticeId},
-    sync::{SyncId, SyncState},
+    sync::{SyncId, SyncKind, SyncState},
 };
 use sqlx::{PgConnection, types::Json};
 use uuid::Uuid;
@@ -93,7 +93,7 @@ impl TryFrom<NoticeRow> for Notice {
                 sync,
                 seq,
                 opens: row.opens,
-                urgent: kind == "contact",
+                urgent: kind.parse().is_ok_and(SyncKind::is_urgent),
                 state: lane_state(state.parse().map_err(Error::unreadable)?),
                 jobs: serde_json::from_str(row.jobs.get()).map_err(Error::unreadable)?,
             }),

@@ -10,14 +10,14 @@ use sincro_core::{
     drill::{Point, reach},
     job::{Job, JobId, JobState, Step},
     notice::{Notice, spans},
-    plan::jobs_of,
+    plan::{account_step, jobs_of},
     provider::Capabilities,
     sync::SyncId,
 };
 use sqlx::PgConnection;
 
 use crate::{
-    Error, Store, channels,
+    Error, Store, accounts, channels,
     contacts::{self, Person},
     listing, notices,
     settle::{Fence, Recorded, fence_one},
@@ -59,12 +59,17 @@ impl Store {
             }
             Some(piece) => {
                 let persons = contacts::persons(&mut tx, &piece.contacts).await?;
-                jobs = insert_jobs(&mut tx, job.sync, job.channel, &persons, capabilities, max_attempts).await?;
+                jobs = insert_jobs(&mut tx, job.sync, job.channel, &persons, false, capabilities, max_attempts).await?;
                 listing::drop_piece(&mut tx, job.sync, &piece).await?
             }
         };
         let step = if more { Some(job.step.clone()) } else { behind(&job.step) };
         advance(&mut tx, job, fence, step.as_ref()).await?;
+        if step.is_none()
+            && let Some(first) = account_step(capabilities)
+        {
+            jobs.push(accounts::insert_job(&mut tx, job.sync, job.channel, &first, max_attempts).await?);
+        }
         let mut notices = Vec::new();
         if !jobs.is_empty() || step.is_none() {
             notices.push(notices::write_lane(&mut tx, job.sync, false, &spans(&jobs)).await?);
@@ -143,12 +148,13 @@ pub(crate) async fn insert_jobs(
     sync: SyncId,
     channel: ChannelId,
     persons: &[Person],
+    named: bool,
     capabilities: Capabilities,
     max_attempts: u32,
 ) -> Result<Vec<JobId>, Error> {
     let mut rows = JobRows::default();
     for person in persons {
-        rows.add(person, capabilities)?;
+        rows.add(person, named, capabilities)?;
     }
     let inserted = sqlx::query!(
         "INSERT INTO jobs (sync_id, channel_id, contact_id, kind, address_kind, address, state, step, reason, attempt_limit, created_at, settled_at)
@@ -177,7 +183,12 @@ pub(crate) async fn insert_jobs(
     Ok(open)
 }
 
-async fn count(connection: &mut PgConnection, sync: SyncId, queued: usize, skipped: usize) -> Result<(), Error> {
+pub(crate) async fn count(
+    connection: &mut PgConnection,
+    sync: SyncId,
+    queued: usize,
+    skipped: usize,
+) -> Result<(), Error> {
     let [queued, skipped] = [queued, skipped].map(|n| i64::try_from(n).unwrap_or(i64::MAX));
     sqlx::query!(
         "UPDATE syncs SET jobs_total = jobs_total + $2::bigint + $3::bigint, jobs_queued = jobs_queued + $2,
@@ -203,7 +214,7 @@ struct JobRows {
 }
 
 impl JobRows {
-    fn add(&mut self, person: &Person, capabilities: Capabilities) -> Result<(), Error> {
+    fn add(&mut self, person: &Person, named: bool, capabilities: Capabilities) -> Result<(), Error> {
         let (phone, lid) = match &person.addresses {
             Ok((phone, lid)) => (phone.as_ref(), lid.as_ref()),
             Err(garbage) => {
@@ -211,7 +222,7 @@ impl JobRows {
                 return Ok(());
             }
         };
-        for job in jobs_of(phone, lid, capabilities) {
+        for job in jobs_of(phone, lid, named, capabilities) {
             let (step, reason) = match job.start {
                 Ok(step) => (Some(serde_json::to_value(step).map_err(Error::unreadable)?), None),
                 Err(reason) => (None, Some(reason.as_str())),

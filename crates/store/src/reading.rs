@@ -104,9 +104,9 @@ impl Store {
             });
         }
         let rows = sqlx::query!(
-            r#"SELECT job_id AS "job_id!", contact_id, contact_name, address_kind, address, expected AS "expected!", fetched AS "fetched!",
-                      stored AS "stored!", duplicate AS "duplicate!", outcome AS "outcome!", reason, last_error
-               FROM contact_receipts WHERE sync_id = $1 AND job_id > $2 ORDER BY job_id LIMIT $3"#,
+            r#"SELECT line_id AS "line_id!", contact_id, contact_name, address_kind, address, expected AS "expected!", fetched AS "fetched!",
+                      stored AS "stored!", duplicate AS "duplicate!", outcome AS "outcome!", reason, last_error, left_out AS "left_out!"
+               FROM contact_receipts WHERE sync_id = $1 AND line_id > $2 ORDER BY line_id LIMIT $3"#,
             sync,
             after,
             limit
@@ -114,7 +114,7 @@ impl Store {
         .fetch_all(&self.pool)
         .await?;
         let full = i64::try_from(rows.len()).is_ok_and(|n| n == limit);
-        let next = rows.last().map(|row| row.job_id).filter(|_| full);
+        let next = rows.last().map(|row| row.line_id).filter(|_| full);
         let lines = rows.into_iter().map(|row| {
             Ok(ReceiptLine {
                 contact_id: row.contact_id,
@@ -125,6 +125,7 @@ impl Store {
                 fetched: row.fetched.into(),
                 stored: row.stored.into(),
                 duplicate: row.duplicate.into(),
+                left_out: row.left_out.into(),
                 outcome: row.outcome.parse().map_err(Error::unreadable)?,
                 reason: row.reason,
                 last_error: row.last_error,
@@ -139,7 +140,9 @@ impl Store {
     async fn contacts_asked(&self, sync: SyncId) -> Result<i64, Error> {
         let contacts = sqlx::query_scalar!(
             r#"SELECT count(DISTINCT coalesce(c.merged_into, c.id)) AS "n!"
-               FROM jobs j JOIN contacts c ON c.id = j.contact_id WHERE j.sync_id = $1"#,
+               FROM (SELECT j.contact_id FROM jobs j WHERE j.sync_id = $1
+                     UNION SELECT r.contact_id FROM credits r JOIN jobs j ON j.id = r.job_id WHERE j.sync_id = $1) a
+               JOIN contacts c ON c.id = a.contact_id"#,
             sync
         );
         Ok(contacts.fetch_one(&self.pool).await?)

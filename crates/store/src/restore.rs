@@ -121,7 +121,7 @@ impl RestoreLock {
             LaneOwner,
             r#"SELECT s.id AS sync, s.channel_id AS channel, c.server, s.jobs_queued + s.jobs_delayed AS "jobs!"
                FROM syncs s JOIN channels c ON c.id = s.channel_id
-               WHERE s.finished_at IS NULL AND (s.kind = 'contact') = $1 AND s.id > $2 ORDER BY s.id LIMIT $3"#,
+               WHERE s.finished_at IS NULL AND (s.kind <> 'channel') = $1 AND s.id > $2 ORDER BY s.id LIMIT $3"#,
             urgent,
             after,
             limit

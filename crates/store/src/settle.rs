@@ -10,7 +10,7 @@ use sincro_core::{
     address::Address,
     contact::ContactId,
     drill::{Point, reach},
-    job::{Ending, Job, JobId, JobKind, JobState, Outcome, SkipReason},
+    job::{Ending, Job, JobId, JobKind, JobState, Outcome, PARTIAL, SkipReason},
     message::Message,
     notice::Notice,
     sync::SyncId,
@@ -18,12 +18,14 @@ use sincro_core::{
 use sqlx::PgConnection;
 
 use crate::{
-    Error, Store, channels,
+    Error, Store,
+    awaiting::{self, Waiting},
+    channels,
     contacts::{self, Learned},
     syncs,
 };
 
-mod write;
+pub(crate) mod write;
 
 use write::JobChange;
 
@@ -53,6 +55,8 @@ pub struct Settlement {
     pub address: Option<Address>,
     /// What was in it.
     pub messages: Vec<Message>,
+    /// How much of it was left out, being older than the sync's window.
+    pub left_out: u32,
     /// The LID that was learned for the job's contact.
     pub learned: Option<Address>,
 }
@@ -64,6 +68,8 @@ pub enum Recorded {
     Ended,
     /// The job goes on with its next step.
     Next,
+    /// There is nothing to call now.
+    Awaiting,
     /// The job's next attempt is due then.
     Delayed {
         /// When.
@@ -99,6 +105,7 @@ impl Store {
             .map(|(settlement, before)| JobChange::of(settlement, *before, &asked_elsewhere, &stored))
             .collect::<Result<Vec<_>, _>>()?;
         write::jobs(&mut tx, &changes).await?;
+        awaiting::settled(&mut tx, &passed).await?;
         let touched = write::syncs(&mut tx, &changes).await?;
         let notices = syncs::close_finished(&mut tx, &touched).await?;
         reach(Point::Settling).await;
@@ -194,13 +201,37 @@ async fn learn(connection: &mut PgConnection, passed: &[(&Settlement, JobState)]
 fn ended(ending: &Ending) -> (JobState, Option<String>, Option<String>) {
     match ending {
         Ending::Succeeded => (JobState::Succeeded, None, None),
+        Ending::Partial(missing) => (JobState::Succeeded, Some(PARTIAL.to_owned()), Some(missing.clone())),
         Ending::Empty => (JobState::Empty, None, None),
+        Ending::Nothing(reason, told) => (JobState::Empty, Some(reason.to_string()), told.clone()),
         Ending::Skipped(reason) => (JobState::Skipped, Some(reason.to_string()), None),
         Ending::Failed(failure) => (JobState::Failed, Some(failure.code.clone()), Some(failure.detail.clone())),
     }
 }
 
 impl JobChange {
+    /// What it changes that a job is over which no worker has.
+    pub(crate) fn over(job: &Waiting, ending: &Ending) -> Self {
+        let (after, reason, error) = ended(ending);
+        Self {
+            job: job.id,
+            sync: job.sync,
+            counted: true,
+            before: JobState::Awaiting,
+            after,
+            step: job.step.clone(),
+            steps_done: job.steps_done + 1,
+            attempts: job.attempts,
+            due: None,
+            reason,
+            error,
+            address: None,
+            fetched: 0,
+            stored: 0,
+            left_out: 0,
+        }
+    }
+
     /// What a result that passed the fence changes.
     fn of(
         settlement: &Settlement,
@@ -208,7 +239,7 @@ impl JobChange {
         asked_elsewhere: &BTreeSet<JobId>,
         stored: &HashMap<JobId, i32>,
     ) -> Result<Self, Error> {
-        let Settlement { job, fence, outcome, address, messages, learned } = settlement;
+        let Settlement { job, fence, outcome, address, messages, left_out, learned } = settlement;
         let fetched = i32::try_from(messages.len()).map_err(Error::unreadable)?;
         let stored = stored.get(&job.id).copied().unwrap_or(0);
         let mut change = Self {
@@ -226,6 +257,7 @@ impl JobChange {
             address: learned.as_ref().or(address.as_ref()).map(ToString::to_string),
             fetched,
             stored,
+            left_out: i32::try_from(*left_out).unwrap_or(i32::MAX),
         };
         let skipped = Outcome::Ended(Ending::Skipped(SkipReason::AskedByAnotherJob));
         match if asked_elsewhere.contains(&job.id) { &skipped } else { outcome } {
@@ -236,6 +268,11 @@ impl JobChange {
             }
             Outcome::Next(step) => {
                 change.step = serde_json::to_value(step).map_err(Error::unreadable)?;
+                change.steps_done += 1;
+            }
+            Outcome::Await(wait) => {
+                change.after = JobState::Awaiting;
+                change.step = serde_json::to_value(&wait.step).map_err(Error::unreadable)?;
                 change.steps_done += 1;
             }
             Outcome::Retry { failure, due } => {
@@ -252,6 +289,7 @@ impl JobChange {
     fn recorded(&self) -> Recorded {
         match (self.after, self.due) {
             (_, Some(due)) => Recorded::Delayed { due },
+            (JobState::Awaiting, None) => Recorded::Awaiting,
             (JobState::Queued, None) => Recorded::Next,
             _ => Recorded::Ended,
         }

@@ -2,13 +2,14 @@
 
 use std::collections::HashMap;
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use sincro_core::{
     channel::{ChannelId, Feature},
     clock,
     contact::Contact,
-    job::JobId,
+    job::{JobId, Step},
     notice::{Notice, spans},
+    plan::account_step,
     provider::Capabilities,
     sync::{JobCounts, MessageCounts, SyncId, SyncKind, SyncState, SyncStatus},
 };
@@ -18,7 +19,7 @@ use uuid::Uuid;
 use crate::{
     Conflict, Error, Missing, Store,
     access::{self, Idempotency},
-    channels, contacts, notices,
+    accounts, channels, contacts, notices,
     outlooks::OpenSync,
     plan,
 };
@@ -35,14 +36,27 @@ pub struct NewSync {
     pub kind: SyncKind,
     /// Messages per address, 1 to 100.
     pub messages_wanted: u32,
-    /// Whom to ask; none lets a plan job read the gateway's list.
+    /// Whom to ask; none stands for everybody.
     pub contacts: Option<Vec<Contact>>,
+    /// The message to bring back, for a sync of that kind.
+    pub message: Option<String>,
+    /// Whether phones are asked for what the gateway does not hold.
+    pub deep: bool,
+    /// Messages that are older than so many days are left out.
+    pub window_days: Option<u16>,
     /// What the channel's provider offers.
     pub capabilities: Capabilities,
     /// Attempts per job.
     pub max_attempts: u32,
     /// The request, when it carried an `Idempotency-Key`.
     pub idempotency: Option<Idempotency>,
+}
+
+impl NewSync {
+    /// Whether the gateway's contact list has to be read before its jobs can be written.
+    fn needs_a_plan(&self) -> bool {
+        self.message.is_none() && self.contacts.is_none() && self.capabilities.contact_list
+    }
 }
 
 /// A sync that exists now, or existed already.
@@ -85,6 +99,8 @@ struct SyncRow {
     messages_fetched: i64,
     messages_stored: i64,
     messages_duplicate: i64,
+    messages_left_out: i64,
+    window_days: Option<i16>,
     error: Option<String>,
     created_at: DateTime<Utc>,
     started_at: Option<DateTime<Utc>>,
@@ -98,7 +114,7 @@ macro_rules! sync_rows {
             SyncRow,
             "SELECT id, channel_id, kind, state, revision, jobs_total, jobs_queued, jobs_delayed, jobs_awaiting, jobs_succeeded,
                     jobs_empty, jobs_skipped, jobs_failed, jobs_cancelled, messages_fetched, messages_stored, messages_duplicate,
-                    error, created_at, started_at, finished_at FROM syncs " + $tail
+                    messages_left_out, window_days, error, created_at, started_at, finished_at FROM syncs " + $tail
             $(, $arg)*
         )
     };
@@ -137,7 +153,9 @@ impl TryFrom<SyncRow> for SyncStatus {
                 fetched: row.messages_fetched,
                 stored: row.messages_stored,
                 duplicate: row.messages_duplicate,
+                left_out: row.messages_left_out,
             },
+            window_days: row.window_days.and_then(|days| u16::try_from(days).ok()),
             progress,
             eta_seconds: None,
             limited_by: None,
@@ -167,9 +185,16 @@ impl Store {
         }
         let id = Uuid::now_v7();
         insert(&mut tx, id, &new).await?;
-        let jobs = match &new.contacts {
-            None => vec![plan::insert_plan_job(&mut tx, id, new.channel, new.max_attempts).await?],
-            Some(list) => plan_at_once(&mut tx, id, &new, list).await?,
+        let jobs = match (&new.message, &new.contacts) {
+            (Some(message), _) => vec![insert_restore_job(&mut tx, id, &new, message).await?],
+            (None, Some(list)) => plan_at_once(&mut tx, id, &new, list).await?,
+            (None, None) if new.needs_a_plan() => {
+                vec![plan::insert_plan_job(&mut tx, id, new.channel, new.max_attempts).await?]
+            }
+            (None, None) => match account_step(new.capabilities) {
+                Some(first) => vec![accounts::insert_job(&mut tx, id, new.channel, &first, new.max_attempts).await?],
+                None => Vec::new(),
+            },
         };
         let notice = notices::write_lane(&mut tx, id, true, &spans(&jobs)).await?;
         let answer = serde_json::to_value(find(&mut tx, id).await?).map_err(Error::unreadable)?;
@@ -230,7 +255,7 @@ async fn plan_at_once(
     for piece in ids.chunks(PIECE) {
         let persons = contacts::persons(connection, piece).await?;
         jobs.extend(
-            plan::insert_jobs(connection, id, new.channel, &persons, new.capabilities, new.max_attempts).await?,
+            plan::insert_jobs(connection, id, new.channel, &persons, true, new.capabilities, new.max_attempts).await?,
         );
     }
     Ok(jobs)
@@ -238,11 +263,11 @@ async fn plan_at_once(
 
 async fn insert(connection: &mut PgConnection, id: SyncId, new: &NewSync) -> Result<(), Error> {
     let now = clock::now();
-    let planned = new.contacts.is_some();
+    let planned = !new.needs_a_plan();
     let state = if planned { SyncState::Running } else { SyncState::Planning };
     sqlx::query!(
-        "INSERT INTO syncs (id, channel_id, kind, state, planned, messages_wanted, created_at, started_at)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8)",
+        "INSERT INTO syncs (id, channel_id, kind, state, planned, messages_wanted, created_at, started_at, deep, window_days)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)",
         id,
         new.channel,
         new.kind.as_str(),
@@ -250,11 +275,39 @@ async fn insert(connection: &mut PgConnection, id: SyncId, new: &NewSync) -> Res
         planned,
         new.messages_wanted.cast_signed(),
         now,
-        planned.then_some(now)
+        planned.then_some(now),
+        new.deep,
+        new.window_days.and_then(|days| i16::try_from(days).ok())
     )
     .execute(connection)
     .await?;
     Ok(())
+}
+
+/// Messages from before then are left out.
+pub(crate) fn window_from(created_at: DateTime<Utc>, window_days: Option<i16>) -> Option<DateTime<Utc>> {
+    window_days.and_then(|days| created_at.checked_sub_signed(TimeDelta::days(days.into())))
+}
+
+async fn insert_restore_job(
+    connection: &mut PgConnection,
+    id: SyncId,
+    new: &NewSync,
+    message: &str,
+) -> Result<JobId, Error> {
+    let step = Step::Restore { message_id: message.to_owned(), reads: 0 };
+    let job = sqlx::query_scalar!(
+        "INSERT INTO jobs (sync_id, channel_id, kind, state, step, attempt_limit, created_at)
+         VALUES ($1, $2, 'restore', 'queued', $3, $4, $5) RETURNING id",
+        id,
+        new.channel,
+        serde_json::to_value(step).map_err(Error::unreadable)?,
+        new.max_attempts.cast_signed(),
+        clock::now()
+    );
+    let job = job.fetch_one(&mut *connection).await?;
+    plan::count(connection, id, 1, 0).await?;
+    Ok(job)
 }
 
 /// The channel's open channel sync; there is at most one.

@@ -4,22 +4,25 @@
 //! without losing its attempt, and the call is made again later.
 
 mod plan;
+mod request;
+mod restore;
 
 use std::{sync::Arc, time::Instant};
 
 use chrono::TimeDelta;
 use parking_lot::Mutex;
 use sincro_core::{
+    awaiting::Waits,
     channel::{Channel, Pause, PausedBy},
     clock,
     drill::{Point, reach, reach_with},
-    gateway::{Call, Refusal},
-    job::{Ending, Failure, Job, JobKind, Outcome},
+    gateway::{Answer, Call, Refusal},
+    job::{Ending, Failure, Job, JobKind, Outcome, Step},
     notice::Notice,
     retry::RetryPolicy,
     verdict::{Rest, Verdict, after_failure, judge},
 };
-use sincro_providers::{Answered, Gateways};
+use sincro_providers::{Answered, Gateways, capabilities};
 use sincro_queue::{Claim, Queue, Ruling};
 use sincro_store::{
     Error, Store,
@@ -60,17 +63,41 @@ pub(crate) struct Executor {
     punctuality: Punctuality,
     suspects: Suspects,
     retry: RetryPolicy,
+    waits: Waits,
+    public_url: String,
     /// Since when the ledger has taken nothing.
     refused_since: Mutex<Option<Instant>>,
 }
 
+/// What a worker is told of how to go about things.
+#[derive(Debug, Clone)]
+pub(crate) struct Ways {
+    pub(crate) retry: RetryPolicy,
+    pub(crate) waits: Waits,
+    pub(crate) public_url: String,
+}
+
 impl Executor {
-    pub(crate) fn new(store: Store, queue: Queue, gateways: Gateways, ledger: Ledger, retry: RetryPolicy) -> Self {
+    pub(crate) fn new(store: Store, queue: Queue, gateways: Gateways, ledger: Ledger, ways: Ways) -> Self {
         let connections = Connections::new(store.clone());
         let prober = Prober::new(store.clone(), queue.clone(), gateways.clone());
         let (punctuality, suspects) = (Punctuality::default(), Suspects::default());
         let refused_since = Mutex::default();
-        Self { store, queue, gateways, ledger, connections, prober, punctuality, suspects, retry, refused_since }
+        let Ways { retry, waits, public_url } = ways;
+        Self {
+            store,
+            queue,
+            gateways,
+            ledger,
+            connections,
+            prober,
+            punctuality,
+            suspects,
+            retry,
+            waits,
+            public_url,
+            refused_since,
+        }
     }
 
     /// From claim to ruling.
@@ -134,10 +161,18 @@ impl Executor {
         if job.kind == JobKind::Plan && job.step.is_listed() {
             return self.plan_kept(claim, job, &connection.channel).await;
         }
+        let Some(capabilities) = capabilities(connection.channel.provider) else {
+            return self.fail(job, fence, not_built(&connection.channel)).await;
+        };
+        if let Step::RequestContacts | Step::RequestHistory | Step::TopUp { .. } = job.step {
+            return self.request(claim, job, &connection, capabilities).await;
+        }
         if !self.punctuality.admits(claim, &self.queue).await {
             return Ok(Ruling::Back);
         }
-        let call = Call::for_step(&job.step, job.messages_wanted);
+        let Some(call) = Call::for_step(&job.step, job.messages_wanted, job.window_from) else {
+            return self.settle(job, fence, Reading::bare(answer_does_not_fit())).await;
+        };
         reach_with(Point::Calling, &call).await;
         claim.use_permit();
         let answer = tokio::select! {
@@ -152,10 +187,16 @@ impl Executor {
                 self.keep_list(claim, job, &connection.channel, list).await
             }
             Ok(Answered::Contacts(_)) => self.settle(job, fence, Reading::bare(answer_does_not_fit())).await,
+            Ok(Answered::Whole(Answer::Session(session), _)) if job.step == Step::Prepare => {
+                self.prepared(job, fence, &connection.channel, capabilities, &session).await
+            }
+            Ok(Answered::Whole(Answer::Message(found), _held)) if job.kind == JobKind::Restore => {
+                self.restored(job, fence, found).await
+            }
             // What was read keeps its place in memory until it is settled.
             Ok(Answered::Whole(answer, _held)) => {
-                let reading = Reading::of(&job.step, answer).unwrap_or_else(|| Reading::bare(answer_does_not_fit()));
-                self.settle(job, fence, reading).await
+                let reading = Reading::of(&job, answer, job.deep && capabilities.top_up);
+                self.settle(job, fence, reading.unwrap_or_else(|| Reading::bare(answer_does_not_fit()))).await
             }
             Err(refusal) => self.refused(job, fence, &connection.channel, refusal).await,
         }
@@ -212,9 +253,9 @@ impl Executor {
     }
 
     async fn settle(&self, job: Job, fence: Fence, reading: Reading) -> Result<Ruling, Arc<Error>> {
-        let Reading { outcome, address, messages, learned } = reading;
+        let Reading { outcome, address, messages, left_out, learned } = reading;
         let name = outcome_name(&outcome);
-        let settlement = Settlement { job, fence, outcome, address, messages, learned };
+        let settlement = Settlement { job, fence, outcome, address, messages, left_out, learned };
         reach(Point::Judged).await;
         let (recorded, notices) = self.ledger.settle(settlement).await?;
         reach(Point::Settled).await;
@@ -234,6 +275,7 @@ impl Executor {
                 Ruling::Done
             }
             Recorded::Next => Ruling::Next,
+            Recorded::Awaiting => Ruling::Done,
             Recorded::Delayed { due } => Ruling::Delay { due },
             Recorded::Overtaken => {
                 metrics::counter!("sincro_late_results_total").increment(1);
@@ -268,6 +310,10 @@ fn late(claim: &Claim) -> Ruling {
     Ruling::Back
 }
 
+fn not_built(channel: &Channel) -> Failure {
+    Failure::new("provider_not_built", format!("{} is unknown to this version", channel.provider))
+}
+
 /// Every attempt was claimed and none came back: the job kills its workers, or they were killed, or nothing could be recorded.
 fn no_attempt_returned() -> Outcome {
     let detail = "no attempt came back: each worker that had the job stopped, or panicked, or could not settle it";
@@ -281,11 +327,12 @@ fn answer_does_not_fit() -> Outcome {
 
 const fn outcome_name(outcome: &Outcome) -> &'static str {
     match outcome {
-        Outcome::Ended(Ending::Succeeded) => "succeeded",
-        Outcome::Ended(Ending::Empty) => "empty",
+        Outcome::Ended(Ending::Succeeded | Ending::Partial(_)) => "succeeded",
+        Outcome::Ended(Ending::Empty | Ending::Nothing(..)) => "empty",
         Outcome::Ended(Ending::Skipped(_)) => "skipped",
         Outcome::Ended(Ending::Failed(_)) => "failed",
         Outcome::Next(_) => "next_step",
+        Outcome::Await(_) => "awaiting",
         Outcome::Retry { .. } => "retry",
     }
 }

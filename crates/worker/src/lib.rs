@@ -3,6 +3,8 @@
 //! | module | its one task |
 //! |---|---|
 //! | `execute` | one claimed job: load, call the gateway, settle |
+//! | `awaiter` | jobs that wait for a delivery, a turn or a time |
+//! | `ingest` | webhooks that were kept are read |
 //! | `outcome` | a gateway's answer -> what the job came to |
 //! | `ledger` | the ledger in batches: loads and settlements of many jobs at once |
 //! | `batch` | many callers, one call |
@@ -23,10 +25,12 @@
 //! The queue decides when a job runs, `core` decides what a refusal means; here is only what to do while a server is away or a
 //! call is late.
 
+mod awaiter;
 mod batch;
 mod connections;
 mod deliver;
 mod execute;
+mod ingest;
 mod ledger;
 mod outcome;
 mod patience;
@@ -46,14 +50,17 @@ mod trouble;
 use std::{sync::Arc, time::Duration};
 
 use chrono::TimeDelta;
-use sincro_core::retry::RetryPolicy;
+use sincro_core::{awaiting::Waits, retry::RetryPolicy};
 use sincro_providers::Gateways;
 use sincro_queue::{Queue, WorkerSettings};
 use sincro_store::Store;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use crate::{execute::Executor, ledger::Ledger};
+use crate::{
+    execute::{Executor, Ways},
+    ledger::Ledger,
+};
 
 /// Why a worker ended without being asked to.
 #[derive(Debug, thiserror::Error)]
@@ -83,6 +90,10 @@ pub struct Settings {
     pub settle_batch: usize,
     /// How often undelivered notices and lost lanes are looked for.
     pub sweep_every: Duration,
+    /// How long is waited for what gateways deliver later.
+    pub waits: Waits,
+    /// The base of our own addresses for webhooks.
+    pub public_url: String,
     /// How long the jobs of a sync are kept after its end; none: for ever.
     pub retention: Option<TimeDelta>,
 }
@@ -101,11 +112,14 @@ pub async fn run(
     beside.spawn(restore::run(store.clone(), queue.clone()));
     beside.spawn(reconcile::run(store.clone(), queue.clone(), settings.sweep_every));
     beside.spawn(report::run(store.clone(), queue.clone()));
+    beside.spawn(awaiter::run(store.clone(), queue.clone(), settings.waits, settings.retry.max_attempts));
+    beside.spawn(ingest::run(store.clone(), queue.clone()));
     let (ledger, [loading, settling]) = Ledger::new(&store, settings.settle_batch);
     beside.spawn(loading);
     beside.spawn(settling);
 
-    let executor = Arc::new(Executor::new(store, queue.clone(), gateways, ledger, settings.retry));
+    let ways = Ways { retry: settings.retry, waits: settings.waits, public_url: settings.public_url };
+    let executor = Arc::new(Executor::new(store, queue.clone(), gateways, ledger, ways));
     let worker = WorkerSettings {
         name: settings.name,
         concurrency: settings.concurrency,
@@ -151,6 +165,7 @@ fn good_end(ended: Result<(), sincro_queue::Error>, stop: &CancellationToken) ->
 pub fn describe_metrics() {
     ledger::describe_metrics();
     execute::describe_metrics();
+    ingest::describe_metrics();
     probe::describe_metrics();
     reconcile::describe_metrics();
 }

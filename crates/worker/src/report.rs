@@ -336,6 +336,7 @@ mod tests {
             revision: 1,
             jobs: JobCounts { total: 100, queued: 100, ..JobCounts::default() },
             messages: MessageCounts::default(),
+            window_days: None,
             progress: 0.0,
             eta_seconds: None,
             limited_by: None,

@@ -4,12 +4,15 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use futures::future::BoxFuture;
-use sincro_core::{notice::Notice, retry::RetryPolicy};
+use sincro_core::{awaiting::Waits, notice::Notice, retry::RetryPolicy};
 use sincro_providers::Gateways;
 use sincro_queue::{Claim, Queue, Ruling};
 use sincro_store::Store;
 
-use crate::{execute::Executor, ledger::Ledger};
+use crate::{
+    execute::{Executor, Ways},
+    ledger::Ledger,
+};
 
 pub use crate::trouble::Trouble;
 
@@ -48,7 +51,8 @@ impl Hand {
         settle_batch: usize,
     ) -> (Self, [BoxFuture<'static, ()>; 2]) {
         let (ledger, serving) = Ledger::new(store, settle_batch);
-        (Self(Executor::new(store.clone(), queue.clone(), gateways.clone(), ledger, retry)), serving)
+        let ways = Ways { retry, waits: Waits::default(), public_url: String::new() };
+        (Self(Executor::new(store.clone(), queue.clone(), gateways.clone(), ledger, ways)), serving)
     }
 
     /// From claim to ruling.

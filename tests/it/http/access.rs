@@ -3,8 +3,15 @@
 use reqwest::Method;
 use serde_json::Value;
 
-use super::{Operation, PHONE, Subject, idle_channel, operations};
-use crate::support::{Api, World};
+use super::{Operation, PHONE, Subject, idle_channel};
+use crate::support::{Api, Client, World};
+
+/// The calls that a key opens or does not. The address of a webhook is a key itself.
+async fn operations(api: &Client) -> Vec<Operation> {
+    let mut all = super::operations(api).await;
+    all.retain(|operation| !operation.path.starts_with("/hooks/"));
+    all
+}
 
 /// The scope that a call must ask for, by what it does.
 fn scope_of(operation: &Operation) -> Option<&'static str> {

@@ -96,6 +96,8 @@ codes! {
     BadCredentials = UNPROCESSABLE_ENTITY "bad_credentials" "The credentials cannot be used",
     /// A provider that this version knows of but cannot talk to yet.
     ProviderUnavailable = UNPROCESSABLE_ENTITY "provider_unavailable" "The provider is not available",
+    /// The channel's provider has no way to do what is asked for.
+    NotSupported = UNPROCESSABLE_ENTITY "not_supported" "The provider cannot do this",
     /// More contacts in one request than 100,000.
     TooManyContacts = UNPROCESSABLE_ENTITY "too_many_contacts" "Too many contacts",
     /// A contact list without contacts; leave it out to sync everybody.
@@ -161,6 +163,7 @@ impl Code {
         Self::ContactWithoutAddress,
         Self::DuplicateContact,
         Self::ProviderUnavailable,
+        Self::NotSupported,
     ];
     /// What every call that honours an `Idempotency-Key` can answer.
     pub(crate) const IDEMPOTENCY: &[Self] = &[Self::BadIdempotencyKey, Self::IdempotencyKeyReused];

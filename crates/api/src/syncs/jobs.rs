@@ -199,6 +199,8 @@ mod tests {
             next_at: (state == JobState::Delayed).then_some(EPOCH),
             fetched: 0,
             stored: 0,
+            left_out: 0,
+            awaiting_until: None,
         }
     }
 

@@ -50,6 +50,7 @@ pub(super) fn status_for_tests(state: SyncState, queued: i64) -> SyncStatus {
         revision: 7,
         jobs: JobCounts { total: queued, queued, ..JobCounts::default() },
         messages: MessageCounts::default(),
+        window_days: None,
         progress: 0.0,
         eta_seconds: None,
         limited_by: None,

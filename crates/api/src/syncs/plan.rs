@@ -8,7 +8,7 @@ use sincro_core::{
     contact::Contact,
     forecast::{Forecast, Question, Work, forecast},
     limit::{LevelLimit, Resolved, resolve},
-    provider::Capabilities,
+    provider::{Capabilities, HistoryAccess},
     scaling::{ChannelLoad, ServerLoad},
     waiting::WaitsFor,
 };
@@ -29,6 +29,8 @@ use crate::{
 
 const NOBODY_KNOWN: &str = "nobody knows yet how many contacts the channel has: give `contacts`, or sync it once";
 const FROM_LEDGER: &str = "as many contacts as are known from earlier syncs; the gateway may know more by now";
+const DELIVERED_LATER: &str =
+    "one request for the whole number; what it brings comes later, by webhook, and is not part of this reckoning";
 const QUEUE_AWAY: &str =
     "Redis does not answer: reckoned from the configured limits alone, as if nothing else were going on";
 
@@ -80,9 +82,10 @@ pub(crate) async fn plan(
     ChannelPath(id): ChannelPath,
     Json { value: given, .. }: Json<Start>,
 ) -> Result<Answer<Plan>, Problem> {
-    let (_, contacts) = given.read()?;
+    let asked = given.read()?;
     let channel = app.store.channel(id).await?;
     let capabilities = capabilities_of(&app, &channel)?;
+    let contacts = asked.suits(capabilities)?.contacts;
     if !channel.features.contains(&Feature::ImportMessages) {
         return Err(Conflict::FeatureMissing.into());
     }
@@ -116,9 +119,13 @@ impl Size {
         }
         let load = Workload::of_counts(&known.unwrap_or_default(), capabilities);
         let known = load.contacts > 0;
-        let note = if known { FROM_LEDGER } else { NOBODY_KNOWN };
-        // The list is read from the gateway first.
-        Self { load: load.and_contact_list(), known, note: Some(note) }
+        let note = match capabilities.history {
+            HistoryAccess::PerAccount => DELIVERED_LATER,
+            HistoryAccess::PerAddress if known => FROM_LEDGER,
+            HistoryAccess::PerAddress => NOBODY_KNOWN,
+        };
+        let load = if capabilities.contact_list { load.and_contact_list() } else { load };
+        Self { load, known, note: Some(note) }
     }
 }
 
@@ -204,15 +211,14 @@ fn blocked(channel: &Channel, view: Option<ChannelView>) -> Option<WaitsFor> {
 mod tests {
     use sincro_core::{
         limit::{Level, Limit},
-        provider::{HistoryAccess, Provider},
+        provider::Provider,
     };
     use sincro_queue::LevelView;
 
     use super::*;
     use crate::channels::view::channel_for_tests;
 
-    const WUZAPI: Capabilities =
-        Capabilities { provider: Provider::Wuzapi, history: HistoryAccess::PerAddress, lid_lookup: true };
+    const WUZAPI: Capabilities = Capabilities { lid_lookup: true, ..Capabilities::per_address(Provider::Wuzapi) };
     const NO_RULES: Resolved = Resolved { server: None, channel: None };
 
     fn planned(channel: &Channel, counts: ContactCounts, seen: Option<Seen>) -> Plan {

@@ -44,6 +44,13 @@ pub(crate) struct Start {
     /// Whom to sync, at most 100,000; the gateway's whole contact list if left out.
     #[schema(value_type = Option<Vec<ContactInput>>, min_items = 1, max_items = 100_000)]
     contacts: Option<AtMost<ContactInput, { contacts::MOST }>>,
+    /// Leave out messages that are older than so many days; the receipt counts them. Nothing is left out without it.
+    #[schema(value_type = Option<u16>, minimum = 1, maximum = 365)]
+    window_days: Option<WindowDays>,
+    /// Have the phone asked for older messages where the gateway holds fewer than are wanted. One request at a time, so it takes
+    /// long; refused where the provider cannot.
+    #[serde(default)]
+    deep: bool,
 }
 
 impl Input for Start {
@@ -54,11 +61,55 @@ impl Input for Start {
     }
 }
 
+/// What was asked for, within its bounds.
+#[derive(Debug)]
+pub(crate) struct Asked {
+    pub(super) messages_wanted: u32,
+    /// None stands for everybody.
+    pub(super) contacts: Option<Vec<Contact>>,
+    pub(super) window_days: Option<u16>,
+    pub(super) deep: bool,
+}
+
 impl Start {
-    /// How many messages to ask for, and whom; none stands for everybody.
-    pub(crate) fn read(self) -> Result<(u32, Option<Vec<Contact>>), Problem> {
-        let messages_wanted = self.messages_per_contact.within_bounds("messages_per_contact")?;
-        Ok((messages_wanted, self.contacts.map(contacts::read).transpose()?))
+    /// Checks everything that no provider has a say in.
+    pub(crate) fn read(self) -> Result<Asked, Problem> {
+        Ok(Asked {
+            messages_wanted: self.messages_per_contact.within_bounds("messages_per_contact")?,
+            contacts: self.contacts.map(contacts::read).transpose()?,
+            window_days: self.window_days.map(WindowDays::within_bounds).transpose()?,
+            deep: self.deep,
+        })
+    }
+}
+
+impl Asked {
+    /// Checks what the provider has a say in.
+    pub(super) fn suits(self, capabilities: Capabilities) -> Result<Self, Problem> {
+        let provider = capabilities.provider;
+        if self.contacts.is_some() && !capabilities.single_contacts() {
+            let detail =
+                format!("{provider} delivers the history of a whole number and cannot be asked for single contacts");
+            return Err(Problem::of(Code::NotSupported, "contacts", detail));
+        }
+        if self.deep && !capabilities.top_up {
+            let detail = format!("{provider} has no call that asks the phone for older messages");
+            return Err(Problem::of(Code::NotSupported, "deep", detail));
+        }
+        Ok(self)
+    }
+}
+
+/// How old messages may be.
+#[derive(Debug, Clone, Copy, Deserialize)]
+#[serde(transparent)]
+pub(super) struct WindowDays(u32);
+
+impl WindowDays {
+    /// The number, if it is 1 to 365.
+    pub(super) fn within_bounds(self) -> Result<u16, Problem> {
+        let days = u16::try_from(self.0).ok().filter(|days| (1..=365).contains(days));
+        days.ok_or_else(|| Problem::of(Code::InvalidValue, "window_days", format!("must be 1 to 365, not {}", self.0)))
     }
 }
 
@@ -94,8 +145,9 @@ refusals!(
 
 /// Sync a channel
 ///
-/// Two jobs per contact, one for its phone JID and one for its LID. Without a list a job reads the gateway's contacts first;
-/// with one the jobs are written at once. Needs the channel's feature `import_messages`. One such sync per channel can be
+/// Two jobs per contact, one for its phone JID and one for its LID, where the provider reads history per address; one job for the
+/// number where it delivers everything after one request. Without a list a job reads the gateway's contacts first; with one the
+/// jobs are written at once. Needs the channel's feature `import_messages`. One such sync per channel can be
 /// open: another is refused with `sync_running`, which names it.
 ///
 /// The sync is recorded before the answer. While Redis is away it is accepted all the same and begins when Redis is back.
@@ -121,13 +173,17 @@ pub(crate) async fn start(
     idempotency: IdempotencyKey,
     Json { value: given, bytes }: Json<Start>,
 ) -> Result<Response, Problem> {
-    let (messages_wanted, contacts) = given.read()?;
+    let asked = given.read()?;
     let capabilities = capabilities_of(&app, &app.store.channel(channel).await?)?;
+    let Asked { messages_wanted, contacts, window_days, deep } = asked.suits(capabilities)?;
     let new = NewSync {
         channel,
         kind: SyncKind::Channel,
         messages_wanted,
         contacts,
+        message: None,
+        deep,
+        window_days,
         capabilities,
         max_attempts: app.settings.max_attempts,
         idempotency: idempotency.with(&caller, &bytes),

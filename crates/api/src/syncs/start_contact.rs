@@ -10,7 +10,7 @@ use sincro_store::syncs::NewSync;
 
 use super::{
     idempotency::IdempotencyKey,
-    start::{MessageCount, capabilities_of, create},
+    start::{Asked, MessageCount, WindowDays, capabilities_of, create},
 };
 use crate::{
     auth::Caller,
@@ -29,6 +29,12 @@ pub(crate) struct StartContact {
     #[serde(default)]
     #[schema(value_type = u32, minimum = 1, maximum = 100, default = 25)]
     messages: MessageCount,
+    /// As for a channel sync.
+    #[schema(value_type = Option<u16>, minimum = 1, maximum = 365)]
+    window_days: Option<WindowDays>,
+    /// As for a channel sync.
+    #[serde(default)]
+    deep: bool,
 }
 
 impl Input for StartContact {
@@ -38,9 +44,14 @@ impl Input for StartContact {
 }
 
 impl StartContact {
-    /// How many messages to ask for.
-    pub(crate) fn read(self) -> Result<u32, Problem> {
-        self.messages.within_bounds("messages")
+    /// Checks everything that no provider has a say in.
+    pub(crate) fn read(self) -> Result<Asked, Problem> {
+        Ok(Asked {
+            messages_wanted: self.messages.within_bounds("messages")?,
+            contacts: None,
+            window_days: self.window_days.map(WindowDays::within_bounds).transpose()?,
+            deep: self.deep,
+        })
     }
 }
 
@@ -49,7 +60,7 @@ refusals!(
     Code::BODY,
     Code::ADDRESS,
     Code::IDEMPOTENCY,
-    &[Code::ChannelNotFound, Code::ProviderUnavailable],
+    &[Code::ChannelNotFound, Code::ProviderUnavailable, Code::NotSupported],
 );
 
 /// Sync one contact
@@ -78,13 +89,17 @@ pub(crate) async fn start_contact(
     idempotency: IdempotencyKey,
     Json { value: given, bytes }: Json<StartContact>,
 ) -> Result<Response, Problem> {
-    let messages_wanted = given.read()?;
+    let asked = Asked { contacts: Some(vec![Contact::under(address, None)]), ..given.read()? };
     let capabilities = capabilities_of(&app, &app.store.channel(channel).await?)?;
+    let Asked { messages_wanted, contacts, window_days, deep } = asked.suits(capabilities)?;
     let new = NewSync {
         channel,
         kind: SyncKind::Contact,
         messages_wanted,
-        contacts: Some(vec![Contact::under(address, None)]),
+        contacts,
+        message: None,
+        deep,
+        window_days,
         capabilities,
         max_attempts: app.settings.max_attempts,
         idempotency: idempotency.with(&caller, &bytes),

@@ -30,6 +30,11 @@ impl Workload {
                 (None, _) => counts.with_lid_only += 1,
             }
         }
+        if capabilities.history == HistoryAccess::PerAccount {
+            // Each is asked for what is older than its oldest message.
+            let contacts = counts.with_phone_only + counts.with_lid_only + counts.with_both;
+            return Self { contacts, jobs: contacts, asking: contacts, calls: contacts };
+        }
         Self::of_counts(&counts, capabilities)
     }
 
@@ -38,7 +43,9 @@ impl Workload {
         let ContactCounts { with_phone_only, with_lid_only, with_both } = *counts;
         let contacts = with_phone_only + with_lid_only + with_both;
         if capabilities.history == HistoryAccess::PerAccount {
-            return Self { contacts, ..Self::default() };
+            // A look at the session, and the request; one more for contacts where they are asked for apart.
+            let calls = 2 + i64::from(capabilities.contacts_request);
+            return Self { contacts, jobs: 1, asking: 1, calls };
         }
         let phones = with_phone_only + with_both;
         let lids = with_lid_only + with_both;
@@ -63,7 +70,7 @@ mod tests {
         let mut load = Workload::default();
         for contact in list {
             load.contacts += 1;
-            for job in jobs_of(contact.phone(), contact.lid(), capabilities) {
+            for job in jobs_of(contact.phone(), contact.lid(), true, capabilities) {
                 load.jobs += 1;
                 load.asking += i64::from(job.start.is_ok());
                 load.calls += match job.start {
@@ -87,7 +94,7 @@ mod tests {
         list.extend((12..15).map(|n| contact(None, lid(n))));
         for history in [HistoryAccess::PerAddress, HistoryAccess::PerAccount] {
             for lid_lookup in [true, false] {
-                let capabilities = Capabilities { provider: Provider::Wuzapi, history, lid_lookup };
+                let capabilities = Capabilities { history, lid_lookup, ..Capabilities::per_address(Provider::Wuzapi) };
                 assert_eq!(Workload::of_list(&list, capabilities), planned(&list, capabilities), "{capabilities:?}");
             }
         }

@@ -37,6 +37,11 @@ Example:
     Pause(Pause),
     /// Let the channel's jobs run again
     Resume(Named),
+    /// Let a request for history be made once more that is made once
+    #[command(after_help = "\
+Some gateways can be asked for the history of a number once, or lose it by being asked. Such a request is never
+repeated by itself. Without --yes this says what another one risks, and changes nothing.")]
+    AllowHistory(AllowHistory),
     /// Remove a channel with its contacts, syncs and messages
     Delete(Delete),
 }
@@ -113,6 +118,15 @@ pub(crate) struct Pause {
     /// Why; shown wherever the channel's jobs are seen waiting
     #[arg(long, value_name = "TEXT")]
     pub reason: Option<String>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct AllowHistory {
+    #[command(flatten)]
+    pub channel: Named,
+    /// Yes, I know what it risks
+    #[arg(long)]
+    pub yes: bool,
 }
 
 #[derive(Debug, Args)]

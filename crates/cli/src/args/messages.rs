@@ -1,4 +1,4 @@
-//! `sincro messages ...`
+//! `sincro messages ...`, or `sincro message ...`.
 
 use clap::{Args, Subcommand};
 use sincro_core::{address::Address, channel::ChannelId};
@@ -12,6 +12,29 @@ pub(crate) enum Messages {
 Example:
   sincro messages list CHANNEL --address 5511988887777@s.whatsapp.net --limit 20")]
     List(List),
+    /// Have one message sent once more by the phone, and look for it
+    #[command(after_help = "\
+For providers that can do that (whapi). That it does not come back is no failure.
+
+Example:
+  sincro message resync CHANNEL PsqXn.SOAjx-xQA --watch")]
+    Resync(Resync),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Resync {
+    /// The channel's id
+    #[arg(value_name = "CHANNEL")]
+    pub channel: ChannelId,
+    /// The provider's id of the message
+    #[arg(value_name = "MESSAGE")]
+    pub message: String,
+    /// Start at most one under this key, however often it is asked for
+    #[arg(long, value_name = "KEY")]
+    pub idempotency_key: Option<String>,
+    /// Follow it to its end, as `sincro sync watch` does
+    #[arg(long)]
+    pub watch: bool,
 }
 
 #[derive(Debug, Args)]

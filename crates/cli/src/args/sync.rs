@@ -65,6 +65,12 @@ pub(crate) struct Start {
     /// Messages to ask for per address, 1 to 100
     #[arg(long, value_name = "N", default_value_t = 25)]
     pub messages: u32,
+    /// Leave out messages that are older than so many days, 1 to 365
+    #[arg(long, value_name = "DAYS")]
+    pub window_days: Option<u16>,
+    /// Have phones asked for older messages where the gateway holds too few; takes long
+    #[arg(long)]
+    pub deep: bool,
     /// Start at most one sync under this key, however often it is asked for
     #[arg(long, value_name = "KEY")]
     pub idempotency_key: Option<String>,

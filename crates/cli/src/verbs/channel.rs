@@ -2,12 +2,13 @@
 
 use anyhow::{Context as _, bail};
 use serde_json::{Map, Value, json};
+use sincro_core::provider::Provider;
 
 use super::{Operator, given_text, paged, table};
 use crate::{
     args::{
         Global,
-        channel::{Channel, Create, Limit, Update},
+        channel::{AllowHistory, Channel, Create, Limit, Update},
     },
     client::Call,
     output,
@@ -84,11 +85,35 @@ pub(crate) async fn channel(command: Channel, options: &Global) -> anyhow::Resul
             show(&operator, Call::post(format!("v1/channels/{}/pause", pause.channel.id)).body(body)).await
         }
         Channel::Resume(named) => show(&operator, Call::post(format!("v1/channels/{}/resume", named.id))).await,
+        Channel::AllowHistory(allow) => allow_history(&operator, &allow).await,
         Channel::Delete(delete) => {
             let id = delete.channel.id;
             operator.show(Call::delete(format!("v1/channels/{id}")), |_| Ok(format!("channel {id} is removed"))).await
         }
     }
+}
+
+async fn allow_history(operator: &Operator, allow: &AllowHistory) -> anyhow::Result<()> {
+    let id = allow.channel.id;
+    if !allow.yes {
+        let channel: Value = operator.send(Call::get(format!("v1/channels/{id}"))).await?.read()?;
+        let provider: Provider =
+            serde_json::from_value(channel["provider"].clone()).context("the channel's provider")?;
+        let one_shot = sincro_providers::capabilities(provider).and_then(|capabilities| capabilities.one_shot);
+        let Some(one_shot) = one_shot else { bail!("{provider} can be asked as often as one likes") };
+        bail!("another request risks this: {}; say --yes if that is meant", one_shot.risk);
+    }
+    let call = Call::post(format!("v1/channels/{id}/allow-history"));
+    operator
+        .show(call, |reply| {
+            let allowed: Value = reply.read()?;
+            Ok(format!(
+                "the next sync of channel {id} may ask for history, or a retry of the last one; earlier requests put aside: {}\nrisk: {}",
+                output::shown(&allowed["put_aside"]),
+                output::shown(&allowed["risk"])
+            ))
+        })
+        .await
 }
 
 async fn show(operator: &Operator, call: Call) -> anyhow::Result<()> {

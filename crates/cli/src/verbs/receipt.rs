@@ -133,6 +133,7 @@ mod tests {
             fetched,
             stored: fetched,
             duplicate: 0,
+            left_out: 0,
             outcome,
             reason: reason.map(str::to_owned),
             last_error: None,
@@ -145,7 +146,7 @@ mod tests {
             sync_id: uuid::Uuid::nil(),
             contacts: 2,
             jobs: JobCounts { total: 4, succeeded: 2, skipped: 1, failed: 1, ..JobCounts::default() },
-            messages: MessageCounts { fetched: 30, stored: 30, duplicate: 0 },
+            messages: MessageCounts { fetched: 30, stored: 30, ..MessageCounts::default() },
             pruned_at: None,
             lines: vec![
                 line(JobState::Succeeded, AddressKind::Phone, 25, None),

@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use serde_json::json;
+use serde_json::{Value, json};
 use sincro_core::sync::{SyncId, SyncStatus};
 
 use super::{List, Operator, mention_next, paged, receipt, table};
@@ -55,15 +55,30 @@ pub(crate) async fn sync(command: Sync, options: &Global) -> anyhow::Result<Exit
 
 async fn begin(operator: &Operator, start: Start) -> anyhow::Result<ExitCode> {
     let channel = start.channel;
-    let call = match start.contact {
-        Some(contact) => Call::post(format!("v1/channels/{channel}/contacts/{contact}/syncs"))
-            .body(json!({ "messages": start.messages })),
-        None => {
-            Call::post(format!("v1/channels/{channel}/syncs")).body(json!({ "messages_per_contact": start.messages }))
+    let call = match &start.contact {
+        Some(contact) => {
+            Call::post(format!("v1/channels/{channel}/contacts/{contact}/syncs")).body(body(&start, "messages"))
         }
+        None => Call::post(format!("v1/channels/{channel}/syncs")).body(body(&start, "messages_per_contact")),
+    };
+    started(operator, call.header("Idempotency-Key", start.idempotency_key), start.watch).await
+}
+
+/// What was given, and nothing that was not: an older API does not know all of it.
+fn body(start: &Start, count: &str) -> Value {
+    let mut body = json!({ count: start.messages });
+    if let Some(days) = start.window_days {
+        body["window_days"] = days.into();
     }
-    .header("Idempotency-Key", start.idempotency_key);
-    if start.watch {
+    if start.deep {
+        body["deep"] = true.into();
+    }
+    body
+}
+
+/// Makes a call that starts a sync, and shows or follows that.
+pub(super) async fn started(operator: &Operator, call: Call, follow: bool) -> anyhow::Result<ExitCode> {
+    if follow {
         let sync: SyncStatus = operator.send(call).await?.read()?;
         return watch::run(&operator.client, sync.id, operator.json).await;
     }

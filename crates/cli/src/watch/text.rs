@@ -105,7 +105,9 @@ pub(crate) fn jobs(jobs: &JobCounts) -> String {
 
 /// Messages, so that the sum can be seen.
 pub(crate) fn messages(messages: &MessageCounts) -> String {
-    format!("{} fetched = {} stored + {} already there", messages.fetched, messages.stored, messages.duplicate)
+    let MessageCounts { fetched, stored, duplicate, left_out } = messages;
+    let sum = format!("{fetched} fetched = {stored} stored + {duplicate} already there");
+    if *left_out == 0 { sum } else { format!("{sum}; {left_out} outside the window") }
 }
 
 /// A point in time, to the second.

@@ -133,11 +133,8 @@ fn a_wait_for_a_time_goes_on_then_and_one_for_the_first_sync_fails_with_what_can
 
 #[test]
 fn reports_in_any_order_and_twice_leave_the_same_progress() {
-    let reports = [(0, 1, 5), (1, 1, 20), (1, 2, 55), (1, 2, 55), (2, 1, 100)].map(|(phase, chunk, percent)| Progress {
-        phase: Some(phase),
-        chunk: Some(chunk),
-        percent: Some(percent),
-        conversations: None,
+    let reports = [(0, 1, 5), (1, 1, 20), (1, 2, 55), (1, 2, 55), (2, 1, 100)].map(|(phase, chunk, percent)| {
+        Progress { phase: Some(phase), chunk: Some(chunk), percent: Some(percent), conversations: None }
     });
     let (mut forth, mut back) = (Delivered::default(), Delivered::default());
     reports.iter().for_each(|report| forth.note(report));

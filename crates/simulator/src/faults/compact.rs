@@ -35,6 +35,12 @@ const NAMES: [(&str, &str, &str); 19] = [
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NotFaults(String);
 
+impl NotFaults {
+    pub(crate) fn new(why: impl Into<String>) -> Self {
+        Self(why.into())
+    }
+}
+
 impl fmt::Display for NotFaults {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
@@ -124,22 +130,40 @@ impl FromStr for Faults {
 }
 
 fn parse_rule(part: &str) -> Result<Rule, NotFaults> {
-    let (what, how_often) = part.rsplit_once('=').ok_or_else(|| {
-        NotFaults(format!("{part:?} does not say how often; write it like 500=0.01, 500=x3 or 500=all"))
-    })?;
-    let (named, target) = what.split_once('@').map_or((what, None), |(named, target)| (named, Some(target.to_owned())));
-    let (named, channel) = match named.rsplit_once('#') {
-        // Where a redirect leads may hold the sign too.
-        Some((named, channel)) if channel.parse::<usize>().is_ok() => (named, Some(number(channel)?)),
-        _ => (named, None),
-    };
-    let (name, argument) = named.split_once(':').map_or((named, None), |(name, argument)| (name, Some(argument)));
+    let Part { name, argument, channel, target, when } = Part::parse(part)?;
+    let target = target.map(str::to_owned);
     let (path, address) = match target {
         Some(target) if target.starts_with('/') => (Some(target), None),
         target => (None, target),
     };
-    let (fault, when) = (Fault::parse(name.trim(), argument)?, parse_when(how_often.trim())?);
-    Ok(Rule { fault, when, path, address, channel })
+    Ok(Rule { fault: Fault::parse(name, argument)?, when, path, address, channel })
+}
+
+/// One part of a list of faults, before it is known what its name means.
+#[derive(Debug)]
+pub(crate) struct Part<'a> {
+    pub(crate) name: &'a str,
+    pub(crate) argument: Option<&'a str>,
+    pub(crate) channel: Option<usize>,
+    /// What stands behind the at sign.
+    pub(crate) target: Option<&'a str>,
+    pub(crate) when: When,
+}
+
+impl<'a> Part<'a> {
+    pub(crate) fn parse(part: &'a str) -> Result<Self, NotFaults> {
+        let (what, how_often) = part.rsplit_once('=').ok_or_else(|| {
+            NotFaults(format!("{part:?} does not say how often; write it like 500=0.01, 500=x3 or 500=all"))
+        })?;
+        let (named, target) = what.split_once('@').map_or((what, None), |(named, target)| (named, Some(target)));
+        let (named, channel) = match named.rsplit_once('#') {
+            // Where a redirect leads may hold the sign too.
+            Some((named, channel)) if channel.parse::<usize>().is_ok() => (named, Some(number(channel)?)),
+            _ => (named, None),
+        };
+        let (name, argument) = named.split_once(':').map_or((named, None), |(name, argument)| (name, Some(argument)));
+        Ok(Self { name: name.trim(), argument, channel, target, when: parse_when(how_often.trim())? })
+    }
 }
 
 fn parse_when(how_often: &str) -> Result<When, NotFaults> {
@@ -158,6 +182,7 @@ fn parse_when(how_often: &str) -> Result<When, NotFaults> {
     }
 }
 
-fn number<T: FromStr>(text: &str) -> Result<T, NotFaults> {
+/// A whole number, or the text that is none.
+pub(crate) fn number<T: FromStr>(text: &str) -> Result<T, NotFaults> {
     text.parse().map_err(|_| NotFaults(format!("{text:?} is not a whole number")))
 }

@@ -1,13 +1,15 @@
 //! What can go wrong on purpose, when, and for whom.
 //!
-//! A [`Rule`] joins a [`Fault`] with a [`When`] and, if wanted, a channel, a path and an address. The first rule that strikes wins.
-//! Whether a share strikes follows from the seed and the number of the call. How a fault looks to the caller is decided in
-//! `transport` where every gateway would look alike, and in the provider's folder where it has words of its own.
+//! A [`Rule`] joins a [`Fault`] with a [`When`] and, if wanted, a channel, a path and an address. The first rule that
+//! strikes wins. Whether a share strikes follows from the seed and the number of the call. How a fault looks to the caller
+//! is decided in `transport` where every gateway would look alike, and in the provider's folder where it has words of its
+//! own.
 
 mod compact;
 pub(crate) mod transport;
 
 pub use compact::NotFaults;
+pub(crate) use compact::{Part, number};
 
 use std::collections::HashMap;
 

@@ -49,16 +49,21 @@ pub(super) async fn health(
         (false, true) => "AUTH".to_owned(),
         (false, false) => channel.session.word().unwrap_or_else(|| "QR".to_owned()),
     };
-    let code = WORDS.iter().position(|known| *known == word).unwrap_or(WORDS.len());
+    let code = code_of(&word);
     let user = pretence.session.then(|| json!({ "id": OWN_NUMBER, "name": format!("simulated-{}", channel.number) }));
     answers::ok(&json!({
-        "channel_id": format!("SIM-{}", channel.number),
+        "channel_id": server.contract.name_of(&channel),
         "start_at": 1_766_000_000,
         "uptime": server.clock.uptime().as_secs(),
         "version": "1.8",
         "status": { "code": code, "text": word },
         "user": user,
     }))
+}
+
+/// The number of a word.
+pub(super) fn code_of(word: &str) -> usize {
+    WORDS.iter().position(|known| *known == word).unwrap_or(WORDS.len())
 }
 
 pub(super) async fn contacts(
@@ -164,10 +169,10 @@ impl Span {
     }
 }
 
-fn bad_parameters(server: &Server) -> Response {
+pub(super) fn bad_parameters(server: &Server) -> Response {
     answers::error(server, StatusCode::BAD_REQUEST, "Wrong request parameters")
 }
 
-fn no_session(server: &Server) -> Response {
+pub(super) fn no_session(server: &Server) -> Response {
     answers::error(server, StatusCode::UNAUTHORIZED, "Need channel authorization for this request")
 }

@@ -49,7 +49,11 @@ impl Filter {
 
 /// Everything under this address that the filter takes, newest first unless it asks otherwise.
 pub(super) fn all(channel: &Channel, address: &str, readings: Readings, filter: Filter) -> Vec<Value> {
-    let stored = channel.archive.chat(address, usize::MAX);
+    let mut stored = channel.archive.chat(address, usize::MAX);
+    if let Some(person) = channel.archive.person(address) {
+        // Older than all others.
+        stored.extend(channel.restored.of(channel, &person).into_iter().rev());
+    }
     let (Some(person), Some(newest)) = (channel.archive.person(address), stored.first()) else { return Vec::new() };
     let newest_s = newest.readable_at.timestamp();
     let chat = person.phone_jid.as_deref().filter(|_| readings.resolves_lids).unwrap_or(address);

@@ -1,4 +1,5 @@
-//! One message as the gateway writes it: its content under a key that is named after its type. Media carry ids that open nothing.
+//! One message as the gateway writes it: its content under a key that is named after its type. Media carry ids that open
+//! nothing.
 
 use serde_json::{Value, json};
 

@@ -1,18 +1,24 @@
 //! A simulated Whapi.Cloud: the calls a history reader makes, as its published descriptions say.
 //!
-//! Spoken: `GET /health`, `/contacts`, `/contacts/lids/{id}`, `/messages/list/{chat}`. Not spoken yet: `/messages/{id}` and its
-//! resync, settings, media, webhooks. What the descriptions leave open is decided by [`Readings`].
+//! Spoken: `GET /health`, `/contacts`, `/contacts/lids/{id}`, `/messages/list/{chat}`, `/messages/{id}` with its resync,
+//! `GET` and `PATCH` of `/settings`. Events: `messages`, `channel`, `users`. Not spoken: media. What the descriptions leave
+//! open is decided by [`Readings`].
 //!
-//! `answers` is the shape of what is said, `calls` the handlers, `chat` a page of a chat, `message` one message of it.
+//! `answers` is the shape of what is said, `calls`, `resync` and `channel_settings` the handlers, `chat` a page of a chat,
+//! `message` one message of it, `restored` what came one by one.
 
 mod answers;
 mod calls;
+mod channel_settings;
 mod chat;
 mod message;
 mod readings;
+mod restored;
+mod resync;
 
-use std::{borrow::Cow, sync::Arc};
+use std::{borrow::Cow, sync::Arc, time::Duration};
 
+use anyhow::Result;
 use axum::{
     Router,
     extract::{Request, State},
@@ -21,22 +27,30 @@ use axum::{
     response::{IntoResponse, Response},
     routing::get,
 };
-use serde_json::json;
+use serde_json::{Value, json};
 
-pub use self::readings::{Readings, UnknownChat};
+pub use self::readings::{Readings, Restoring, UnknownChat};
+pub(crate) use self::restored::Restored;
 use crate::{
-    archive::Keeping,
+    archive::{Ids, Keeping, Order},
     call_log::{Arrival, Asks},
     contract::Contract,
     faults::Fault,
+    hooks::{
+        event::Event,
+        posting::{Posting, Retries},
+    },
     request::{header_of, method_of, percent_decoded},
-    server::Server,
+    server::{Channel, Server},
+    session::Change,
 };
 
 const HEALTH: &str = "/health";
 const CONTACTS: &str = "/contacts";
 const LID: &str = "/contacts/lids/{jid}";
 const CHAT: &str = "/messages/list/{jid}";
+const MESSAGE: &str = "/messages/{id}";
+const SETTINGS: &str = "/settings";
 
 /// The contract.
 #[derive(Debug)]
@@ -49,6 +63,8 @@ impl Contract for Whapi {
             .route(CONTACTS, get(calls::contacts))
             .route(LID, get(calls::lid))
             .route(CHAT, get(calls::chat))
+            .route(MESSAGE, get(resync::message))
+            .route(SETTINGS, get(channel_settings::told).patch(channel_settings::change))
             .route_layer(middleware::from_fn_with_state(Arc::clone(&server), only_with_token))
             .fallback(unknown_path)
             .with_state(server)
@@ -64,6 +80,7 @@ impl Contract for Whapi {
                 // Asked for by number alone; the log knows people by their addresses.
                 (Some(number), _) => (Cow::Borrowed(LID), Asks::Lid, Some(format!("{number}@s.whatsapp.net"))),
                 (_, Some(chat)) => (Cow::Borrowed(CHAT), Asks::History, Some(chat)),
+                _ if behind("/messages/").is_some() => (Cow::Borrowed(MESSAGE), Asks::Message, None),
                 _ => (Cow::Owned(path.to_owned()), Asks::Other, None),
             },
         };
@@ -108,7 +125,45 @@ impl Contract for Whapi {
     }
 
     fn keeping(&self) -> Keeping {
-        Keeping::Sent
+        Keeping { order: Order::Sent, ids: Ids::Parted, account: None }
+    }
+
+    fn name_of(&self, channel: &Channel) -> String {
+        format!("SIM-{}", channel.number)
+    }
+
+    fn posting(&self) -> Posting {
+        let (first_wait, longest_wait) = (Duration::from_secs(3), Duration::from_mins(15));
+        // Until it is acknowledged.
+        let retries = Retries { attempts: None, first_wait, longest_wait, linear: true };
+        Posting { retries, capacity: None, signed_in: &[], prefix: "", only_200: true }
+    }
+
+    fn misaddress(&self, body: &mut Value) {
+        body["channel_id"] = json!("SIM-ELSEWHERE");
+    }
+
+    fn told_of_session(&self, _: &Server, channel: &Channel, change: Change<'_>) -> Vec<Event> {
+        let (word, told) = match change {
+            Change::Up => ("AUTH", "post"),
+            Change::Down | Change::Unloaded => ("QR", "delete"),
+            Change::Word(word) => (word, "delete"),
+        };
+        let name = self.name_of(channel);
+        let health = json!({ "channel_id": name, "status": { "code": calls::code_of(word), "text": word } });
+        let channel_event = json!({ "type": "channel", "event": "patch" });
+        let users = json!([{ "id": message::OWN_NUMBER, "name": format!("simulated-{}", channel.number) }]);
+        vec![
+            Event::new("channel", json!({ "health": health, "event": channel_event, "channel_id": name })),
+            Event::new(
+                "users",
+                json!({ "users": users, "event": { "type": "users", "event": told }, "channel_id": name }),
+            ),
+        ]
+    }
+
+    fn restore(&self, server: &Server, channel: &Channel, id: &str) -> Result<()> {
+        resync::restore(server, channel, id)
     }
 }
 

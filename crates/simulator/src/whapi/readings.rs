@@ -52,3 +52,21 @@ impl Readings {
         Ok(())
     }
 }
+
+/// How long things take when a single message is asked for at the phone, and what a change of settings does to webhooks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Restoring {
+    /// How long a resync is held, unless the message comes before, in milliseconds.
+    pub hold_ms: u64,
+    /// How long after a resync the phone sends the message, in milliseconds; without, it never does by itself.
+    pub readable_after_ms: Option<u64>,
+    /// Webhooks of a change of settings are added to those that are there, instead of replacing them.
+    pub appends_webhooks: bool,
+}
+
+impl Default for Restoring {
+    fn default() -> Self {
+        Self { hold_ms: 50, readable_after_ms: Some(10), appends_webhooks: false }
+    }
+}

@@ -13,7 +13,7 @@ use chrono::{DateTime, SecondsFormat, Utc};
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 
-use super::{envelope, rows};
+use super::{envelope, rows, webhooks};
 use crate::{
     gate::Pretence,
     people::Person,
@@ -66,8 +66,8 @@ pub(crate) async fn status(Extension(channel): Asking, Extension(pretence): Exte
         "loggedIn": pretence.session,
         "token": channel.token,
         "jid": rows::OWN_DEVICE_JID,
-        "webhook": "",
-        "events": "Message,HistorySync",
+        "webhook": channel.outbox.hooks().first().map(|hook| hook.url.clone()).unwrap_or_default(),
+        "events": webhooks::subscribed(&channel).map_or_else(|| "Message,HistorySync".to_owned(), |events| events.join(",")),
         "proxy_url": "",
         "qrcode": "",
         "history": if pretence.history { "100" } else { "0" },
@@ -76,7 +76,7 @@ pub(crate) async fn status(Extension(channel): Asking, Extension(pretence): Exte
             "access_key": "***", "bucket": "", "enabled": false, "endpoint": "", "media_delivery": "", "path_style": false,
             "public_url": "", "region": "", "retention_days": 0,
         },
-        "hmac_configured": false,
+        "hmac_configured": channel.outbox.secret().is_some(),
     }))
 }
 
@@ -168,6 +168,6 @@ pub(crate) async fn history(
     envelope::ok(&rows::chat(&channel, address, limit))
 }
 
-fn no_session() -> Response {
+pub(super) fn no_session() -> Response {
     envelope::error(StatusCode::INTERNAL_SERVER_ERROR, "no session")
 }

@@ -10,6 +10,7 @@ use super::{envelope::go_json, rows};
 use crate::{
     messages::{Kind, Message, Origin, Record},
     people::Person,
+    web_message,
 };
 
 /// The text of the column.
@@ -22,8 +23,12 @@ pub(crate) fn data_json(person: &Person, address: &str, message: &Message) -> St
 }
 
 fn event(person: &Person, address: &str, message: &Message) -> Value {
-    let body = body(message);
-    let raw = if message.origin == Origin::HistorySync { web_message(person, address, message) } else { body.clone() };
+    let body = web_message::body(message);
+    let raw = if message.origin == Origin::HistorySync {
+        web_message::written(person, address, message)
+    } else {
+        body.clone()
+    };
     json!({
         "Info": info(person, address, message),
         "Message": body,
@@ -94,51 +99,4 @@ fn event_time(person: &Person, sent_at: DateTime<Utc>) -> String {
         || sent_at.to_rfc3339_opts(SecondsFormat::AutoSi, true),
         |zone| sent_at.with_timezone(&zone).to_rfc3339_opts(SecondsFormat::AutoSi, true),
     )
-}
-
-fn web_message(person: &Person, address: &str, message: &Message) -> Value {
-    json!({
-        "key": { "remoteJID": address, "fromMe": message.from_me, "ID": message.id },
-        "message": body(message),
-        "messageTimestamp": message.sent_at.timestamp(),
-        "status": if message.from_me { 3 } else { 0 },
-        "pushName": if message.from_me { "" } else { person.push_name.as_str() },
-    })
-}
-
-fn body(message: &Message) -> Value {
-    let text = message.text.as_str();
-    let media = |mimetype: &str, bytes: u32| {
-        json!({
-            "URL": format!("https://mmg.whatsapp.net/v/{}.enc", message.id),
-            "mimetype": mimetype,
-            "fileLength": bytes,
-            "directPath": format!("/v/{}.enc", message.id),
-        })
-    };
-    let captioned = |mut media: Value| {
-        if !text.is_empty() {
-            media["caption"] = json!(text);
-        }
-        media
-    };
-    match (message.kind, &message.quoted) {
-        (Kind::Text, None) => json!({ "conversation": text }),
-        (Kind::Text, Some(quoted)) => {
-            let context = json!({ "stanzaID": quoted, "quotedMessage": { "conversation": "..." } });
-            json!({ "extendedTextMessage": { "text": text, "contextInfo": context } })
-        }
-        (Kind::Image, _) => json!({ "imageMessage": captioned(media("image/jpeg", 48_211)) }),
-        (Kind::Video, _) => json!({ "videoMessage": captioned(media("video/mp4", 1_204_881)) }),
-        (Kind::Document, _) => json!({ "documentMessage": captioned(media("application/pdf", 90_112)) }),
-        (Kind::Audio, _) => json!({ "audioMessage": media("audio/ogg; codecs=opus", 9_310) }),
-        (Kind::Sticker, _) => json!({ "stickerMessage": media("image/webp", 21_004) }),
-        (Kind::Location, _) => {
-            json!({ "locationMessage": { "degreesLatitude": -23.5503, "degreesLongitude": -46.6339, "name": text } })
-        }
-        (Kind::Contact, _) => json!({ "contactMessage": { "displayName": text, "vcard": "BEGIN:VCARD\nEND:VCARD" } }),
-        (Kind::Reaction, target) => {
-            json!({ "reactionMessage": { "key": { "ID": target, "fromMe": false }, "text": text } })
-        }
-    }
 }

@@ -28,7 +28,10 @@ pub(crate) fn user_id(channel: &Channel) -> String {
 
 /// The last `limit` stored rows of one chat.
 pub(crate) fn chat(channel: &Channel, address: &str, limit: usize) -> Value {
-    let stored = channel.archive.chat(address, limit);
+    // What a deep request brought was inserted last.
+    let mut stored = channel.deep.with(|deep| deep.rows(address));
+    stored.extend(channel.archive.chat(address, limit));
+    stored.truncate(limit);
     let Some(person) = channel.archive.person(address).filter(|_| !stored.is_empty()) else { return Value::Null };
     let user_id = user_id(channel);
     stored.iter().map(|stored| row(&user_id, &person, address, stored)).collect()

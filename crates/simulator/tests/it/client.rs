@@ -73,6 +73,21 @@ pub(crate) async fn send(
     parse(&bytes)
 }
 
+/// With these headers and no token but what they hold.
+pub(crate) async fn send_with(
+    simulator: &Simulator,
+    method: &str,
+    path: &str,
+    headers: &[(&str, &str)],
+    body: &str,
+) -> Result<Answer> {
+    let lines: String = headers.iter().flat_map(|(name, value)| [*name, ": ", *value, "\r\n"]).collect();
+    let mut connection = open_with(simulator, method, path, &lines, body).await?;
+    let mut bytes = Vec::new();
+    let _ = connection.read_to_end(&mut bytes).await;
+    parse(&bytes)
+}
+
 /// Sends the request and leaves the answer to the caller.
 pub(crate) async fn open(
     simulator: &Simulator,
@@ -81,12 +96,16 @@ pub(crate) async fn open(
     token: Option<&str>,
     body: &str,
 ) -> Result<TcpStream> {
-    let host = simulator.base_url().strip_prefix("http://").context("base URL")?;
     // In the header of each provider: none of them looks at another's.
     let token = token.map(|token| format!("token: {token}\r\nAuthorization: Bearer {token}\r\n")).unwrap_or_default();
+    open_with(simulator, method, path, &token, body).await
+}
+
+async fn open_with(simulator: &Simulator, method: &str, path: &str, headers: &str, body: &str) -> Result<TcpStream> {
+    let host = simulator.base_url().strip_prefix("http://").context("base URL")?;
     let length = body.len();
     let request = format!(
-        "{method} {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\nContent-Length: {length}\r\n{token}\r\n{body}"
+        "{method} {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\nContent-Length: {length}\r\n{headers}\r\n{body}"
     );
     let mut connection = TcpStream::connect(host).await?;
     connection.write_all(request.as_bytes()).await?;

@@ -13,10 +13,10 @@ use sincro_core::{
 use sqlx::PgConnection;
 
 use super::Settlement;
-use crate::Error;
+use crate::{Error, messages};
 
 /// What changes on one job.
-pub(super) struct JobChange {
+pub(crate) struct JobChange {
     pub(super) job: JobId,
     pub(super) sync: SyncId,
     /// Whether the sync's counters know this job; the plan job is not counted.
@@ -32,6 +32,7 @@ pub(super) struct JobChange {
     pub(super) address: Option<String>,
     pub(super) fetched: i32,
     pub(super) stored: i32,
+    pub(super) left_out: i32,
 }
 
 /// Stores the batch's messages, each once per channel, and says how many new ones each job brought.
@@ -39,41 +40,23 @@ pub(super) async fn messages(
     connection: &mut PgConnection,
     passed: &[(&Settlement, JobState)],
 ) -> Result<HashMap<JobId, i32>, Error> {
-    let mut rows = MessageRows::default();
     let survivors = survivors(connection, passed).await?;
+    let mut rows = messages::Rows::default();
     for (settlement, _) in passed {
-        rows.add(settlement, &survivors);
+        let (Some(contact), Some(address)) = (settlement.job.contact, &settlement.address) else { continue };
+        let place = messages::Place {
+            channel: settlement.job.channel,
+            contact: survivors.get(&contact).copied().unwrap_or(contact),
+            address: address.as_str(),
+            job: Some(settlement.job.id),
+            origin: Origin::History,
+        };
+        for message in &settlement.messages {
+            rows.push(place, message);
+        }
     }
-    if rows.ids.is_empty() {
-        return Ok(HashMap::new());
-    }
-    let stored = sqlx::query_scalar!(
-        "INSERT INTO messages (channel_id, message_id, contact_id, address, from_me, sent_at, kind, text, status, payload, job_id, origin, stored_at)
-         SELECT u.channel, u.id, u.contact, u.address, u.from_me, u.sent_at, u.kind, u.text, u.status, u.payload::json, u.job, $12, $13
-         FROM unnest($1::uuid[], $2::text[], $3::bigint[], $4::text[], $5::boolean[], $6::timestamptz[], $7::text[], $8::text[],
-                     $9::text[], $10::text[], $11::bigint[])
-              AS u(channel, id, contact, address, from_me, sent_at, kind, text, status, payload, job)
-         ORDER BY u.channel, u.id
-         ON CONFLICT (channel_id, message_id) DO NOTHING
-         RETURNING job_id",
-        &rows.channels,
-        &rows.ids as _,
-        &rows.contacts,
-        &rows.addresses as _,
-        &rows.from_me,
-        &rows.sent_at,
-        &rows.kinds as _,
-        &rows.texts as _,
-        &rows.statuses as _,
-        &rows.payloads as _,
-        &rows.jobs,
-        Origin::History.as_str(),
-        clock::now()
-    )
-    .fetch_all(connection)
-    .await?;
     let mut per_job = HashMap::new();
-    for job in stored {
+    for job in rows.insert(connection).await?.into_iter().filter_map(|stored| stored.job) {
         *per_job.entry(job).or_insert(0) += 1;
     }
     Ok(per_job)
@@ -95,52 +78,19 @@ async fn survivors(
     Ok(rows.fetch_all(connection).await?.into_iter().map(|row| (row.id, row.survivor)).collect())
 }
 
-#[derive(Default)]
-struct MessageRows<'s> {
-    channels: Vec<uuid::Uuid>,
-    ids: Vec<&'s str>,
-    contacts: Vec<ContactId>,
-    addresses: Vec<&'s str>,
-    from_me: Vec<bool>,
-    sent_at: Vec<DateTime<Utc>>,
-    kinds: Vec<&'static str>,
-    texts: Vec<Option<&'s str>>,
-    statuses: Vec<Option<&'s str>>,
-    payloads: Vec<&'s str>,
-    jobs: Vec<JobId>,
-}
-
-impl<'s> MessageRows<'s> {
-    fn add(&mut self, settlement: &'s Settlement, survivors: &HashMap<ContactId, ContactId>) {
-        let (Some(contact), Some(address)) = (settlement.job.contact, &settlement.address) else { return };
-        for message in &settlement.messages {
-            self.channels.push(settlement.job.channel);
-            self.ids.push(&message.id);
-            self.contacts.push(survivors.get(&contact).copied().unwrap_or(contact));
-            self.addresses.push(address.as_str());
-            self.from_me.push(message.from_me);
-            self.sent_at.push(message.sent_at);
-            self.kinds.push(message.kind.as_str());
-            self.texts.push(message.text.as_deref());
-            self.statuses.push(message.status.as_deref());
-            self.payloads.push(message.payload.get());
-            self.jobs.push(settlement.job.id);
-        }
-    }
-}
-
 /// Writes the jobs of the batch.
-pub(super) async fn jobs(connection: &mut PgConnection, changes: &[JobChange]) -> Result<(), Error> {
+pub(crate) async fn jobs(connection: &mut PgConnection, changes: &[JobChange]) -> Result<(), Error> {
     let column = |pick: fn(&JobChange) -> i32| changes.iter().map(pick).collect::<Vec<_>>();
     let words = |pick: fn(&JobChange) -> Option<&str>| changes.iter().map(pick).collect::<Vec<_>>();
     let now = clock::now();
     sqlx::query!(
         "UPDATE jobs j SET state = u.state, step = u.step, steps_done = u.steps_done, attempts = u.attempts, next_at = u.due,
                 reason = u.reason, last_error = u.error, address = coalesce(u.address, j.address), fetched = j.fetched + u.fetched,
-                stored = j.stored + u.stored, duplicate = j.duplicate + u.fetched - u.stored, settled_at = $12
+                stored = j.stored + u.stored, duplicate = j.duplicate + u.fetched - u.stored, left_out = j.left_out + u.left_out,
+                settled_at = $13
          FROM unnest($1::bigint[], $2::text[], $3::jsonb[], $4::integer[], $5::integer[], $6::timestamptz[], $7::text[], $8::text[],
-                     $9::text[], $10::integer[], $11::integer[])
-              AS u(id, state, step, steps_done, attempts, due, reason, error, address, fetched, stored)
+                     $9::text[], $10::integer[], $11::integer[], $12::integer[])
+              AS u(id, state, step, steps_done, attempts, due, reason, error, address, fetched, stored, left_out)
          WHERE j.id = u.id",
         &changes.iter().map(|change| change.job).collect::<Vec<_>>(),
         &changes.iter().map(|change| change.after.as_str()).collect::<Vec<_>>() as _,
@@ -153,6 +103,7 @@ pub(super) async fn jobs(connection: &mut PgConnection, changes: &[JobChange]) -
         &words(|change| change.address.as_deref()) as _,
         &column(|change| change.fetched),
         &column(|change| change.stored),
+        &column(|change| change.left_out),
         now
     )
     .execute(connection)
@@ -166,6 +117,7 @@ struct Tally {
     jobs: HashMap<JobState, i64>,
     fetched: i64,
     stored: i64,
+    left_out: i64,
     /// What planning came to grief over, if this batch holds its plan job.
     error: Option<String>,
     /// The plan job failed for good: no more jobs will come.
@@ -173,7 +125,7 @@ struct Tally {
 }
 
 /// Adds the batch up in its syncs; returns those it touched.
-pub(super) async fn syncs(connection: &mut PgConnection, changes: &[JobChange]) -> Result<Vec<SyncId>, Error> {
+pub(crate) async fn syncs(connection: &mut PgConnection, changes: &[JobChange]) -> Result<Vec<SyncId>, Error> {
     let mut tallies: BTreeMap<SyncId, Tally> = BTreeMap::new();
     for change in changes {
         let tally = tallies.entry(change.sync).or_default();
@@ -182,6 +134,7 @@ pub(super) async fn syncs(connection: &mut PgConnection, changes: &[JobChange]) 
             *tally.jobs.entry(change.after).or_default() += 1;
             tally.fetched += i64::from(change.fetched);
             tally.stored += i64::from(change.stored);
+            tally.left_out += i64::from(change.left_out);
         } else {
             tally.error.clone_from(&change.error);
             tally.planning_over = change.after == JobState::Failed;
@@ -196,11 +149,11 @@ pub(super) async fn syncs(connection: &mut PgConnection, changes: &[JobChange]) 
                 jobs_awaiting = jobs_awaiting + u.awaiting, jobs_succeeded = jobs_succeeded + u.succeeded,
                 jobs_empty = jobs_empty + u.empty, jobs_skipped = jobs_skipped + u.skipped, jobs_failed = jobs_failed + u.failed,
                 messages_fetched = messages_fetched + u.fetched, messages_stored = messages_stored + u.stored,
-                messages_duplicate = messages_duplicate + u.fetched - u.stored,
+                messages_duplicate = messages_duplicate + u.fetched - u.stored, messages_left_out = messages_left_out + u.left_out,
                 error = coalesce(u.error, s.error), planned = planned OR u.planning_over, revision = revision + 1
          FROM unnest($1::uuid[], $2::bigint[], $3::bigint[], $4::bigint[], $5::bigint[], $6::bigint[], $7::bigint[], $8::bigint[],
-                     $9::bigint[], $10::bigint[], $11::text[], $12::boolean[])
-              AS u(id, queued, delayed, awaiting, succeeded, empty, skipped, failed, fetched, stored, error, planning_over)
+                     $9::bigint[], $10::bigint[], $11::text[], $12::boolean[], $13::bigint[])
+              AS u(id, queued, delayed, awaiting, succeeded, empty, skipped, failed, fetched, stored, error, planning_over, left_out)
          WHERE s.id = u.id",
         &ids,
         &column(JobState::Queued),
@@ -213,9 +166,21 @@ pub(super) async fn syncs(connection: &mut PgConnection, changes: &[JobChange]) 
         &tallies.values().map(|tally| tally.fetched).collect::<Vec<_>>(),
         &tallies.values().map(|tally| tally.stored).collect::<Vec<_>>(),
         &tallies.values().map(|tally| tally.error.as_deref()).collect::<Vec<_>>() as _,
-        &tallies.values().map(|tally| tally.planning_over).collect::<Vec<_>>()
+        &tallies.values().map(|tally| tally.planning_over).collect::<Vec<_>>(),
+        &tallies.values().map(|tally| tally.left_out).collect::<Vec<_>>()
     )
     .execute(connection)
     .await?;
     Ok(ids)
+}
+
+/// The state in which an ending leaves a job.
+pub(crate) fn state_of(ending: &sincro_core::job::Ending) -> JobState {
+    super::ended(ending).0
+}
+
+/// What a single result changes, of which so many messages were new.
+pub(crate) fn change_of(settlement: &Settlement, before: JobState, stored: i32) -> Result<JobChange, Error> {
+    let stored = HashMap::from([(settlement.job.id, stored)]);
+    JobChange::of(settlement, before, &std::collections::BTreeSet::new(), &stored)
 }

@@ -4,9 +4,11 @@
 
 mod channels;
 mod cooldowns;
+mod delivering;
 mod durability;
 mod identity;
 mod limits;
+mod once;
 mod outlooks;
 mod pauses;
 mod planning;

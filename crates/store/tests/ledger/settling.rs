@@ -29,7 +29,7 @@ async fn a_batch_stores_its_messages_counts_them_and_closes_the_sync() {
     assert_eq!(settled.recorded, [Recorded::Ended; 4]);
     let status = world.status(sync).await;
     assert_eq!(status.state, SyncState::CompletedWithFailures);
-    assert_eq!(status.messages, MessageCounts { fetched: 5, stored: 3, duplicate: 2 });
+    assert_eq!(status.messages, MessageCounts { fetched: 5, stored: 3, duplicate: 2, left_out: 0 });
     assert_eq!(status.jobs, JobCounts { total: 4, succeeded: 2, empty: 1, failed: 1, ..JobCounts::default() });
     assert_eq!(world.count("SELECT count(*) FROM messages").await, 3);
     let receipt = world.store.receipt(sync, 0, 100).await.unwrap();
@@ -47,7 +47,7 @@ async fn the_same_result_twice_counts_once() {
     let twice = world.settle(&[result.clone(), result.clone()]).await;
     assert_eq!(twice.recorded, [Recorded::Ended, Recorded::Overtaken]);
     assert_eq!(world.settle(&[result]).await.recorded, [Recorded::Over]);
-    assert_eq!(world.status(sync).await.messages, MessageCounts { fetched: 1, stored: 1, duplicate: 0 });
+    assert_eq!(world.status(sync).await.messages, MessageCounts { fetched: 1, stored: 1, duplicate: 0, left_out: 0 });
 }
 
 #[tokio::test]
@@ -108,5 +108,5 @@ async fn settlements_of_one_sync_from_many_sides_at_once_add_up() {
     }
     let status = world.status(sync).await;
     assert_eq!((status.state, status.jobs.succeeded), (SyncState::Completed, 200));
-    assert_eq!(status.messages, MessageCounts { fetched: 400, stored: 201, duplicate: 199 });
+    assert_eq!(status.messages, MessageCounts { fetched: 400, stored: 201, duplicate: 199, left_out: 0 });
 }

@@ -14,7 +14,7 @@ use sincro_core::{
     limit::Limit,
     message::{Message, MessageKind},
     notice::{Entry, Notice},
-    provider::{Capabilities, HistoryAccess, Provider},
+    provider::{Capabilities, Provider},
     sync::{SyncId, SyncKind, SyncStatus},
 };
 use sincro_store::{
@@ -27,7 +27,7 @@ use sqlx::{Connection as _, PgConnection, PgPool};
 use uuid::Uuid;
 
 pub(crate) const WUZAPI: Capabilities =
-    Capabilities { provider: Provider::Wuzapi, history: HistoryAccess::PerAddress, lid_lookup: true };
+    Capabilities { lid_lookup: true, ..Capabilities::per_address(Provider::Wuzapi) };
 pub(crate) const ATTEMPTS: u32 = 3;
 
 /// A fresh ledger with one channel. Its database is dropped with it.
@@ -65,6 +65,9 @@ impl World {
             kind: SyncKind::Channel,
             messages_wanted: 25,
             contacts,
+            message: None,
+            deep: false,
+            window_days: None,
             capabilities: WUZAPI,
             max_attempts: ATTEMPTS,
             idempotency: None,
@@ -146,6 +149,7 @@ impl World {
             outcome,
             address,
             messages,
+            left_out: 0,
             learned: None,
         }
     }

@@ -70,10 +70,8 @@ impl Executor {
         let enough = Instant::now() + AT_ONCE;
         let Some(capabilities) = capabilities(channel.provider) else {
             // A newer version knows it, and may run beside this one.
-            let failure =
-                Failure::new("provider_not_built", format!("{} is unknown to this version", channel.provider));
             let fence = fence(claim, job.steps_done);
-            return self.fail(job, fence, failure).await;
+            return self.fail(job, fence, super::not_built(channel)).await;
         };
         loop {
             if !claim.holds_lease() {

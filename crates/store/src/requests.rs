@@ -1,0 +1,261 @@
+//! Requests that are answered by webhook: written down before they are made.
+//!
+//! Whoever is about to make one takes the channel's turn and writes that the job waits, so that a delivery that is faster than the
+//! request's own answer finds it. What must not be made twice stands in `account_requests` as well, from before the call; nothing but a
+//! person, or a new pairing, takes it out of the way.
+
+use chrono::{DateTime, TimeDelta, Utc};
+use sincro_core::{
+    awaiting::Completion,
+    channel::ChannelId,
+    clock,
+    gateway::Anchor,
+    job::{Job, Step},
+    provider::OneShot,
+};
+use sqlx::PgConnection;
+
+use crate::{
+    Error, Missing, Store, awaiting, channels,
+    settle::{Fence, Recorded, fence_one},
+    syncs,
+};
+
+/// Whether a request may be made now.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Leave {
+    /// It is written down: make it.
+    Go,
+    /// It was made, or may have been, by this very job, which did not live to see the answer.
+    Made {
+        /// Whether the gateway took it, as far as anybody knows.
+        surely: bool,
+    },
+    /// Another request of the channel comes first.
+    NotYet,
+    /// It was made before, for another job, and must not be made again.
+    Spent {
+        /// When.
+        at: DateTime<Utc>,
+        /// `accepted`, `unknown`, ...
+        state: String,
+    },
+}
+
+/// What is known of a channel beside its settings.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Facts {
+    /// When its number was paired or onboarded, or the channel created.
+    pub onboarded_at: DateTime<Utc>,
+    /// When the gateway's first sync was over.
+    pub initial_sync_at: Option<DateTime<Utc>>,
+    /// When somebody allowed the next request whatever is known.
+    pub allowed_at: Option<DateTime<Utc>>,
+    /// When a webhook was read last.
+    pub heard_at: Option<DateTime<Utc>>,
+}
+
+/// How a request that is made once ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RequestEnd {
+    /// The gateway took it.
+    Accepted,
+    /// It surely did not.
+    Refused,
+    /// Nobody knows.
+    Unknown,
+}
+
+impl RequestEnd {
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::Accepted => "accepted",
+            Self::Refused => "refused",
+            Self::Unknown => "unknown",
+        }
+    }
+}
+
+impl Store {
+    /// What is known of a channel.
+    pub async fn facts(&self, channel: ChannelId) -> Result<Facts, Error> {
+        let row = sqlx::query_as!(
+            Facts,
+            r#"SELECT coalesce(f.onboarded_at, c.created_at) AS "onboarded_at!", f.initial_sync_at, f.allowed_at, f.heard_at
+               FROM channels c LEFT JOIN channel_facts f ON f.channel_id = c.id WHERE c.id = $1"#,
+            channel
+        );
+        row.fetch_optional(&self.pool).await?.ok_or(Error::NotFound(Missing::Channel))
+    }
+
+    /// Writes down that a job's request is about to be made. `call` is its name where it is made once.
+    pub async fn begin_request(
+        &self,
+        job: &Job,
+        fence: Fence,
+        rule: Completion,
+        once: Option<&str>,
+        spacing: TimeDelta,
+    ) -> Result<Result<Leave, Recorded>, Error> {
+        let mut tx = self.pool.begin().await?;
+        channels::lock(&mut tx, job.channel).await?;
+        syncs::lock(&mut tx, job.sync).await?;
+        if let Err(refused) = fence_one(&mut tx, fence).await? {
+            return Ok(Err(refused));
+        }
+        if let Some(call) = once
+            && let Some(leave) = earlier(&mut tx, job, call).await?
+        {
+            return Ok(Ok(leave));
+        }
+        let now = clock::now();
+        if job.step.is_awaited() {
+            if !awaiting::take_turn(&mut tx, job.channel, job.id, now - spacing).await? {
+                return Ok(Ok(Leave::NotYet));
+            }
+            arm(&mut tx, job, rule, now).await?;
+            if job.contact.is_none() {
+                // Whatever the phone did not answer before belongs to another sync.
+                sqlx::query!("UPDATE turns SET silences = 0 WHERE channel_id = $1", job.channel)
+                    .execute(&mut *tx)
+                    .await?;
+            }
+        }
+        if let Some(call) = once {
+            sqlx::query!(
+                "INSERT INTO account_requests (channel_id, job_id, call, state, made_at) VALUES ($1, $2, $3, 'attempting', $4)",
+                job.channel,
+                job.id,
+                call,
+                now
+            )
+            .execute(&mut *tx)
+            .await?;
+        }
+        tx.commit().await?;
+        Ok(Ok(Leave::Go))
+    }
+
+    /// Writes down how a request ended. One that was not made leaves no trace but its line.
+    pub async fn end_request(&self, job: &Job, end: RequestEnd, answer: &str) -> Result<(), Error> {
+        let mut tx = self.pool.begin().await?;
+        sqlx::query!(
+            "UPDATE account_requests SET state = $2, answered_at = $3, answer = $4 WHERE job_id = $1 AND state = 'attempting'",
+            job.id,
+            end.as_str(),
+            clock::now(),
+            answer
+        )
+        .execute(&mut *tx)
+        .await?;
+        if end == RequestEnd::Refused {
+            sqlx::query!("DELETE FROM awaiting_jobs WHERE job_id = $1", job.id).execute(&mut *tx).await?;
+        }
+        tx.commit().await?;
+        Ok(())
+    }
+
+    /// Somebody allows a channel's requests to be made once more, whatever is known of earlier ones; how many earlier ones that
+    /// are put aside.
+    pub async fn allow_requests(&self, channel: ChannelId) -> Result<u64, Error> {
+        let mut tx = self.pool.begin().await?;
+        channels::lock(&mut tx, channel).await?;
+        let now = clock::now();
+        let aside = put_aside(&mut tx, channel, now).await?;
+        sqlx::query!(
+            "INSERT INTO channel_facts (channel_id, allowed_at) VALUES ($1, $2)
+             ON CONFLICT (channel_id) DO UPDATE SET allowed_at = excluded.allowed_at",
+            channel,
+            now
+        )
+        .execute(&mut *tx)
+        .await?;
+        tx.commit().await?;
+        Ok(aside)
+    }
+
+    /// Where a request for what is older than everything known of a contact begins; none where nothing is known.
+    pub async fn anchor(&self, job: &Job) -> Result<Option<Anchor>, Error> {
+        let anchor = sqlx::query_as!(
+            Anchor,
+            "SELECT m.message_id, m.from_me, m.sent_at FROM contacts c
+             JOIN messages m ON m.contact_id = coalesce(c.merged_into, c.id)
+             WHERE c.id = $1 ORDER BY m.sent_at, m.message_id LIMIT 1",
+            job.contact
+        );
+        Ok(anchor.fetch_optional(&self.pool).await?)
+    }
+
+    /// Why a request that is made once cannot be made now, if it cannot; said before anything is written or sent.
+    pub async fn hindrance(&self, channel: ChannelId, one_shot: OneShot) -> Result<Option<String>, Error> {
+        let facts = self.facts(channel).await?;
+        let Some(within) = one_shot.within.and_then(|within| TimeDelta::from_std(within).ok()) else { return Ok(None) };
+        let allowed = facts.allowed_at.is_some_and(|at| at > facts.onboarded_at);
+        let age = clock::now() - facts.onboarded_at;
+        Ok((age > within && !allowed).then(|| {
+            format!(
+                "the number was onboarded {} hours ago, and history can be asked for within {} hours of that; onboard it again and say so \
+                 (onboarded_at of the channel), or allow the request",
+                age.num_hours(),
+                within.num_hours()
+            )
+        }))
+    }
+}
+
+/// Earlier requests no longer stand in the way of another.
+pub(crate) async fn put_aside(
+    connection: &mut PgConnection,
+    channel: ChannelId,
+    now: DateTime<Utc>,
+) -> Result<u64, Error> {
+    let aside = sqlx::query!(
+        "UPDATE account_requests SET allowed_at = $2 WHERE channel_id = $1 AND allowed_at IS NULL AND state <> 'refused'",
+        channel,
+        now
+    );
+    Ok(aside.execute(connection).await?.rows_affected())
+}
+
+/// What stands in the way of a request that is made once.
+async fn earlier(connection: &mut PgConnection, job: &Job, call: &str) -> Result<Option<Leave>, Error> {
+    let earlier = sqlx::query!(
+        "SELECT job_id, state, made_at FROM account_requests
+         WHERE channel_id = $1 AND call = $2 AND state <> 'refused' AND allowed_at IS NULL",
+        job.channel,
+        call
+    );
+    Ok(earlier.fetch_optional(connection).await?.map(|row| {
+        if row.job_id == job.id {
+            Leave::Made { surely: row.state == "accepted" }
+        } else {
+            Leave::Spent { at: row.made_at, state: row.state }
+        }
+    }))
+}
+
+/// From now on what comes is the job's, though its request has not even left.
+async fn arm(connection: &mut PgConnection, job: &Job, rule: Completion, now: DateTime<Utc>) -> Result<(), Error> {
+    sqlx::query!(
+        "INSERT INTO awaiting_jobs (job_id, channel_id, awaits, rule, since, until, look_at) VALUES ($1, $2, 'delivery', $3, $4, $4, $5)
+         ON CONFLICT (job_id) DO UPDATE SET awaits = excluded.awaits, rule = excluded.rule",
+        job.id,
+        job.channel,
+        rule.as_str(),
+        now,
+        now + TimeDelta::minutes(1)
+    )
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+/// The step of a job whose request is made once, by the name under which it is kept.
+#[must_use]
+pub const fn made_once(step: &Step) -> Option<&'static str> {
+    match step {
+        Step::RequestContacts => Some("request_contacts"),
+        Step::RequestHistory => Some("request_history"),
+        _ => None,
+    }
+}

@@ -1,0 +1,65 @@
+//! A message that was brought back: stored under whom it belongs to, marked as restored, and its job over.
+
+use sincro_core::{
+    contact::Contact,
+    gateway::Restored,
+    job::{Ending, Job, Outcome},
+    message::Origin,
+    notice::Notice,
+};
+
+use crate::{
+    Error, Store, channels, contacts,
+    messages::{Place, Rows},
+    settle::{Fence, Recorded, Settlement, fence_one, write},
+    syncs,
+};
+
+impl Store {
+    /// Records that a message is back. A webhook may have brought it before, and looked as if it were new.
+    pub async fn settle_restored(
+        &self,
+        job: &Job,
+        fence: Fence,
+        found: &Restored,
+    ) -> Result<(Recorded, Vec<Notice>), Error> {
+        let mut tx = self.pool.begin().await?;
+        channels::lock(&mut tx, job.channel).await?;
+        syncs::lock(&mut tx, job.sync).await?;
+        let before = match fence_one(&mut tx, fence).await? {
+            Ok(state) => state,
+            Err(refused) => return Ok((refused, Vec::new())),
+        };
+        let person = [Contact::under(found.address.clone(), None)];
+        let contact = contacts::upsert(&mut tx, job.channel, &person).await?.pop();
+        let contact = contact.ok_or_else(|| Error::unreadable("a contact vanished"))?;
+        let mut rows = Rows::default();
+        let (channel, address) = (job.channel, found.address.as_str());
+        rows.push(Place { channel, contact, address, job: Some(job.id), origin: Origin::Restored }, &found.message);
+        let stored = rows.insert(&mut tx).await?.len();
+        sqlx::query!(
+            "UPDATE messages SET origin = 'restored' WHERE channel_id = $1 AND message_id = $2 AND origin = 'live'",
+            job.channel,
+            found.message.id
+        )
+        .execute(&mut *tx)
+        .await?;
+        sqlx::query!("UPDATE jobs SET contact_id = $2 WHERE id = $1", job.id, contact).execute(&mut *tx).await?;
+        let settlement = Settlement {
+            job: job.clone(),
+            fence,
+            outcome: Outcome::Ended(Ending::Succeeded),
+            address: Some(found.address.clone()),
+            messages: vec![found.message.clone()],
+            left_out: 0,
+            learned: None,
+        };
+        let change = [write::change_of(&settlement, before, i32::try_from(stored).unwrap_or(1))?];
+        write::jobs(&mut tx, &change).await?;
+        let touched = write::syncs(&mut tx, &change).await?;
+        sqlx::query!("DELETE FROM awaiting_jobs WHERE job_id = $1", job.id).execute(&mut *tx).await?;
+        let notices = syncs::close_finished(&mut tx, &touched).await?;
+        tx.commit().await?;
+        Ok((Recorded::Ended, notices))
+    }
+}

@@ -1,0 +1,102 @@
+//! Requests that are made once: in the ledger before they are made, and never made again by themselves.
+
+use chrono::TimeDelta;
+use sincro_core::{
+    awaiting::Completion,
+    hook::Event,
+    job::{Job, Outcome, Step},
+    provider::{Capabilities, OneShot, Provider},
+};
+use sincro_store::{
+    inbox::Arrival,
+    requests::{Leave, RequestEnd, made_once},
+    syncs::NewSync,
+};
+
+use crate::world::{World, ids_of};
+
+const POSITUS: Capabilities =
+    Capabilities { contact_list: false, ..Capabilities::per_account(Provider::Positus, Completion::Progress) };
+
+impl World {
+    /// The job of a new channel sync, about to ask for history; earlier syncs are cancelled.
+    async fn about_to_ask(&self) -> Job {
+        for open in self.store.syncs(&Default::default(), 10).await.unwrap() {
+            if !open.state.is_terminal() {
+                self.store.cancel_sync(open.id, None).await.unwrap();
+            }
+        }
+        self.store.free_turns().await.unwrap();
+        let wanted = NewSync { capabilities: POSITUS, ..self.wanted(None) };
+        let created = self.store.create_sync(wanted).await.unwrap();
+        let job = self.jobs(&ids_of(&created.notice.unwrap())).await.remove(0);
+        self.settle(&[self.settlement(&job, Outcome::Next(Step::RequestHistory), Vec::new())]).await;
+        self.jobs(&[job.id]).await.remove(0)
+    }
+
+    async fn ask(&self, job: &Job) -> Leave {
+        let fence = self.fence(job, job.attempts + 1);
+        let once = made_once(&job.step);
+        self.store.begin_request(job, fence, Completion::Progress, once, TimeDelta::zero()).await.unwrap().unwrap()
+    }
+}
+
+#[tokio::test]
+async fn whoever_gets_the_job_after_a_crash_finds_the_attempt_and_makes_no_second_one() {
+    let world = World::new().await;
+    let job = world.about_to_ask().await;
+    assert_eq!(world.ask(&job).await, Leave::Go);
+    assert_eq!(world.ask(&job).await, Leave::Made { surely: false });
+    world.store.end_request(&job, RequestEnd::Accepted, "200 {}").await.unwrap();
+    assert_eq!(world.ask(&job).await, Leave::Made { surely: true });
+}
+
+#[tokio::test]
+async fn another_sync_does_not_ask_again_until_somebody_allows_it() {
+    let world = World::new().await;
+    let first = world.about_to_ask().await;
+    world.ask(&first).await;
+    world.store.end_request(&first, RequestEnd::Unknown, "no answer").await.unwrap();
+    let second = world.about_to_ask().await;
+    assert!(matches!(world.ask(&second).await, Leave::Spent { state, .. } if state == "unknown"));
+    assert_eq!(world.store.allow_requests(world.channel.id).await.unwrap(), 1);
+    assert_eq!(world.ask(&second).await, Leave::Go);
+    assert_eq!(world.count("SELECT count(*) FROM account_requests").await, 2, "what was is kept");
+}
+
+#[tokio::test]
+async fn a_request_that_was_surely_not_taken_can_be_made_again() {
+    let world = World::new().await;
+    let job = world.about_to_ask().await;
+    world.ask(&job).await;
+    world.store.end_request(&job, RequestEnd::Refused, "401").await.unwrap();
+    assert_eq!(world.count("SELECT count(*) FROM awaiting_jobs").await, 0, "nothing is waited for");
+    assert_eq!(world.ask(&job).await, Leave::Go);
+}
+
+#[tokio::test]
+async fn a_new_pairing_is_a_new_chance() {
+    let world = World::new().await;
+    let first = world.about_to_ask().await;
+    world.ask(&first).await;
+    world.store.end_request(&first, RequestEnd::Accepted, "200").await.unwrap();
+    let channel = world.channel.id;
+    let arrival = Arrival { channel, content_type: String::new(), verified: true };
+    let inbox = world.store.keep_hook(&arrival, b"{}").await.unwrap();
+    world.store.ingest(inbox, channel, 0, &[Event::Paired], TimeDelta::seconds(60)).await.unwrap();
+    let second = world.about_to_ask().await;
+    assert_eq!(world.ask(&second).await, Leave::Go);
+}
+
+#[tokio::test]
+async fn a_number_that_was_onboarded_too_long_ago_is_not_asked_unless_somebody_allows_it() {
+    let world = World::new().await;
+    let one_shot =
+        OneShot { within: Some(std::time::Duration::from_hours(24)), after_initial_sync: false, risk: "everything" };
+    let hindrance = || world.store.hindrance(world.channel.id, one_shot);
+    assert_eq!(hindrance().await.unwrap(), None);
+    world.execute("UPDATE channels SET created_at = now() - interval '25 hours'").await;
+    assert!(hindrance().await.unwrap().unwrap().contains("25 hours"));
+    world.store.allow_requests(world.channel.id).await.unwrap();
+    assert_eq!(hindrance().await.unwrap(), None);
+}

@@ -1,0 +1,207 @@
+//! Requests that are answered by webhook: looked at beforehand, written down, made once, and waited for.
+//!
+//! The order protects the one thing that cannot be had again: what must not be made twice is in the ledger before it is made. A
+//! worker that dies after that leaves a request that may have been made; whoever gets the job next waits for what comes of it, and
+//! makes no second one.
+
+use std::sync::Arc;
+
+use chrono::TimeDelta;
+use sincro_core::{
+    awaiting::{Awaits, Completion},
+    channel::{Channel, Connection},
+    clock,
+    drill::{Point, reach, reach_with},
+    gateway::{Answer, Call, Refusal, Session},
+    job::{Await, Ending, Failure, Job, Outcome, SkipReason, Step},
+    plan::{TOP_UP_AT_ONCE, behind},
+    provider::{Capabilities, OneShot},
+    verdict::after_failure,
+};
+use sincro_providers::Answered;
+use sincro_queue::{Claim, Ruling};
+use sincro_store::{
+    Error,
+    requests::{Leave, RequestEnd, made_once},
+    settle::Fence,
+};
+
+use super::{Executor, Reading, answer_does_not_fit, fence, late};
+use crate::patience::{answered, offered};
+
+impl Executor {
+    /// A number that can be asked for everything is asked; one without a session is paused.
+    pub(super) async fn prepared(
+        &self,
+        job: Job,
+        fence: Fence,
+        channel: &Channel,
+        capabilities: Capabilities,
+        session: &Session,
+    ) -> Result<Ruling, Arc<Error>> {
+        if !(session.connected && session.logged_in) {
+            let what = if session.connected { "not logged in" } else { "not connected" };
+            let detail = format!("status: {what}; nothing is asked for before it is");
+            return self.refused(job, fence, channel, Refusal::SessionLost { detail }).await;
+        }
+        let outcome = behind(&job.step, capabilities).map_or_else(answer_does_not_fit, Outcome::Next);
+        self.settle(job, fence, Reading::bare(outcome)).await
+    }
+
+    /// Makes the request of a step, unless it was made, or must not be made now.
+    pub(super) async fn request(
+        &self,
+        claim: &Claim,
+        job: Job,
+        connection: &Connection,
+        capabilities: Capabilities,
+    ) -> Result<Ruling, Arc<Error>> {
+        let fence = fence(claim, job.steps_done);
+        let once = capabilities.one_shot.and_then(|_| made_once(&job.step));
+        if once.is_some()
+            && let Some(one_shot) = capabilities.one_shot
+            && let Some(outcome) = self.hindered(&job, fence, &connection.channel, one_shot).await?
+        {
+            return self.settle(job, fence, Reading::bare(outcome)).await;
+        }
+        let Some(call) = self.request_of(&job).await? else {
+            return self.settle(job, fence, Reading::bare(Outcome::Ended(Ending::Skipped(SkipReason::NoAnchor)))).await;
+        };
+        let rule = if job.contact.is_some() { Completion::Reply } else { capabilities.completion };
+        let spacing = TimeDelta::from_std(self.waits.spacing).unwrap_or_default();
+        let outcome = match offered(|| self.store.begin_request(&job, fence, rule, once, spacing)).await? {
+            Err(recorded) => return Ok(self.ruled(fence, recorded, &[]).await),
+            Ok(Leave::Go) => return self.make(claim, job, fence, connection, &call, rule, once.is_some()).await,
+            Ok(Leave::NotYet) => self.waiting(&job, Awaits::Turn, rule),
+            Ok(Leave::Made { surely }) => self.accepted(&job, rule, !surely),
+            // Contacts were asked for before: history can be asked for all the same.
+            Ok(Leave::Spent { .. }) if job.step == Step::RequestContacts => Outcome::Next(Step::RequestHistory),
+            Ok(Leave::Spent { at, state }) => Outcome::Ended(Ending::Failed(spent(at, &state))),
+        };
+        self.settle(job, fence, Reading::bare(outcome)).await
+    }
+
+    #[expect(clippy::too_many_arguments, reason = "the one place where all of a request comes together")]
+    async fn make(
+        &self,
+        claim: &Claim,
+        job: Job,
+        fence: Fence,
+        connection: &Connection,
+        call: &Call,
+        rule: Completion,
+        once: bool,
+    ) -> Result<Ruling, Arc<Error>> {
+        reach(Point::Attempting).await;
+        if !self.punctuality.admits(claim, &self.queue).await {
+            answered(self.store.end_request(&job, RequestEnd::Refused, "not sent: it was too late for its permit"))
+                .await?;
+            return Ok(Ruling::Back);
+        }
+        reach_with(Point::Calling, call).await;
+        claim.use_permit();
+        let answer = tokio::select! {
+            biased;
+            () = claim.lost() => None,
+            answer = self.gateways.call(connection, call) => Some(answer),
+        };
+        reach(Point::Called).await;
+        let Some(answer) = answer.filter(|_| claim.holds_lease()) else { return Ok(late(claim)) };
+        match answer {
+            Ok(Answered::Whole(Answer::Accepted(told), _)) => {
+                offered(|| self.store.end_request(&job, RequestEnd::Accepted, &told)).await?;
+                let outcome = self.accepted(&job, rule, false);
+                self.settle(job, fence, Reading::bare(outcome)).await
+            }
+            Ok(_) => {
+                offered(|| self.store.end_request(&job, RequestEnd::Unknown, "an answer to another call")).await?;
+                self.settle(job, fence, Reading::bare(answer_does_not_fit())).await
+            }
+            Err(refusal) => {
+                // Nobody knows whether a request was taken whose answer did not come.
+                let unknown = once && matches!(refusal, Refusal::Transient { .. });
+                let end = if unknown { RequestEnd::Unknown } else { RequestEnd::Refused };
+                let told = refusal.to_string();
+                offered(|| self.store.end_request(&job, end, &told)).await?;
+                if unknown {
+                    tracing::warn!(job = job.id, %refusal, "nobody knows whether the gateway took a request that is made once");
+                    let outcome = self.accepted(&job, rule, true);
+                    return self.settle(job, fence, Reading::bare(outcome)).await;
+                }
+                if job.step == Step::RequestContacts && matches!(refusal, Refusal::Permanent { .. }) {
+                    tracing::warn!(job = job.id, %refusal, "contacts do not come; history is asked for all the same");
+                    return self.settle(job, fence, Reading::bare(Outcome::Next(Step::RequestHistory))).await;
+                }
+                self.refused(job, fence, &connection.channel, refusal).await
+            }
+        }
+    }
+
+    /// The call of a request; none where there is nothing to begin from.
+    async fn request_of(&self, job: &Job) -> Result<Option<Call>, Error> {
+        let Step::TopUp { address } = &job.step else {
+            return Ok(Call::for_step(&job.step, job.messages_wanted, job.window_from));
+        };
+        let Some(anchor) = answered(self.store.anchor(job)).await? else { return Ok(None) };
+        let count = job.messages_wanted.min(TOP_UP_AT_ONCE);
+        Ok(Some(Call::TopUp { address: address.clone(), anchor, count }))
+    }
+
+    /// What a job is once its request was taken, as far as anybody knows.
+    fn accepted(&self, job: &Job, rule: Completion, uncertain: bool) -> Outcome {
+        if job.step == Step::RequestContacts {
+            return Outcome::Next(Step::RequestHistory);
+        }
+        let Outcome::Await(wait) = self.waiting(job, Awaits::Delivery, rule) else { return answer_does_not_fit() };
+        Outcome::Await(Await { uncertain, ..wait })
+    }
+
+    fn waiting(&self, job: &Job, awaits: Awaits, rule: Completion) -> Outcome {
+        let longest = match awaits {
+            Awaits::InitialSync => self.waits.initial_sync,
+            Awaits::Turn => self.waits.history,
+            Awaits::Delivery | Awaits::Reread => self.waits.longest(rule),
+        };
+        let until = clock::now() + TimeDelta::from_std(longest).unwrap_or(TimeDelta::days(1));
+        Outcome::Await(Await { awaits, rule, until, uncertain: false, step: job.step.clone() })
+    }
+
+    /// What keeps a request from being made that can be made once: found out before anything is sent.
+    async fn hindered(
+        &self,
+        job: &Job,
+        fence: Fence,
+        channel: &Channel,
+        one_shot: OneShot,
+    ) -> Result<Option<Outcome>, Error> {
+        let facts = answered(self.store.facts(channel.id)).await?;
+        let allowed = facts.allowed_at.is_some_and(|at| at >= facts.onboarded_at);
+        if one_shot.after_initial_sync && facts.initial_sync_at.is_none() && !allowed {
+            return Ok(Some(self.waiting(job, Awaits::InitialSync, Completion::Quiescence)));
+        }
+        if let Some(hindrance) = answered(self.store.hindrance(channel.id, one_shot)).await? {
+            return Ok(Some(Outcome::Ended(Ending::Failed(Failure::new("too_late", hindrance)))));
+        }
+        let url = self.hook_url(channel);
+        if let Err(why) = self.gateways.knock(&url).await {
+            let detail = format!(
+                "nothing was asked for, because what comes would be lost: our own address for webhooks does not answer ({why}); see public_url"
+            );
+            let failure = Failure::new("receiver_unreachable", detail);
+            return Ok(Some(after_failure(failure, fence.attempt, job.attempt_limit, &self.retry, clock::now())));
+        }
+        Ok(None)
+    }
+
+    fn hook_url(&self, channel: &Channel) -> String {
+        format!("{}/hooks/{}/{}", self.public_url, channel.provider, channel.hook_token)
+    }
+}
+
+fn spent(at: chrono::DateTime<chrono::Utc>, state: &str) -> Failure {
+    let detail = format!(
+        "history was asked for at {} already ({state}), and can be asked for once; onboard the number again, or allow another request",
+        at.to_rfc3339_opts(chrono::SecondsFormat::Secs, true)
+    );
+    Failure::new("already_requested", detail)
+}
