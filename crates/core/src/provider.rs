@@ -51,6 +51,10 @@ pub struct OneShot {
 
 /// What a provider offers; the planner turns a sync into jobs by it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each says whether a gateway has something, and none excludes another"
+)]
 pub struct Capabilities {
     /// The provider.
     pub provider: Provider,

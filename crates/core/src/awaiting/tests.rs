@@ -7,8 +7,8 @@ fn at(seconds: i64) -> DateTime<Utc> {
 /// Waits that are easy to tell apart.
 fn waits() -> Waits {
     Waits {
-        quiet: Duration::from_secs(60),
-        beginning: Duration::from_secs(300),
+        quiet: Duration::from_mins(1),
+        beginning: Duration::from_mins(5),
         reply_quiet: Duration::from_secs(5),
         ..Waits::default()
     }
@@ -137,7 +137,9 @@ fn reports_in_any_order_and_twice_leave_the_same_progress() {
         Progress { phase: Some(phase), chunk: Some(chunk), percent: Some(percent), conversations: None }
     });
     let (mut forth, mut back) = (Delivered::default(), Delivered::default());
-    reports.iter().for_each(|report| forth.note(report));
+    for report in &reports {
+        forth.note(report);
+    }
     reports.iter().rev().for_each(|report| back.note(report));
     assert_eq!(forth, back);
     assert_eq!(forth.told().as_deref(), Some("phase 2, chunk 1, 100 %"));

@@ -35,10 +35,7 @@ fn said(body: &str) -> Said {
     let mut words: Vec<String> = ["message", "error"].into_iter().filter_map(member).collect();
     words.dedup();
     let own = json::field(&answer, "status").and_then(json::flag) == Some(false);
-    match words.is_empty() {
-        true => Said::by_others(body),
-        false => Said { text: words.join(": "), own },
-    }
+    if words.is_empty() { Said::by_others(body) } else { Said { text: words.join(": "), own } }
 }
 
 #[cfg(test)]

@@ -18,7 +18,7 @@ const NAMES: [&str; 2] = ["full_name", "first_name"];
 
 /// Tells who was added. Whoever was removed stays known: what was written stays, too.
 pub(super) fn read(field: &str, value: &str, tell: &mut dyn FnMut(Told)) -> Result<(), String> {
-    let [list] = json::pick(value, ["state_sync"]).map_err(flaw)?;
+    let [list] = json::pick(value, ["state_sync"]).map_err(|error| flaw(&error))?;
     let (mut gathered, mut flaws, mut told) = (Vec::new(), Flaws::default(), false);
     if let Some(list) = list {
         json::each_item(list.get(), |raw| {
@@ -33,7 +33,7 @@ pub(super) fn read(field: &str, value: &str, tell: &mut dyn FnMut(Told)) -> Resu
                 tell(Told { name: field.to_owned(), event: Event::Contacts(std::mem::take(&mut gathered)) });
             }
         })
-        .map_err(flaw)?;
+        .map_err(|error| flaw(&error))?;
     }
     if !flaws.is_empty() {
         let reasons = flaws.count(Provider::Positus, "webhook");

@@ -25,7 +25,7 @@ const DECLINED: &str = "2593109";
 /// Tells what is in a change of the field.
 pub(super) fn read(name: &str, value: &str, tell: &mut dyn FnMut(Told)) -> Result<(), String> {
     let [metadata, chunks, late, errors] =
-        json::pick(value, ["metadata", "history", "messages", "errors"]).map_err(flaw)?;
+        json::pick(value, ["metadata", "history", "messages", "errors"]).map_err(|error| flaw(&error))?;
     let own = member(metadata, "display_phone_number").and_then(|number| person::phone(&json::word(Some(number))?));
     let mut told = each_error(name, errors, tell)?;
     if let Some(chunks) = chunks {
@@ -35,7 +35,7 @@ pub(super) fn read(name: &str, value: &str, tell: &mut dyn FnMut(Told)) -> Resul
                 broken = chunk(name, raw, own.as_ref(), tell).map(|()| told = true);
             }
         })
-        .map_err(flaw)?;
+        .map_err(|error| flaw(&error))?;
         broken?;
     }
     if let Some(late) = late {
@@ -53,7 +53,8 @@ pub(super) fn read(name: &str, value: &str, tell: &mut dyn FnMut(Told)) -> Resul
 
 /// One chunk. How far it is comes behind its messages, so that nobody takes 100 percent for the end of them.
 fn chunk(name: &str, raw: &RawValue, own: Option<&Address>, tell: &mut dyn FnMut(Told)) -> Result<(), String> {
-    let [metadata, threads, errors] = json::pick(raw.get(), ["metadata", "threads", "errors"]).map_err(flaw)?;
+    let [metadata, threads, errors] =
+        json::pick(raw.get(), ["metadata", "threads", "errors"]).map_err(|error| flaw(&error))?;
     let failed = each_error(name, errors, tell)?;
     let mut found = Found::Nothing;
     if let Some(threads) = threads {
@@ -64,7 +65,7 @@ fn chunk(name: &str, raw: &RawValue, own: Option<&Address>, tell: &mut dyn FnMut
                 broken = thread(raw, own, &mut batches);
             }
         })
-        .map_err(flaw)?;
+        .map_err(|error| flaw(&error))?;
         found = batches.finish();
         broken?;
     }
@@ -82,11 +83,11 @@ fn chunk(name: &str, raw: &RawValue, own: Option<&Address>, tell: &mut dyn FnMut
 /// A thread has the bare number of its person. Under another kind of identity it cannot be kept yet: it is counted, and the webhook is
 /// not understood where it holds nothing else.
 fn thread(raw: &RawValue, own: Option<&Address>, batches: &mut Batches<'_>) -> Result<(), String> {
-    let [id, messages] = json::pick(raw.get(), ["id", "messages"]).map_err(flaw)?;
+    let [id, messages] = json::pick(raw.get(), ["id", "messages"]).map_err(|error| flaw(&error))?;
     let id = json::word(id).unwrap_or_default();
     let Some(messages) = messages.filter(|_| !person::is_many(&id)) else { return Ok(()) };
     let Some(person) = person::phone(id.strip_suffix("@s.whatsapp.net").unwrap_or(&id)) else {
-        json::each_item(messages.get(), |_| batches.leave_out(Flaw::UnknownChat)).map_err(flaw)?;
+        json::each_item(messages.get(), |_| batches.leave_out(Flaw::UnknownChat)).map_err(|error| flaw(&error))?;
         return Ok(());
     };
     each_message(messages, Around { thread: Some(&person), own }, batches)
@@ -98,7 +99,7 @@ fn each_message(list: &RawValue, around: Around<'_>, batches: &mut Batches<'_>) 
         Ok(None) => {}
         Err(flaw) => batches.leave_out(flaw),
     })
-    .map_err(flaw)
+    .map_err(|error| flaw(&error))
 }
 
 /// Phases with nothing in them send no webhook, and chunks arrive in any order.
@@ -122,7 +123,7 @@ fn each_error(name: &str, list: Option<&RawValue>, tell: &mut dyn FnMut(Told)) -
         told = true;
         tell(Told { name: name.to_owned(), event: error(raw) });
     })
-    .map_err(flaw)?;
+    .map_err(|error| flaw(&error))?;
     Ok(told)
 }
 

@@ -60,7 +60,7 @@ impl Reader<'_> {
         }
         let [entry, changes, field, value, event, data, workspace, number] =
             json::pick(body, ["entry", "changes", "field", "value", "event", "data", "workspace", "number"])
-                .map_err(flaw)?;
+                .map_err(|error| flaw(&error))?;
         if let Some(list) = entry.or(changes).filter(|list| list.get().starts_with('[')) {
             return self.each(list.get(), depth);
         }
@@ -89,7 +89,7 @@ impl Reader<'_> {
                 broken = self.anything(item.get(), depth + 1);
             }
         })
-        .map_err(flaw)?;
+        .map_err(|error| flaw(&error))?;
         if count == 0 {
             self.say("empty", Event::Ignored);
         }
@@ -99,20 +99,19 @@ impl Reader<'_> {
     /// The inside of a change whose field nobody names.
     fn bare(&mut self, body: &str) -> Result<(), String> {
         let [history, contacts, echoes, messages, statuses] =
-            json::pick(body, ["history", "state_sync", "message_echoes", "messages", "statuses"]).map_err(flaw)?;
+            json::pick(body, ["history", "state_sync", "message_echoes", "messages", "statuses"])
+                .map_err(|error| flaw(&error))?;
         let fields = [
             (history, "history"),
             (contacts, "smb_app_state_sync"),
             (echoes, "smb_message_echoes"),
             (messages.or(statuses), "messages"),
         ];
-        match fields.iter().find(|(value, _)| value.is_some()) {
-            Some((_, field)) => self.change(field, body),
-            None => {
-                self.say("unknown", Event::Unknown);
-                Ok(())
-            }
+        if let Some((_, field)) = fields.iter().find(|(value, _)| value.is_some()) {
+            return self.change(field, body);
         }
+        self.say("unknown", Event::Unknown);
+        Ok(())
     }
 
     fn change(&mut self, field: &str, value: &str) -> Result<(), String> {
@@ -140,7 +139,7 @@ impl Reader<'_> {
     /// Whether a change names another number than the channel's; without the channel's id nobody can tell.
     fn foreign(&self, value: &str) -> Result<Option<Event>, String> {
         let Some(own) = &self.own.phone_number_id else { return Ok(None) };
-        let [metadata] = json::pick(value, ["metadata"]).map_err(flaw)?;
+        let [metadata] = json::pick(value, ["metadata"]).map_err(|error| flaw(&error))?;
         let id = metadata.and_then(|metadata| json::pick(metadata.get(), ["phone_number_id"]).ok());
         let id = id.and_then(|[id]| json::word(id)).filter(|id| id != own);
         Ok(id.map(|id| Event::Foreign(format!("phone number {}", excerpt(&id, excerpt::BODY)))))
@@ -164,8 +163,8 @@ fn is_wrapped(data: &str) -> bool {
         || json::pick(data, ["entry", "changes", "field"]).is_ok_and(|found| found.iter().any(Option::is_some))
 }
 
-pub(super) fn flaw(error: serde_json::Error) -> String {
-    format!("a webhook that is {}", json::flaw(&error))
+pub(super) fn flaw(error: &serde_json::Error) -> String {
+    format!("a webhook that is {}", json::flaw(error))
 }
 
 /// A member of an object that is left unread otherwise.

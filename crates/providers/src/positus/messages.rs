@@ -17,13 +17,15 @@ use crate::{batches::Batches, json, name, person};
 
 /// Tells what persons wrote. What became of what was sent is of no use here.
 pub(super) fn received(field: &str, value: &str, tell: &mut dyn FnMut(Told)) -> Result<(), String> {
-    let [metadata, messages, contacts] = json::pick(value, ["metadata", "messages", "contacts"]).map_err(flaw)?;
+    let [metadata, messages, contacts] =
+        json::pick(value, ["metadata", "messages", "contacts"]).map_err(|error| flaw(&error))?;
     live(field, metadata, messages, &names(contacts)?, tell)
 }
 
 /// Tells what was sent by the phone app.
 pub(super) fn echoes(field: &str, value: &str, tell: &mut dyn FnMut(Told)) -> Result<(), String> {
-    let [metadata, echoes, messages] = json::pick(value, ["metadata", "message_echoes", "messages"]).map_err(flaw)?;
+    let [metadata, echoes, messages] =
+        json::pick(value, ["metadata", "message_echoes", "messages"]).map_err(|error| flaw(&error))?;
     live(field, metadata, echoes.or(messages), &HashMap::new(), tell)
 }
 
@@ -46,7 +48,7 @@ fn live(
             Ok(None) => {}
             Err(flaw) => batches.leave_out(flaw),
         })
-        .map_err(flaw)?;
+        .map_err(|error| flaw(&error))?;
     }
     batches.finish().say(field, tell);
     Ok(())
@@ -62,6 +64,6 @@ fn names(contacts: Option<&RawValue>) -> Result<HashMap<Address, String>, String
         let name = json::field(&contact, "profile").and_then(|profile| name::best(profile, &["name"]));
         names.extend(phone.zip(name));
     })
-    .map_err(flaw)?;
+    .map_err(|error| flaw(&error))?;
     Ok(names)
 }

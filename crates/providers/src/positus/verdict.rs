@@ -86,7 +86,7 @@ mod tests {
     #[test]
     fn a_second_request_is_refused_for_good_in_every_wording_that_was_heard_of() {
         for (status, body) in [
-            (400, r##"{"error":{"message":"(#4) Sync request limit exceeded","type":"OAuthException","code":4}}"##),
+            (400, r#"{"error":{"message":"(#4) Sync request limit exceeded","type":"OAuthException","code":4}}"#),
             (403, r#"{"error":{"message":"Limit","type":"OAuthException","code":4}}"#),
             (
                 429,

@@ -94,7 +94,7 @@ impl Gateway for Whapi {
     async fn call(&self, http: &Http, connection: &Connection, call: &Call) -> Result<Answered, Refusal> {
         let credentials = Credentials::of(connection);
         let hook_key = credentials.as_ref().ok().and_then(|credentials| credentials.hook_key.as_ref());
-        let hook_key = hook_key.map(|key| key.expose_secret());
+        let hook_key = hook_key.map(secrecy::ExposeSecret::expose_secret);
         let request = calls::request(&connection.channel.base_url, call, hook_key)?;
         let name = request.name().to_owned();
         let unusable = |problem: &str| Refusal::Unauthorized { detail: format!("{name}: not sent, {problem}") };

@@ -34,7 +34,7 @@ const EXHAUSTED: [&str; 4] = [
 pub(crate) fn read(provider: Provider, event: &str, json: &str, tell: &mut dyn FnMut(Told)) -> Result<Found, String> {
     let [kind, mappings, names, chats, loose] =
         json::pick(json, ["syncType", "phoneNumberToLidMappings", "pushnames", "conversations", "messages"])
-            .map_err(flaw)?;
+            .map_err(|error| flaw(&error))?;
     let on_demand = json::word(kind).is_some_and(|kind| ON_DEMAND.iter().any(|one| one.eq_ignore_ascii_case(&kind)));
     let mut told = false;
     let mut also = |event_of: Event| {
@@ -52,11 +52,11 @@ pub(crate) fn read(provider: Provider, event: &str, json: &str, tell: &mut dyn F
                 broken = conversation(chat, on_demand, &mut batches, &mut more);
             }
         })
-        .map_err(flaw)?;
+        .map_err(|error| flaw(&error))?;
     }
     broken?;
     if let Some(loose) = loose {
-        json::each_item(loose.get(), |item| loose_message(item, &mut batches)).map_err(flaw)?;
+        json::each_item(loose.get(), |item| loose_message(item, &mut batches)).map_err(|error| flaw(&error))?;
     }
     let found = batches.finish();
     for pairings in more.chunks(PIECE) {
@@ -66,8 +66,8 @@ pub(crate) fn read(provider: Provider, event: &str, json: &str, tell: &mut dyn F
     Ok(if told { Found::Something } else { found })
 }
 
-fn flaw(error: serde_json::Error) -> String {
-    format!("a history that is {}", json::flaw(&error))
+fn flaw(error: &serde_json::Error) -> String {
+    format!("a history that is {}", json::flaw(error))
 }
 
 /// One chat; what a chat without messages says of a person's addresses goes to `pairings`.
@@ -102,7 +102,7 @@ fn conversation(
                 (Err(flaw), _) => batches.leave_out(flaw),
             }
         })
-        .map_err(flaw)?;
+        .map_err(|error| flaw(&error))?;
     }
     let Some(chat) = chat else {
         if count == 0 {
@@ -152,7 +152,7 @@ fn pairings(list: Option<&RawValue>, tell: &mut dyn FnMut(Event)) -> Result<(), 
             tell(Event::Pairings(std::mem::take(&mut gathered)));
         }
     })
-    .map_err(flaw)?;
+    .map_err(|error| flaw(&error))?;
     if !gathered.is_empty() {
         tell(Event::Pairings(gathered));
     }
@@ -172,7 +172,7 @@ fn contacts(list: Option<&RawValue>, tell: &mut dyn FnMut(Event)) -> Result<(), 
             tell(Event::Contacts(std::mem::take(&mut gathered)));
         }
     })
-    .map_err(flaw)?;
+    .map_err(|error| flaw(&error))?;
     if !gathered.is_empty() {
         tell(Event::Contacts(gathered));
     }
