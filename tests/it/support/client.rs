@@ -74,6 +74,11 @@ impl Client {
         Self { base: base.to_owned(), key: Some(key.to_owned()), http }
     }
 
+    /// Where it is.
+    pub(crate) fn base(&self) -> &str {
+        &self.base
+    }
+
     /// The same API with another key.
     pub(crate) fn with_key(&self, key: &str) -> Self {
         Self { key: Some(key.to_owned()), ..self.clone() }

@@ -142,7 +142,8 @@ impl Now {
             }
             JobState::Paused => Some(self.stands_still()),
             JobState::Delayed => line.next_at.map(|at| WaitsFor::Retry { at }.to_string()),
-            JobState::Awaiting => Some("delivery by webhook".to_owned()),
+            // What it waits for stands in the ledger alone.
+            JobState::Awaiting => line.waiting_for.take(),
             _ => None,
         };
     }
