@@ -39,7 +39,9 @@ pub fn jobs_of(
 pub const fn account_step(capabilities: Capabilities) -> Option<Step> {
     match capabilities.history {
         HistoryAccess::PerAddress => None,
-        HistoryAccess::PerAccount => Some(Step::Prepare),
+        HistoryAccess::PerAccount if capabilities.status => Some(Step::Prepare),
+        HistoryAccess::PerAccount if capabilities.contacts_request => Some(Step::RequestContacts),
+        HistoryAccess::PerAccount => Some(Step::RequestHistory),
     }
 }
 
@@ -123,6 +125,8 @@ mod tests {
         let named = jobs_of(None, Some(&lid), true, POSITUS);
         assert_eq!(named[0].start, Ok(Step::TopUp { address: lid }));
         assert_eq!((account_step(POSITUS), account_step(WUZAPI)), (Some(Step::Prepare), None));
+        let silent = Capabilities { status: false, ..POSITUS };
+        assert_eq!(account_step(silent), Some(Step::RequestContacts), "nobody can be asked how the session is");
     }
 
     #[test]

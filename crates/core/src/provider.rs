@@ -60,6 +60,8 @@ pub struct Capabilities {
     pub provider: Provider,
     /// How history is read.
     pub history: HistoryAccess,
+    /// Whether a call exists that says how the session is.
+    pub status: bool,
     /// Whether a call exists that lists the contacts.
     pub contact_list: bool,
     /// Whether contacts are asked for by a call of their own, and come by webhook.
@@ -89,6 +91,7 @@ impl Capabilities {
         Self {
             provider,
             history: HistoryAccess::PerAddress,
+            status: true,
             contact_list: true,
             contacts_request: false,
             lid_lookup: false,

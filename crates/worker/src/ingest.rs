@@ -16,6 +16,7 @@ use sincro_queue::Queue;
 use sincro_store::{Error, Missing, Store, inbox::TakenHook};
 
 use crate::{
+    deliver::deliver,
     patience::{answered, offered},
     rest,
 };
@@ -110,8 +111,7 @@ async fn try_read(store: &Store, queue: &Queue, taken: &TakenHook) -> Result<(),
     Ok(())
 }
 
-/// A session that is gone pauses its channel, as a refused call would. That it is there is not taken on trust: whoever looks
-/// after lost sessions finds it.
+/// A session that is gone pauses its channel, as a refused call would; one that is back lets it go on, where it stood still for that.
 async fn note_session(
     store: &Store,
     queue: &Queue,
@@ -119,7 +119,12 @@ async fn note_session(
     change: SessionChange,
 ) -> Result<(), Error> {
     let (by, reason) = match change {
-        SessionChange::Up => return Ok(()),
+        SessionChange::Up => {
+            if let Some(notice) = answered(store.session_back(connection.channel.id)).await? {
+                deliver(store, queue, &[notice]).await;
+            }
+            return Ok(());
+        }
         SessionChange::Lost(reason) => (PausedBy::Session, reason),
         SessionChange::Ended(reason) => (PausedBy::Gateway, reason),
     };
