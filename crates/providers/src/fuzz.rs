@@ -99,7 +99,7 @@ pub fn read_webhook(input: &[u8]) {
         2 => whapi::doors::hook(&body, &mut tell),
         3 => wsapi::doors::hook(&body, Some("ins_7"), &mut tell),
         4 => positus::doors::hook(&body, &mut tell),
-        _ => gdbrns::doors::hook(&body, &mut tell),
+        _ => gdbrns::doors::hook(&body, Some("dev-1"), &mut tell),
     };
     match read {
         Ok(()) => {}

@@ -20,12 +20,19 @@ use crate::{
 const IGNORED: [&str; 8] = ["message.", "group.", "presence.", "contact.", "call.", "chat.", "newsletter.", "offline."];
 const TEST: &str = "test.ping";
 
-/// Tells what is in a webhook.
-pub(crate) fn read(body: &str, tell: &mut dyn FnMut(Told)) -> Result<(), String> {
-    let [kind, short, data, timestamp] = json::pick(body.trim(), ["event_type", "event", "data", "timestamp"])
-        .map_err(|error| format!("an event that is {}", json::flaw(&error)))?;
+/// Tells what is in a webhook. `device` is the channel's own, where its token says which.
+pub(crate) fn read(body: &str, device: Option<&str>, tell: &mut dyn FnMut(Told)) -> Result<(), String> {
+    let names = ["event_type", "event", "data", "timestamp", "device_id"];
+    let [kind, short, data, timestamp, of] =
+        json::pick(body.trim(), names).map_err(|error| format!("an event that is {}", json::flaw(&error)))?;
     let name = json::word(kind).or_else(|| json::word(short)).unwrap_or_else(|| "unknown".to_owned());
     let mut say = |event| tell(Told { name: name.clone(), event });
+    if let (Some(of), Some(device)) = (json::word(of), device)
+        && of != device
+    {
+        say(Event::Foreign(format!("device {}", excerpt(&of, excerpt::BODY))));
+        return Ok(());
+    }
     match name.as_str() {
         "history.sync" => {
             let found = messages(&name, data, tell)?;
@@ -93,7 +100,7 @@ mod tests {
 
     fn all_told(body: &str) -> Vec<Event> {
         let mut events = Vec::new();
-        read(body, &mut |told| events.push(told.event)).unwrap();
+        read(body, Some("dev-1"), &mut |told| events.push(told.event)).unwrap();
         events
     }
 
@@ -158,6 +165,15 @@ mod tests {
     }
 
     #[test]
+    fn another_device_s_events_are_foreign_where_the_token_says_which_is_the_channel_s_own() {
+        let foreign = COMPLETE.replace("dev-1", "dev-2");
+        assert!(matches!(&all_told(&foreign)[..], [Event::Foreign(which)] if which == "device dev-2"));
+        let mut count = 0;
+        read(&foreign, None, &mut |told| count += usize::from(matches!(told.event, Event::Complete(_)))).unwrap();
+        assert_eq!(count, 1, "nobody can tell otherwise");
+    }
+
+    #[test]
     fn what_is_no_event_is_named_and_not_quoted() {
         for (body, flaw) in [
             ("", "an event that is JSON that ends too early, at line 1 column 0"),
@@ -165,7 +181,7 @@ mod tests {
             ("[1]", "an event that is JSON of another shape"),
             (r#"{"event_type":"history.sync","data":7}"#, "a history that is JSON of another shape"),
         ] {
-            assert_eq!(read(body, &mut |_| ()).unwrap_err(), flaw, "{body}");
+            assert_eq!(read(body, None, &mut |_| ()).unwrap_err(), flaw, "{body}");
         }
     }
 }

@@ -10,6 +10,7 @@
 //! |---|---|
 //! | `calls` | call -> request |
 //! | `credentials` | the token |
+//! | `device` | whose token it is |
 //! | `verdict` | which refusal a bad status is; decided there and nowhere else |
 //! | `session`, `contacts`, `webhooks` | the data of the calls that have some |
 //! | `hooks` | what a webhook tells |
@@ -17,6 +18,7 @@
 mod calls;
 mod contacts;
 mod credentials;
+mod device;
 mod hooks;
 mod session;
 mod verdict;
@@ -82,7 +84,9 @@ impl Gateway for Gdbrns {
     }
 
     fn read_hook(&self, hook: &Hook<'_>, tell: &mut dyn FnMut(Told)) -> Result<(), String> {
-        hooks::read(hook.body, tell)
+        let credentials = Credentials::of(hook.connection).ok();
+        let device = credentials.and_then(|credentials| device::of(credentials.token.expose_secret()));
+        hooks::read(hook.body, device.as_deref(), tell)
     }
 
     async fn call(&self, http: &Http, connection: &Connection, call: &Call) -> Result<Answered, Refusal> {

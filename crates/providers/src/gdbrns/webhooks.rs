@@ -1,6 +1,7 @@
 //! `GET /webhooks` and `POST /webhooks`: where events go, and which.
 //!
-//! The list is `data`, or in it; its records name an address and events. A registration makes a secret that is shown once.
+//! The list is `data.webhooks` in the source, and `data` in other readings; its records name an address and events, and hold secrets.
+//! A registration makes one.
 
 use secrecy::SecretString;
 use serde_json::Value;
@@ -39,7 +40,10 @@ pub(super) fn subscriptions(body: &str) -> Result<Subscriptions, String> {
     let events = active().filter_map(|webhook| json::field(webhook, "events"));
     let subscribed: Vec<String> = events.flat_map(words).collect();
     let has = |event: &str| subscribed.iter().any(|one| one.eq_ignore_ascii_case(event));
-    let everything = ALL.iter().any(|all| has(all));
+    // A receiver that names no events gets all of them.
+    let unlimited =
+        active().any(|webhook| json::field(webhook, "events").is_none_or(|events| words(events).is_empty()));
+    let everything = unlimited || ALL.iter().any(|all| has(all));
     let missing = EVENTS.iter().filter(|event| !everything && !has(event)).map(|&event| event.to_owned()).collect();
     let urls = active().filter_map(|webhook| json::field(webhook, "url").and_then(json::text)).collect();
     Ok(Subscriptions { urls, missing, kept: None })
@@ -57,7 +61,10 @@ pub(super) fn secret(body: &str) -> Result<Option<SecretString>, String> {
 fn words(events: &Value) -> Vec<String> {
     match events {
         Value::Array(list) => list.iter().filter_map(json::text).collect(),
-        other => json::text(other).unwrap_or_default().split(',').map(|word| word.trim().to_owned()).collect(),
+        other => {
+            let listed = json::text(other).unwrap_or_default();
+            listed.split(',').map(|word| word.trim().to_owned()).filter(|word| !word.is_empty()).collect()
+        }
     }
 }
 
@@ -84,6 +91,9 @@ mod tests {
             format!(r#"{{"status":true,"data":[{{"id":1,"url":"https://a","events":{all},"active":true}}]}}"#),
             format!(r#"{{"data":{{"webhooks":[{{"url":"https://a","events":{all}}}]}}}}"#),
             r#"[{"url":"https://a","events":"*"}]"#.to_owned(),
+            // As the source writes it: the names of its own fields, and no events for all of them.
+            r#"{"data":{"webhooks":[{"ID":1,"DeviceID":"d","URL":"https://a","Secret":"00ff","Events":null,"Active":true}]}}"#.to_owned(),
+            r#"{"data":{"webhooks":[{"URL":"https://a","Events":[],"Active":true}]}}"#.to_owned(),
         ] {
             let found = subscriptions(&body).unwrap();
             assert_eq!((found.urls, found.missing), (vec!["https://a".to_owned()], vec![]), "{body}");

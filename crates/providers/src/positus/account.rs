@@ -7,11 +7,12 @@ use crate::{
     json,
 };
 
+const FIELD: &str = "account_update";
 /// The phone or its connection slept too long: it comes back by itself when it wakes up.
 const ASLEEP: [&str; 2] = ["COMPANION_INACTIVITY", "PRIMARY_INACTIVITY"];
 
-/// What an update says of the session.
-pub(super) fn read(value: &str) -> Event {
+/// What an update says of the session. A field of its own may be all that names the event.
+pub(super) fn read(field: &str, value: &str) -> Event {
     let Some(update) = json::object(value) else { return Event::Unknown };
     let word = |path: &[&str]| {
         json::at(&update, path)
@@ -19,8 +20,9 @@ pub(super) fn read(value: &str) -> Event {
             .map(|word| excerpt(&word, excerpt::BODY))
             .filter(|word| !word.is_empty())
     };
-    let Some(event) = word(&["event"]) else { return Event::Unknown };
-    let reason = word(&["disconnection_info", "reason"]);
+    let own_field = (!field.eq_ignore_ascii_case(FIELD)).then(|| field.to_ascii_uppercase());
+    let Some(event) = word(&["event"]).or(own_field) else { return Event::Unknown };
+    let reason = word(&["disconnection_info", "reason"]).or_else(|| word(&["reason"]));
     let by = word(&["disconnection_info", "initiated_by"]).map(|by| format!(", initiated by {by}"));
     let told = format!(
         "{event}{}{}",
@@ -49,7 +51,10 @@ mod tests {
     use super::*;
 
     fn of(event: &str, reason: &str) -> Event {
-        read(&json!({"event": event, "disconnection_info": {"reason": reason, "initiated_by": "BUSINESS"}}).to_string())
+        read(
+            FIELD,
+            &json!({"event": event, "disconnection_info": {"reason": reason, "initiated_by": "BUSINESS"}}).to_string(),
+        )
     }
 
     #[test]
@@ -74,13 +79,18 @@ mod tests {
     #[test]
     fn an_offboarded_number_stops_and_a_reconnected_one_goes_on() {
         assert!(matches!(
-            read(r#"{"event":"ACCOUNT_OFFBOARDED"}"#),
+            read(FIELD, r#"{"event":"ACCOUNT_OFFBOARDED"}"#),
             Event::Session(SessionChange::Ended(said)) if said == "ACCOUNT_OFFBOARDED"
         ));
-        assert!(matches!(read(r#"{"event":"ACCOUNT_RECONNECTED"}"#), Event::Session(SessionChange::Up)));
-        assert!(matches!(read(r#"{"event":"VERIFIED_ACCOUNT"}"#), Event::Ignored));
+        assert!(matches!(read(FIELD, r#"{"event":"ACCOUNT_RECONNECTED"}"#), Event::Session(SessionChange::Up)));
+        assert!(matches!(read(FIELD, r#"{"event":"VERIFIED_ACCOUNT"}"#), Event::Ignored));
+        assert!(matches!(read("account_reconnected", "{}"), Event::Session(SessionChange::Up)));
+        assert!(matches!(
+            read("account_offboarded", r#"{"reason":"HISTORY_SYNC_DEADLINE_EXPIRED"}"#),
+            Event::Session(SessionChange::Ended(said)) if said == "ACCOUNT_OFFBOARDED: HISTORY_SYNC_DEADLINE_EXPIRED"
+        ));
         for unknown in ["{}", "7", r#"{"event":"something else"}"#] {
-            assert!(matches!(read(unknown), Event::Unknown), "{unknown}");
+            assert!(matches!(read(FIELD, unknown), Event::Unknown), "{unknown}");
         }
     }
 }

@@ -124,8 +124,9 @@ impl Reader<'_> {
             "smb_app_state_sync" => contacts::read(field, value, self.tell),
             "smb_message_echoes" => messages::echoes(field, value, self.tell),
             "messages" => messages::received(field, value, self.tell),
-            "account_update" => {
-                self.say(field, account::read(value));
+            // Two of its events are fields of their own in newer subscriptions.
+            "account_update" | "account_offboarded" | "account_reconnected" => {
+                self.say(field, account::read(field, value));
                 Ok(())
             }
             known => {
@@ -139,9 +140,8 @@ impl Reader<'_> {
     /// Whether a change names another number than the channel's; without the channel's id nobody can tell.
     fn foreign(&self, value: &str) -> Result<Option<Event>, String> {
         let Some(own) = &self.own.phone_number_id else { return Ok(None) };
-        let [metadata] = json::pick(value, ["metadata"]).map_err(|error| flaw(&error))?;
-        let id = metadata.and_then(|metadata| json::pick(metadata.get(), ["phone_number_id"]).ok());
-        let id = id.and_then(|[id]| json::word(id)).filter(|id| id != own);
+        let [metadata, id] = json::pick(value, ["metadata", "phone_number_id"]).map_err(|error| flaw(&error))?;
+        let id = json::word(member(metadata, "phone_number_id").or(id)).filter(|id| id != own);
         Ok(id.map(|id| Event::Foreign(format!("phone number {}", excerpt(&id, excerpt::BODY)))))
     }
 

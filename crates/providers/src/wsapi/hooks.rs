@@ -18,18 +18,10 @@ use crate::{
 
 /// A device was removed with all it had.
 const INSTANCE_DELETED: &str = "instance_deleted";
-/// Known, and of no use here.
-const IGNORED: [&str; 9] = [
-    "login_error",
-    "qr",
-    "pair_code",
-    "chat_presence",
-    "chat_setting",
-    "contact",
-    "contact_update",
-    "call_offer",
-    "receipt",
-];
+/// Known, and of no use here (open build, v2.0.1).
+const IGNORED: [&str; 5] = ["login_error", "contact", "group", "newsletter", "user_presence"];
+/// Families of the same.
+const IGNORED_FAMILIES: [&str; 3] = ["chat_", "call_", "group_"];
 
 /// Tells what is in a webhook. `instance` is the channel's own.
 pub(crate) fn read(body: &str, instance: Option<&str>, tell: &mut dyn FnMut(Told)) -> Result<(), String> {
@@ -70,6 +62,7 @@ fn event(body: &str, instance: Option<&str>, tell: &mut dyn FnMut(Told)) -> Resu
         ("initial_sync_finished", _) => say(Event::InitialSync),
         (live, Some(data)) if live == "message" || live.starts_with("message_") => live_message(&name, data, tell),
         (known, _) if IGNORED.contains(&known) => say(Event::Ignored),
+        (known, _) if IGNORED_FAMILIES.iter().any(|family| known.starts_with(family)) => say(Event::Ignored),
         _ => say(Event::Unknown),
     }
     Ok(())

@@ -20,14 +20,15 @@ const FORM: &str = "application/x-www-form-urlencoded";
 const FORM_FIELD: &str = "jsonData";
 /// Reasons of a failed connection: banned for a time, the phone's own session taken away.
 const BANNING: [&str; 3] = ["402", "403", "406"];
-/// Known, and of no use here.
-const IGNORED: [&str; 24] = [
+/// Known, and of no use here (asternic/wuzapi, `supportedEventTypes` as of September 2026).
+const IGNORED: [&str; 28] = [
     "UndecryptableMessage",
     "Receipt",
     "ReadReceipt",
     "MediaRetry",
     "KeepAliveTimeout",
     "KeepAliveRestored",
+    "StreamError",
     "OfflineSyncPreview",
     "OfflineSyncCompleted",
     "AppState",
@@ -43,10 +44,15 @@ const IGNORED: [&str; 24] = [
     "PrivacySettings",
     "UserAbout",
     "QR",
+    "QRTimeout",
+    "QRScannedWithoutMultidevice",
     "PairError",
-    "CallOffer",
-    "CallTerminate",
+    "IdentityChange",
+    "CATRefreshError",
+    "FBMessage",
 ];
+/// Families of the same.
+const IGNORED_FAMILIES: [&str; 3] = ["Call", "Label", "Newsletter"];
 
 /// Tells what is in a webhook.
 pub(crate) fn read(content_type: &str, body: &str, tell: &mut dyn FnMut(Told)) -> Result<(), String> {
@@ -71,9 +77,12 @@ fn event(body: &str, tell: &mut dyn FnMut(Told)) -> Result<(), String> {
             whatsmeow::blob::read(Provider::Wuzapi, &name, data.get(), tell)?.say(&name, tell);
         }
         ("Message", Some(event)) => message(&name, event, tell),
-        (known, event) => {
-            let told = session(known, event);
-            let told = told.unwrap_or(if IGNORED.contains(&known) { Event::Ignored } else { Event::Unknown });
+        (other, event) => {
+            // Older releases wrote `Logged Out`.
+            let known = other.replace(' ', "");
+            let is_ignored =
+                IGNORED.contains(&known.as_str()) || IGNORED_FAMILIES.iter().any(|family| known.starts_with(family));
+            let told = session(&known, event).unwrap_or(if is_ignored { Event::Ignored } else { Event::Unknown });
             tell(Told { name, event: told });
         }
     }

@@ -132,6 +132,9 @@ fn another_number_s_webhooks_are_foreign_where_the_channel_says_which_is_its_own
         let events = told(&body.replace("1060", "1061"));
         assert!(matches!(&events[..], [Event::Foreign(which)] if which == "phone number 1061"), "{events:?}");
     }
+    let update =
+        json!({"field": "account_update", "value": {"event": "ACCOUNT_OFFBOARDED", "phone_number_id": "1061"}});
+    assert!(matches!(&told(&update.to_string())[..], [Event::Foreign(_)]), "its session is not ours");
     let events = told(&STATUS.replace("n1", "n2"));
     assert!(matches!(&events[..], [Event::Foreign(which)] if which == "number n2"), "{events:?}");
     let mut count = 0;

@@ -87,7 +87,9 @@ fn session_events_cannot_be_filtered_out_and_say_what_became_of_it() {
     let events = event("logged_in", &json!({}));
     assert!(matches!(&events[..], [Event::Paired, Event::Session(SessionChange::Up)]), "{events:?}");
     assert!(matches!(&event("initial_sync_finished", &json!(null))[..], [Event::InitialSync]));
-    assert!(matches!(&event("login_error", &json!({"error": "x"}))[..], [Event::Ignored]));
+    for kind in ["login_error", "chat_push_name", "call_offer", "group", "user_presence"] {
+        assert!(matches!(&event(kind, &json!({"error": "x"}))[..], [Event::Ignored]), "{kind}");
+    }
 }
 
 #[test]
@@ -97,7 +99,11 @@ fn a_new_message_is_live_and_what_is_only_about_one_is_not() {
     for data in [message.clone(), json!({"message": message})] {
         assert_eq!(batch(event("message", &data)).source, Source::Live);
     }
-    for (kind, data) in [("message_star", json!({"id": "A"})), ("message_read", json!({})), ("message", json!([]))] {
+    for (kind, data) in [
+        ("message_star", json!({"id": "A", "time": "2026-05-20T10:00:00Z"})),
+        ("message_read", json!({})),
+        ("message", json!([])),
+    ] {
         assert!(matches!(&event(kind, &data)[..], [Event::Ignored]), "{kind}");
     }
 }

@@ -106,6 +106,7 @@ fn bans_and_lost_sessions_are_told_with_their_reason() {
         ("PairSuccess", json!({"ID": "5511999990000@s.whatsapp.net"}), SessionChange::Up),
         ("Disconnected", json!(null), lost("disconnected")),
         ("LoggedOut", json!({"OnConnect": true, "Reason": 401}), lost("logged out: 401")),
+        ("Logged Out", json!({"Reason": 401}), lost("logged out: 401")),
         ("StreamReplaced", json!({}), lost("another client took the connection over")),
         ("ClientOutdated", json!({}), lost("the gateway is outdated and has to be upgraded")),
         (
@@ -131,7 +132,9 @@ fn bans_and_lost_sessions_are_told_with_their_reason() {
 
 #[test]
 fn what_is_of_no_use_is_ignored_and_new_names_are_unknown() {
-    for kind in ["ReadReceipt", "KeepAliveTimeout", "OfflineSyncCompleted", "UndecryptableMessage"] {
+    for kind in
+        ["ReadReceipt", "KeepAliveTimeout", "OfflineSyncCompleted", "UndecryptableMessage", "CallOffer", "LabelEdit"]
+    {
         assert!(matches!(&event(kind, &json!({}))[..], [Event::Ignored]), "{kind}");
     }
     for kind in ["BrandNew", "", "HistorySynced"] {
