@@ -2,14 +2,19 @@
 //!
 //! The simulator posts to the real address for webhooks; times are short, and no test waits longer than it has to.
 
+mod crash;
+mod deep;
 mod gdbrns;
+mod inbox;
 mod positus;
+mod restoring;
 mod wsapi;
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Value, json};
 use sincro_core::{
+    drill::Point,
     job::{JobLine, JobState},
     message::StoredMessage,
     receipt::{Receipt, ReceiptLine},
@@ -18,7 +23,9 @@ use sincro_core::{
 use sincro_simulator::{AccountMessage, Hook, Population, Provider, Settings, Told};
 use uuid::Uuid;
 
-use crate::support::{Api, Gateway, World, audit::count, gateway::people, stage::FAST, within, world::Setting};
+use crate::support::{
+    Api, Gateway, World, audit::count, gateway::people, process::Process, stage::FAST, within, world::Setting,
+};
 
 const SECRET: &str = "0123456789abcdef0123456789abcdef";
 
@@ -49,9 +56,19 @@ impl Line {
     }
 
     async fn with(gateway: Settings, settings: &[Setting<'_>]) -> Self {
-        let world = World::with(&[&HASTY[..], settings].concat()).await;
+        let world = World::waiting(&[&HASTY[..], settings].concat()).await;
+        Self::served_by("all", world, gateway).await
+    }
+
+    /// Nobody works but whom the test starts.
+    async fn without_worker(gateway: Settings, settings: &[Setting<'_>]) -> Self {
+        let world = World::waiting(&[&HASTY[..], settings].concat()).await;
+        Self::served_by("api", world, gateway).await
+    }
+
+    async fn served_by(verb: &str, world: World, gateway: Settings) -> Self {
         let gateway = Gateway::start(gateway).await;
-        let api = world.listening("all", &[]).await;
+        let api = world.listening(verb, &[]).await;
         let body = json!({
             "name": "number", "provider": gateway.provider().as_str(), "base_url": gateway.base_url(),
             "credentials": credentials(&gateway), "features": ["import_messages"], "limit": FAST,
@@ -68,6 +85,16 @@ impl Line {
         let own = format!("{}{}", self.api.base(), url.path());
         self.gateway.hooks().set(Some(hook(&self.gateway, &own)));
         self
+    }
+
+    /// A worker that ends where it is told to.
+    fn worker_to_die_at(&self, point: Point) -> Process {
+        let order = format!("abort={point}:1");
+        self.world.start(&["worker"], &[("SINCRO_DRILL", &order), ("SINCRO_PUBLIC_URL", self.api.base())])
+    }
+
+    async fn worker(&self) -> Process {
+        self.world.worker_with(&[("SINCRO_PUBLIC_URL", self.api.base())]).await
     }
 
     /// The number is paired while everything looks on; what the gateway tells of it has been read.

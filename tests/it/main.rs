@@ -7,6 +7,8 @@
 //! | `crash` | processes, connections and queues that go away in the middle |
 //! | `lifecycle` | processes that start and stop, also while a server is away |
 //! | `crash_points` | a sync that goes through every crash point of the code |
+//! | `deliveries` | gateways that take a request and deliver later, by webhook |
+//! | `hooks` | webhooks on their way in: kept, refused, answered |
 //! | `cluster` | several Redis servers: nodes that freeze and die, shards that move, a master that is replaced |
 //! | `outages` | servers that are away, slow, full or refusing; clocks that are wrong; jobs that kill |
 //! | `losses` | a queue that loses keys, its last seconds or everything |

@@ -28,6 +28,9 @@ use crate::{
     requests,
 };
 
+/// A gateway tells times to the second, by a clock of its own.
+const CLOCKS_DIFFER: TimeDelta = TimeDelta::seconds(2);
+
 /// What a piece came to.
 #[derive(Debug, Default)]
 pub struct Ingested {
@@ -226,10 +229,22 @@ async fn store_messages(
         }
     }
     late.sort_by(|one, other| one.1.id.cmp(&other.1.id));
+    let window_from = if late.is_empty() { None } else { last_window(connection, channel).await? };
     for (place, message) in late {
-        messages::complete(connection, place, message).await?;
+        let asked_for = window_from.is_none_or(|from| message.sent_at >= from);
+        messages::complete(connection, place, message, asked_for).await?;
     }
     Ok(())
+}
+
+/// From when on the last channel sync wanted messages: what comes late may come when it is over.
+async fn last_window(connection: &mut PgConnection, channel: ChannelId) -> Result<Option<DateTime<Utc>>, Error> {
+    let last = sqlx::query!(
+        "SELECT created_at, window_days FROM syncs WHERE channel_id = $1 AND kind = 'channel' ORDER BY created_at DESC LIMIT 1",
+        channel
+    );
+    let last = last.fetch_optional(connection).await?;
+    Ok(last.and_then(|sync| crate::syncs::window_from(sync.created_at, sync.window_days)))
 }
 
 const fn origin(source: Source) -> Origin {
@@ -293,7 +308,7 @@ async fn note(
                 job.delivered.events += 1;
                 job.delivered.note(progress);
             }
-            (Event::Complete(at), Some(job)) if at.is_none_or(|at| at >= job.since) => {
+            (Event::Complete(at), Some(job)) if at.is_none_or(|at| at >= job.since - CLOCKS_DIFFER) => {
                 job.heard = true;
                 job.delivered.events += 1;
                 job.delivered.complete = true;

@@ -96,8 +96,13 @@ impl<'m> Rows<'m> {
     }
 }
 
-/// What a message is, that came without its content before; one that did not come before is stored.
-pub(crate) async fn complete(connection: &mut PgConnection, place: Place<'_>, message: &Message) -> Result<(), Error> {
+/// What a message is, that came without its content before; one that did not come before is stored if it was asked for.
+pub(crate) async fn complete(
+    connection: &mut PgConnection,
+    place: Place<'_>,
+    message: &Message,
+    asked_for: bool,
+) -> Result<(), Error> {
     let updated = sqlx::query!(
         "UPDATE messages SET kind = $3, text = coalesce($4, text), payload = $5::text::json WHERE channel_id = $1 AND message_id = $2",
         place.channel,
@@ -106,7 +111,7 @@ pub(crate) async fn complete(connection: &mut PgConnection, place: Place<'_>, me
         message.text,
         message.payload.get()
     );
-    if updated.execute(&mut *connection).await?.rows_affected() > 0 {
+    if updated.execute(&mut *connection).await?.rows_affected() > 0 || !asked_for {
         return Ok(());
     }
     let mut rows = Rows::default();

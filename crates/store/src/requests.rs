@@ -140,11 +140,13 @@ impl Store {
     pub async fn end_request(&self, job: &Job, end: RequestEnd, answer: &str) -> Result<(), Error> {
         let mut tx = self.pool.begin().await?;
         sqlx::query!(
-            "UPDATE account_requests SET state = $2, answered_at = $3, answer = $4 WHERE job_id = $1 AND state = 'attempting'",
+            "UPDATE account_requests SET state = $2, answered_at = $3, answer = $4
+             WHERE job_id = $1 AND call = $5 AND state = 'attempting'",
             job.id,
             end.as_str(),
             clock::now(),
-            answer
+            answer,
+            made_once(&job.step).unwrap_or_default()
         )
         .execute(&mut *tx)
         .await?;

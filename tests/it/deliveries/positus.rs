@@ -1,7 +1,10 @@
 //! Positus, which hands on what Meta pushes: contacts, then history, once per onboarding and for the whole number.
 
 use serde_json::Value;
-use sincro_core::{job::JobState, sync::SyncState};
+use sincro_core::{
+    job::JobState,
+    sync::{SyncState, SyncStatus},
+};
 use sincro_simulator::{
     Call, Fault, HookFault, HookFaults, HookRule, PositusReadings, Provider, Refusal, Rule, Settings, When,
 };
@@ -10,6 +13,8 @@ use super::{Line, talkative};
 use crate::support::within;
 
 const HISTORY_CALL: &str = "sync-message-history";
+/// The same as the simulator knows it.
+const HISTORY_PATH: &str = "/v2/whatsapp/numbers/{number}/onboarding-smb-app/sync-message-history";
 
 fn is_history_request(call: &Call) -> bool {
     call.path.ends_with(HISTORY_CALL)
@@ -42,7 +47,7 @@ async fn phase_chunk_and_percent_are_shown_while_chunks_come_in_any_order() {
     let sync = line.api.start_sync(line.channel, 25).await.id;
     line.until_waiting(sync, 1, "delivery").await;
     let held = within("all that Meta has to say", hooks.wait_for_held(4)).await;
-    let history: Vec<_> = held.iter().filter(|held| held.event == "history").collect();
+    let history: Vec<_> = held.iter().filter(|held| held.body.to_string().contains("\"progress\"")).collect();
     hooks.release(history.last().unwrap().number).unwrap();
     line.until_waiting(sync, 1, "delivery: phase").await;
     for other in history.iter().rev().skip(1) {
@@ -98,7 +103,7 @@ async fn an_owner_who_declined_is_told_of_in_both_shapes() {
 #[tokio::test]
 async fn a_request_without_an_answer_is_waited_for_and_what_comes_counts() {
     let line = Line::with(positus(5), &[("SINCRO_GATEWAY_TIMEOUT_SECONDS", "1")]).await;
-    line.gateway.set_faults(Rule::new(Fault::Hang, When::Always).on_path(HISTORY_CALL)).unwrap();
+    line.gateway.set_faults(Rule::new(Fault::Hang, When::Always).on_path(HISTORY_PATH)).unwrap();
     let end = line.sync().await;
     let job = line.account_job(end.id).await;
     assert_eq!((job.state, job.reason.as_deref()), (JobState::Failed, Some("unknown_outcome")));
@@ -133,6 +138,24 @@ async fn repeated_and_reordered_deliveries_are_stored_once() {
     assert_eq!(end.state, SyncState::Completed);
     line.settled().await;
     line.holds_the_truth().await;
+    line.receipt(&end).await;
+}
+
+#[tokio::test]
+async fn what_is_older_than_the_window_is_left_out_and_counted() {
+    let line = Line::with(positus(12), &[]).await;
+    let path = format!("/v1/channels/{}/syncs", line.channel);
+    for days in ["0", "366"] {
+        let body = serde_json::json!({"window_days": days.parse::<u32>().unwrap()});
+        assert_eq!(line.api.post_json(&path, &body).await.refused(422), "invalid_value");
+    }
+    let sync: SyncStatus = line.api.post_json(&path, &serde_json::json!({"window_days": 1})).await.ok();
+    let end = line.api.end_of(sync.id).await;
+    line.settled().await;
+    let end = line.api.status(end.id).await;
+    let told = i64::try_from(line.gateway.truth().account(usize::MAX).len()).unwrap();
+    assert_eq!((end.messages.fetched, end.messages.left_out, end.window_days), (0, told, Some(1)), "{end:?}");
+    assert_eq!(line.world.number("SELECT count(*) FROM messages").await, 0);
     line.receipt(&end).await;
 }
 

@@ -38,7 +38,7 @@ async fn a_redis_that_hangs_for_a_whole_minute_ends_nobody_and_is_worked_with_as
     const SOON: Duration = Duration::from_secs(10);
     /// Connections that are given up may stand a little beside those that replace them.
     const PASSING: usize = 8;
-    let world = World::with(&STEADY).await;
+    let world = World::waiting(&STEADY).await;
     let line = Proxy::to_redis(&world.queue.url).await;
     let url = line.url(&world.queue.url);
     let stage = stage(world, &[("REDIS_URL", &url)], 100).await;

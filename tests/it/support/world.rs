@@ -75,6 +75,11 @@ impl World {
         Self::create(turn::beside_others().await, settings).await
     }
 
+    /// The same for tests that mostly wait.
+    pub(crate) async fn waiting(settings: &[Setting<'_>]) -> Self {
+        Self::create(turn::waiting().await, settings).await
+    }
+
     /// The same while no other test runs: for tests that measure time.
     pub(crate) async fn alone(settings: &[Setting<'_>]) -> Self {
         Self::create(turn::alone().await, settings).await

@@ -57,6 +57,7 @@ impl Gateway for Gdbrns {
         Capabilities {
             provider: Provider::Gdbrns,
             history: HistoryAccess::PerAccount,
+            status: true,
             contact_list: true,
             contacts_request: false,
             lid_lookup: false,

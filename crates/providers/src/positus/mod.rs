@@ -65,6 +65,7 @@ impl Gateway for Positus {
         Capabilities {
             provider: Provider::Positus,
             history: HistoryAccess::PerAccount,
+            status: false,
             contact_list: false,
             contacts_request: true,
             lid_lookup: false,

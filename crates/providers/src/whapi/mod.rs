@@ -65,6 +65,7 @@ impl Gateway for Whapi {
         Capabilities {
             provider: Provider::Whapi,
             history: HistoryAccess::PerAddress,
+            status: true,
             contact_list: true,
             contacts_request: false,
             lid_lookup: true,

@@ -58,6 +58,7 @@ impl Gateway for Wsapi {
         Capabilities {
             provider: Provider::Wsapi,
             history: HistoryAccess::PerAccount,
+            status: true,
             contact_list: true,
             contacts_request: false,
             // A contact's record has both identities, and no call gives one for the other.

@@ -66,6 +66,7 @@ impl Gateway for Wuzapi {
         Capabilities {
             provider: Provider::Wuzapi,
             history: HistoryAccess::PerAddress,
+            status: true,
             contact_list: true,
             contacts_request: false,
             lid_lookup: true,
