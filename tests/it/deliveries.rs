@@ -209,7 +209,10 @@ fn adds_up(receipt: &Receipt, end: &SyncStatus) {
         assert_eq!(line.fetched, line.stored + line.duplicate, "{line:?}");
         let explained = match line.outcome {
             JobState::Succeeded => line.contact_id.is_none() || line.fetched > 0,
-            JobState::Empty => line.fetched == 0 && (line.reason.is_some() || line.contact_id.is_some()),
+            JobState::Empty => {
+                let told = line.reason.is_some() || line.contact_id.is_some() || receipt.messages.left_out > 0;
+                line.fetched == 0 && told
+            }
             JobState::Skipped | JobState::Failed => line.reason.is_some(),
             _ => false,
         };

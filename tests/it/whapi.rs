@@ -66,7 +66,6 @@ async fn whatever_whapis_description_leaves_open_either_reading_ends_with_the_tr
         time_to_inclusive: false,
         longest_page: 20,
         arriving: 0,
-        ..Readings::default()
     };
     let population = Population { share_empty: 0.3, share_without_lid: 0.3, messages_mean: 40, ..people(45) };
     let stage = stage_of(Settings { whapi: readings, ..whapi(population) }, FAST, &[]).await;

@@ -73,6 +73,8 @@ pub(crate) struct Config {
     pub waits: Waits,
     /// How long jobs are kept after the end of their sync; none: for ever.
     pub retention: Option<TimeDelta>,
+    /// How long webhooks are kept that were read; none: for ever.
+    pub hook_retention: Option<TimeDelta>,
     /// Filter directives for the log.
     pub log: String,
     /// How log lines look.
@@ -160,6 +162,7 @@ impl Config {
                 ],
             },
             retention: reader.days("retention_days", 0..=36_500),
+            hook_retention: reader.days("hook_retention_days", 0..=36_500),
             log: reader.log_directives("log"),
             log_format: reader.one_of("log_format", &[("text", LogFormat::Text), ("json", LogFormat::Json)]),
             warnings: layers::suspicious_variables(environment),

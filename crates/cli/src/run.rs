@@ -217,6 +217,7 @@ async fn run_worker(parts: Parts, config: &Config, public_url: String, drain: Ca
         settle_batch: config.settle_batch,
         sweep_every: config.sweep_every,
         retention: config.retention,
+        hook_retention: config.hook_retention,
         waits: config.waits,
         public_url,
     };

@@ -267,7 +267,7 @@ impl Executor {
     async fn ruled(&self, fence: Fence, recorded: Recorded, notices: &[Notice]) -> Ruling {
         deliver(&self.store, &self.queue, notices).await;
         match recorded {
-            Recorded::Ended => Ruling::Done,
+            Recorded::Ended | Recorded::Awaiting => Ruling::Done,
             Recorded::Over => {
                 metrics::counter!("sincro_late_results_total").increment(1);
                 let Fence { job, attempt, .. } = fence;
@@ -275,7 +275,6 @@ impl Executor {
                 Ruling::Done
             }
             Recorded::Next => Ruling::Next,
-            Recorded::Awaiting => Ruling::Done,
             Recorded::Delayed { due } => Ruling::Delay { due },
             Recorded::Overtaken => {
                 metrics::counter!("sincro_late_results_total").increment(1);

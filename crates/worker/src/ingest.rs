@@ -50,8 +50,7 @@ pub(crate) async fn run(store: Store, queue: Queue) {
 async fn read(store: &Store, queue: &Queue, taken: &TakenHook) {
     let (inbox, channel) = (taken.id, taken.channel);
     let outcome = match try_read(store, queue, taken).await {
-        Ok(()) => return,
-        Err(Trouble::Ledger(Error::NotFound(Missing::Channel))) => return,
+        Ok(()) | Err(Trouble::Ledger(Error::NotFound(Missing::Channel))) => return,
         Err(Trouble::Unreadable(flaw)) => {
             tracing::warn!(inbox, %channel, flaw, "a webhook is not understood; it is kept");
             count("unreadable");

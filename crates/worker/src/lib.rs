@@ -96,6 +96,8 @@ pub struct Settings {
     pub public_url: String,
     /// How long the jobs of a sync are kept after its end; none: for ever.
     pub retention: Option<TimeDelta>,
+    /// How long webhooks are kept after they came, once they are read; none: for ever.
+    pub hook_retention: Option<TimeDelta>,
 }
 
 /// Works until `stop`; then finishes or hands back what runs. Where Redis is away by then, the leases run out instead.
@@ -108,7 +110,7 @@ pub async fn run(
 ) -> Result<(), Error> {
     let mut beside = JoinSet::new();
     beside.spawn(sweep::run(store.clone(), queue.clone(), settings.sweep_every));
-    beside.spawn(prune::run(store.clone(), settings.retention));
+    beside.spawn(prune::run(store.clone(), settings.retention, settings.hook_retention));
     beside.spawn(restore::run(store.clone(), queue.clone()));
     beside.spawn(reconcile::run(store.clone(), queue.clone(), settings.sweep_every));
     beside.spawn(report::run(store.clone(), queue.clone()));

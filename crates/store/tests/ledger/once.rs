@@ -10,7 +10,7 @@ use sincro_core::{
 use sincro_store::{
     inbox::Arrival,
     requests::{Leave, RequestEnd, made_once},
-    syncs::NewSync,
+    syncs::{NewSync, SyncFilter},
 };
 
 use crate::world::{World, ids_of};
@@ -21,7 +21,7 @@ const POSITUS: Capabilities =
 impl World {
     /// The job of a new channel sync, about to ask for history; earlier syncs are cancelled.
     async fn about_to_ask(&self) -> Job {
-        for open in self.store.syncs(&Default::default(), 10).await.unwrap() {
+        for open in self.store.syncs(&SyncFilter::default(), 10).await.unwrap() {
             if !open.state.is_terminal() {
                 self.store.cancel_sync(open.id, None).await.unwrap();
             }
