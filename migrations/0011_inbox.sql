@@ -11,6 +11,7 @@ CREATE TABLE inbox (
     attempts     integer     NOT NULL DEFAULT 0,
     taken_until  timestamptz,
     events       jsonb,
+    odd          boolean     NOT NULL DEFAULT false,
     error        text,
     received_at  timestamptz NOT NULL,
     read_at      timestamptz
@@ -28,9 +29,11 @@ COMMENT ON COLUMN inbox.state IS 'arriving: its bytes are still coming, and nobo
 COMMENT ON COLUMN inbox.verified IS 'Whether a signature or a secret showed that it comes from the gateway; the channel may have none.';
 COMMENT ON COLUMN inbox.pieces_done IS 'So much of it is stored: whoever reads it again after a crash goes on behind that.';
 COMMENT ON COLUMN inbox.taken_until IS 'Whoever reads it has it until then.';
+COMMENT ON COLUMN inbox.odd IS 'An event in it was not understood: it is kept for people.';
 COMMENT ON COLUMN inbox.events IS 'What was in it: names of events, and how many of each.';
 CREATE INDEX inbox_unread ON inbox (id) WHERE state = 'unread';
-CREATE INDEX inbox_old ON inbox (received_at);
+CREATE INDEX inbox_old ON inbox (received_at) WHERE state = 'read' AND NOT odd;
+CREATE INDEX inbox_to_come ON inbox (channel_id, received_at) WHERE state IN ('arriving', 'unread');
 CREATE INDEX inbox_of_channel ON inbox (channel_id, id);
 
 CREATE TABLE inbox_parts (

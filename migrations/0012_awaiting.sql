@@ -5,10 +5,14 @@ ALTER TABLE syncs
     ADD CONSTRAINT syncs_kind_known CHECK (kind IN ('channel', 'contact', 'message')) NOT VALID,
     ADD COLUMN deep boolean NOT NULL DEFAULT false,
     ADD COLUMN window_days smallint,
-    ADD COLUMN messages_left_out bigint NOT NULL DEFAULT 0;
+    ADD COLUMN messages_left_out bigint NOT NULL DEFAULT 0,
+    ADD COLUMN delivery text,
+    ADD COLUMN percent smallint;
 COMMENT ON COLUMN syncs.kind IS 'channel, contact (a ticket sync: urgent), or message (one that is missing: urgent).';
 COMMENT ON COLUMN syncs.deep IS 'Whether phones are asked for what the gateway does not hold.';
 COMMENT ON COLUMN syncs.window_days IS 'Messages that were older when the sync was asked for are left out; none are without it.';
+COMMENT ON COLUMN syncs.delivery IS 'What its waiting jobs waited for last, and how far that was.';
+COMMENT ON COLUMN syncs.percent IS 'How much of a number''s history has come, where the gateway says so.';
 COMMENT ON COLUMN syncs.messages_left_out IS 'Messages outside the window: neither fetched nor stored.';
 
 ALTER TABLE jobs
@@ -33,13 +37,14 @@ CREATE TABLE awaiting_jobs (
     since      timestamptz NOT NULL,
     until      timestamptz NOT NULL,
     look_at    timestamptz NOT NULL,
+    token      uuid,
     heard_at   timestamptz,
     delivered  jsonb NOT NULL DEFAULT '{}',
     told       text
 );
 CREATE INDEX awaiting_jobs_to_look_at ON awaiting_jobs (look_at);
 CREATE INDEX awaiting_jobs_of_channel ON awaiting_jobs (channel_id, job_id);
-COMMENT ON TABLE awaiting_jobs IS 'Jobs with nothing to call now. Written before the request is made, so that a delivery that is faster than its answer finds the job.';
+COMMENT ON TABLE awaiting_jobs IS 'Jobs that wait for something to come, or are about to. Written before the request is made, so that a delivery that is faster than its answer finds the job.';
 COMMENT ON COLUMN awaiting_jobs.job_id IS 'The job.';
 COMMENT ON COLUMN awaiting_jobs.channel_id IS 'Its channel.';
 COMMENT ON COLUMN awaiting_jobs.awaits IS 'turn: another request of the channel; initial sync: the gateway''s first one after pairing; delivery; reread: a time.';
@@ -47,6 +52,7 @@ COMMENT ON COLUMN awaiting_jobs.rule IS 'How a delivery shows its end.';
 COMMENT ON COLUMN awaiting_jobs.since IS 'When the request was made, or the wait began.';
 COMMENT ON COLUMN awaiting_jobs.until IS 'The deadline.';
 COMMENT ON COLUMN awaiting_jobs.look_at IS 'When to look whether the wait is over.';
+COMMENT ON COLUMN awaiting_jobs.token IS 'The execution that is about to make the request.';
 COMMENT ON COLUMN awaiting_jobs.heard_at IS 'When something came last.';
 COMMENT ON COLUMN awaiting_jobs.delivered IS 'What has come: phase, chunk, percent, counts.';
 COMMENT ON COLUMN awaiting_jobs.told IS 'The same in words.';
@@ -55,19 +61,22 @@ CREATE TABLE turns (
     channel_id uuid PRIMARY KEY REFERENCES channels ON DELETE CASCADE,
     job_id     bigint,
     free_at    timestamptz NOT NULL,
+    sync_id    uuid,
     silences   integer NOT NULL DEFAULT 0
 );
 COMMENT ON TABLE turns IS 'One request per channel is under way whose answer could not be told from another''s.';
 COMMENT ON COLUMN turns.channel_id IS 'The channel.';
 COMMENT ON COLUMN turns.job_id IS 'Whose request that is; none between two.';
 COMMENT ON COLUMN turns.free_at IS 'Since when nobody has it.';
-COMMENT ON COLUMN turns.silences IS 'Requests to the phone in a row that nothing came of.';
+COMMENT ON COLUMN turns.sync_id IS 'The sync that had it last.';
+COMMENT ON COLUMN turns.silences IS 'Requests of that sync to the phone, in a row, that nothing came of.';
 
 CREATE TABLE account_requests (
     id           bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     channel_id   uuid NOT NULL REFERENCES channels ON DELETE CASCADE,
     job_id       bigint NOT NULL,
     call         text NOT NULL,
+    token        uuid NOT NULL,
     state        text NOT NULL CONSTRAINT account_requests_state_known CHECK (state IN ('attempting', 'accepted', 'refused', 'unknown')),
     made_at      timestamptz NOT NULL,
     answered_at  timestamptz,
@@ -80,6 +89,7 @@ COMMENT ON COLUMN account_requests.id IS 'Row id.';
 COMMENT ON COLUMN account_requests.channel_id IS 'The channel.';
 COMMENT ON COLUMN account_requests.job_id IS 'The job that made it.';
 COMMENT ON COLUMN account_requests.call IS 'request_contacts, or request_history.';
+COMMENT ON COLUMN account_requests.token IS 'The execution that made it, or was about to.';
 COMMENT ON COLUMN account_requests.state IS 'attempting: written before the call; accepted; refused: surely not taken; unknown: it may have been taken.';
 COMMENT ON COLUMN account_requests.made_at IS 'When.';
 COMMENT ON COLUMN account_requests.answered_at IS 'When the answer came, or was given up.';
@@ -101,7 +111,7 @@ COMMENT ON COLUMN channel_facts.allowed_at IS 'When somebody allowed the request
 COMMENT ON COLUMN channel_facts.heard_at IS 'When a webhook was read last.';
 
 CREATE TABLE credits (
-    id         bigint PRIMARY KEY DEFAULT nextval('jobs_id_seq'),
+    id         bigint GENERATED ALWAYS AS IDENTITY (START WITH 1099511627776) PRIMARY KEY,
     job_id     bigint NOT NULL REFERENCES jobs ON DELETE CASCADE,
     contact_id bigint NOT NULL REFERENCES contacts ON DELETE CASCADE,
     fetched    integer NOT NULL DEFAULT 0,
@@ -109,8 +119,9 @@ CREATE TABLE credits (
     left_out   integer NOT NULL DEFAULT 0,
     CONSTRAINT credits_one_per_contact UNIQUE (job_id, contact_id)
 );
+CREATE INDEX credits_of_contact ON credits (contact_id);
 COMMENT ON TABLE credits IS 'What a job for the whole number brought of each contact.';
-COMMENT ON COLUMN credits.id IS 'A number that no job has: lines of receipts are in one order.';
+COMMENT ON COLUMN credits.id IS 'A number beyond those of jobs: lines of receipts are in one order.';
 COMMENT ON COLUMN credits.job_id IS 'The job.';
 COMMENT ON COLUMN credits.contact_id IS 'The contact; it may have been merged since.';
 COMMENT ON COLUMN credits.fetched IS 'Messages delivered.';
@@ -122,16 +133,19 @@ SELECT s.id AS sync_id, s.channel_id, c.name AS channel_name, c.provider, s.kind
        s.jobs_total, s.jobs_queued, s.jobs_delayed, s.jobs_awaiting, s.jobs_succeeded, s.jobs_empty, s.jobs_skipped,
        s.jobs_failed, s.jobs_cancelled, s.messages_fetched, s.messages_stored, s.messages_duplicate,
        CASE WHEN s.jobs_total > 0
-            THEN (s.jobs_total - s.jobs_queued - s.jobs_delayed - s.jobs_awaiting)::double precision / s.jobs_total
+            THEN (s.jobs_total - s.jobs_queued - s.jobs_delayed - s.jobs_awaiting
+                  + CASE WHEN s.jobs_awaiting > 0 THEN coalesce(s.percent, 0) / 100.0 ELSE 0 END)::double precision / s.jobs_total
             WHEN s.finished_at IS NOT NULL THEN 1 ELSE 0 END AS progress,
        s.reason, s.error, s.created_at, s.started_at, s.finished_at,
        extract(epoch FROM coalesce(s.finished_at, now()) - s.started_at)::double precision AS elapsed_seconds,
-       w.limited_by,
+       coalesce(w.limited_by, CASE WHEN s.jobs_awaiting > 0 AND s.jobs_queued + s.jobs_delayed = 0 AND s.finished_at IS NULL
+                                   THEN s.delivery END) AS limited_by,
        CASE WHEN w.limited_by IS NOT DISTINCT FROM o.limited_by AND o.next_at > now() THEN o.next_at END AS next_at,
        CASE WHEN w.limited_by IS NOT DISTINCT FROM o.limited_by AND s.state = 'running' AND o.eta_seconds IS NOT NULL
             THEN greatest(0, o.eta_seconds - extract(epoch FROM now() - o.seen_at)::double precision) END AS eta_seconds,
        CASE WHEN o.running IS NOT NULL THEN least(o.running, s.jobs_queued + s.jobs_delayed) END AS jobs_running,
-       o.seen_at AS outlook_at, s.messages_left_out, s.window_days
+       o.seen_at AS outlook_at, s.messages_left_out, s.window_days,
+       CASE WHEN s.jobs_awaiting > 0 THEN s.delivery END AS delivery
 FROM syncs s JOIN channels c ON c.id = s.channel_id
 LEFT JOIN sync_outlooks o ON o.sync_id = s.id AND s.finished_at IS NULL AND o.seen_at > now() - interval '15 seconds'
 LEFT JOIN LATERAL (SELECT sincro_limited_by(s.state, c.state, c.paused_by, c.reason, o.limited_by) AS limited_by) w

@@ -197,3 +197,13 @@ fn dependencies(package: &Value) -> impl Iterator<Item = &Value> {
 fn name(of: &Value) -> &str {
     of["name"].as_str().expect("a name")
 }
+
+#[tokio::test]
+async fn the_capability_table_of_the_readme_is_what_the_code_says() {
+    let printed = World::new().await.sincro(&["providers", "--markdown"]).await;
+    let printed = String::from_utf8(printed.stdout).unwrap();
+    let readme = std::fs::read_to_string(root().join("README.md")).unwrap();
+    let (_, behind) = readme.split_once("<!-- capabilities -->\n").expect("the table's place");
+    let (table, _) = behind.split_once("<!-- /capabilities -->").expect("its end");
+    assert_eq!(table.trim(), printed.trim(), "put there what `sincro providers --markdown` prints");
+}

@@ -46,6 +46,7 @@ impl Operation {
             .replace("{channel_id}", &subject.channel.to_string())
             .replace("{sync_id}", &subject.sync.to_string())
             .replace("{address}", subject.address)
+            .replace("{message_id}", "any")
             .replace("{provider}/{hook_token}", "wuzapi/nobody");
         assert!(!path.contains('{'), "a parameter that this test does not know: {path}");
         path

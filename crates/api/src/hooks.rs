@@ -16,8 +16,11 @@ use sincro_core::{
     hook::{Proof, Seal},
     provider::Provider,
 };
-use sincro_store::inbox::{Arrival, InboxId};
-use tokio::time::timeout;
+use sincro_store::{
+    Store,
+    inbox::{Arrival, InboxId},
+};
+use tokio::{task::JoinHandle, time::timeout};
 
 use crate::{
     problem::{Code, Problem, refusals},
@@ -142,24 +145,23 @@ impl Incoming<'_> {
             self.app.store.keep_hook(&arrival, &first).await?;
             return Ok(());
         }
-        let store = &self.app.store;
+        let store = self.app.store.clone();
         let id = store.begin_hook(self.channel, &self.content_type).await?;
-        let kept = self.keep_parts(id, first).await;
-        if kept.is_err()
-            && let Err(error) = store.drop_hook(id).await
-        {
-            tracing::warn!(inbox = id, %error, "what came of a webhook that was refused stays for a while");
-        }
-        kept
+        let mut arriving = Arriving { store, id, kept: false };
+        arriving.kept = self.keep_parts(id, first).await.map(|()| true)?;
+        Ok(())
     }
 
+    /// While one part is being kept the next one comes: whoever sends is not held up.
     async fn keep_parts(&mut self, id: InboxId, first: Vec<u8>) -> Result<(), Problem> {
         let store = self.app.store.clone();
-        let mut part = first;
+        let (mut part, mut keeping) = (first, None);
         for place in 0.. {
             let last = part.len() < PART;
+            kept(keeping.take()).await?;
             if !part.is_empty() {
-                store.add_to_hook(id, place, &part).await?;
+                let store = store.clone();
+                keeping = Some(tokio::spawn(async move { store.add_to_hook(id, place, &part).await }));
             }
             if last {
                 break;
@@ -167,6 +169,7 @@ impl Incoming<'_> {
             part = self.next_part().await?;
         }
         self.check()?;
+        kept(keeping).await?;
         store.end_hook(id, i64::try_from(self.bytes).unwrap_or(i64::MAX), self.verified).await?;
         Ok(())
     }
@@ -203,6 +206,35 @@ impl Incoming<'_> {
 
     fn check(&mut self) -> Result<(), Problem> {
         if self.seal.take().is_none_or(Seal::holds) { Ok(()) } else { Err(unproven(self.provider, "the signature")) }
+    }
+}
+
+/// A part is there.
+async fn kept(keeping: Option<JoinHandle<Result<(), sincro_store::Error>>>) -> Result<(), Problem> {
+    match keeping {
+        Some(keeping) => Ok(keeping.await.map_err(Problem::internal)??),
+        None => Ok(()),
+    }
+}
+
+/// Takes back what came of a webhook that is refused, or that nobody sends to its end: also when the request is dropped.
+struct Arriving {
+    store: Store,
+    id: InboxId,
+    kept: bool,
+}
+
+impl Drop for Arriving {
+    fn drop(&mut self) {
+        if self.kept {
+            return;
+        }
+        let (store, id) = (self.store.clone(), self.id);
+        tokio::spawn(async move {
+            if let Err(error) = store.drop_hook(id).await {
+                tracing::warn!(inbox = id, %error, "what came of a webhook that was refused stays for a while");
+            }
+        });
     }
 }
 

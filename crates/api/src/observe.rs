@@ -20,6 +20,8 @@ use crate::problem::{Code, Problem};
 
 /// How long a call may take until its answer begins; an event stream has begun by then.
 const TIME_LIMIT: Duration = Duration::from_secs(30);
+/// A webhook may be long, and its line slow. Whoever sends none of it for a few seconds is not waited for.
+const TIME_LIMIT_OF_HOOKS: Duration = Duration::from_mins(10);
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 /// An id that the client brings is kept if it is no longer than this.
 const LONGEST_ID: usize = 128;
@@ -47,8 +49,10 @@ async fn not_with_this_method() -> Problem {
 }
 
 async fn limit_time(request: Request, next: Next) -> Response {
-    timeout(TIME_LIMIT, next.run(request)).await.unwrap_or_else(|_| {
-        tracing::warn!("given up after {} s", TIME_LIMIT.as_secs());
+    let path = request.extensions().get::<MatchedPath>().map_or("", MatchedPath::as_str);
+    let limit = if path.starts_with("/hooks/") { TIME_LIMIT_OF_HOOKS } else { TIME_LIMIT };
+    timeout(limit, next.run(request)).await.unwrap_or_else(|_| {
+        tracing::warn!("given up after {} s", limit.as_secs());
         let detail = "given up after 30 s; it may have been done, an Idempotency-Key makes asking again safe";
         Problem::new(Code::TimedOut, detail).into_response()
     })

@@ -97,6 +97,8 @@ pub(crate) enum Command {
     Limit(limit::Limit),
     /// What a sync of a channel would come to: jobs, duration, workers; starts nothing
     Plan(Plan),
+    /// What each provider offers; asks nobody
+    Providers(Providers),
     /// How many workers the limits keep busy now
     Scaling,
     /// Keys to the API
@@ -160,6 +162,13 @@ pub(crate) struct Plan {
     /// Messages to ask for per address, 1 to 100
     #[arg(long, value_name = "N", default_value_t = 25)]
     pub messages: u32,
+}
+
+#[derive(Debug, Clone, clap::Args)]
+pub(crate) struct Providers {
+    /// As the table of the README
+    #[arg(long)]
+    pub markdown: bool,
 }
 
 #[derive(Debug, Clone, clap::Args)]

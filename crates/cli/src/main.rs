@@ -55,6 +55,7 @@ async fn dispatch(command: Command, global: &Global) -> anyhow::Result<ExitCode>
         Command::Messages(command) => return verbs::messages(command, global).await,
         Command::Limit(command) => verbs::limit(command, global).await?,
         Command::Plan(plan) => verbs::plan(plan, global).await?,
+        Command::Providers(wanted) => verbs::providers(&wanted, global)?,
         Command::Scaling => verbs::scaling(global).await?,
     }
     Ok(ExitCode::SUCCESS)

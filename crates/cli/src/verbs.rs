@@ -4,6 +4,7 @@ mod channel;
 mod limit;
 mod messages;
 mod plan;
+mod providers;
 mod receipt;
 mod sync;
 
@@ -16,6 +17,7 @@ pub(crate) use self::{
     limit::limit,
     messages::messages,
     plan::{plan, scaling},
+    providers::providers,
     receipt::{summary as receipt_summary, whole as whole_receipt},
     sync::sync,
 };

@@ -107,6 +107,8 @@ pub struct Delivered {
     pub events: u64,
     /// Messages in them, those left out not counted.
     pub messages: u64,
+    /// Those of them that were not there before.
+    pub new: u64,
     /// The last phase heard of.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub phase: Option<u32>,
@@ -194,7 +196,7 @@ impl Awaited {
     #[must_use]
     pub fn look(&self, waits: &Waits, now: DateTime<Utc>) -> Look {
         match self.awaits {
-            Awaits::Turn => Look::Later(DateTime::<Utc>::MAX_UTC),
+            Awaits::Turn => Look::Later(later(now, Duration::from_hours(24))),
             // A webhook was faster.
             Awaits::Reread if self.fetched > 0 => Look::Over(Ending::Succeeded),
             Awaits::Reread if now >= self.until => Look::GoOn,
@@ -236,11 +238,8 @@ impl Awaited {
 
     fn at_its_end(&self) -> Look {
         let delivered = &self.delivered;
-        if self.rule == Completion::Reply
-            && delivered.messages > 0
-            && !delivered.exhausted
-            && self.fetched < self.wanted
-        {
+        // A phone that sends what was there already has nothing else.
+        if self.rule == Completion::Reply && delivered.new > 0 && !delivered.exhausted && self.fetched < self.wanted {
             return Look::GoOn;
         }
         Look::Over(match (self.fetched, self.rule) {
@@ -279,7 +278,7 @@ fn no_initial_sync() -> Failure {
     Failure::new(
         "no_initial_sync",
         "the gateway never said that its first sync after pairing was over: its history sync is off (turn it on, pair again), or the \
-         number was paired before this channel was set up (then allow the request)",
+         number was paired before this channel was set up (then `sincro channel allow-history`)",
     )
 }
 
@@ -288,7 +287,7 @@ fn no_initial_sync() -> Failure {
 pub fn unknown_outcome() -> Failure {
     Failure::new(
         "unknown_outcome",
-        "nobody knows whether the gateway took the request, and nothing came of it; it is not made again until somebody allows it",
+        "nobody knows whether the gateway took the request, and nothing came of it; it is not made again until somebody says `sincro channel allow-history`",
     )
 }
 

@@ -70,6 +70,8 @@ pub enum Source {
     History,
     /// The answer to a request for one chat.
     OnDemand,
+    /// A part of the past that nobody can have asked for, where the gateway marks what is an answer.
+    Unasked,
     /// New, or restored: the webhook does not say.
     Live,
     /// The content of messages that came without it before. Nothing waits for it.
@@ -115,10 +117,10 @@ pub enum Event {
     Complete(Option<DateTime<Utc>>),
     /// Whoever owns the number declined.
     Declined(Failure),
-    /// The gateway's first sync after the number was paired is over.
-    InitialSync,
-    /// The number was paired, or onboarded anew.
-    Paired,
+    /// The gateway's first sync after the number was paired is over; when, where the webhook has a time.
+    InitialSync(Option<DateTime<Utc>>),
+    /// The number was paired, or onboarded anew; when, where the webhook has a time.
+    Paired(Option<DateTime<Utc>>),
     /// What became of the session.
     Session(SessionChange),
     /// It is about another number than the channel's; which, for people.

@@ -68,8 +68,12 @@ pub struct Capabilities {
     pub contacts_request: bool,
     /// Whether a call exists that gives the LID of a phone JID.
     pub lid_lookup: bool,
+    /// Whether the contact list says both addresses of a person.
+    pub lids_listed: bool,
     /// Whether the phone can be asked for what is older than a message of a chat.
     pub top_up: bool,
+    /// Whether such a message has to be one that the person sent: whose an own one is, the gateway misjudges.
+    pub anchors_incoming: bool,
     /// Whether a single message can be restored.
     pub restore: bool,
     /// How the history shows that it is complete.
@@ -95,7 +99,9 @@ impl Capabilities {
             contact_list: true,
             contacts_request: false,
             lid_lookup: false,
+            lids_listed: false,
             top_up: false,
+            anchors_incoming: false,
             restore: false,
             completion: Completion::Answer,
             proof: HookProof::Secret(""),

@@ -135,7 +135,11 @@ pub struct SyncStatus {
     /// Messages that were older than so many days when it was asked for are left out.
     #[serde(default)]
     pub window_days: Option<u16>,
-    /// Settled jobs over all jobs, 0 to 1.
+    /// What its awaiting jobs wait for, and how far that is: `delivery: phase 1, chunk 3, 55 %`, `turn`, `initial sync`; none when
+    /// none waits.
+    #[serde(default)]
+    pub delivery: Option<String>,
+    /// Settled jobs over all jobs, 0 to 1. A job for a whole number counts by the percentage that its gateway tells.
     pub progress: f64,
     /// Seconds until the end as far as it can be told, none when it cannot.
     pub eta_seconds: Option<f64>,
@@ -170,7 +174,8 @@ impl SyncStatus {
         self.jobs.running = live.running.clamp(0, waiting);
         self.jobs.delayed = live.delayed.clamp(0, waiting - self.jobs.running);
         self.jobs.queued = waiting - self.jobs.running - self.jobs.delayed;
-        self.limited_by = live.waits_for.as_ref().map(ToString::to_string);
+        let delivery = self.delivery.clone().filter(|_| waiting == 0);
+        self.limited_by = live.waits_for.as_ref().map(ToString::to_string).or(delivery);
         self.next_at = live.next_at.filter(|at| *at > now);
         self.eta_seconds = match self.state {
             SyncState::Running => self.eta(live, now),
@@ -181,7 +186,8 @@ impl SyncStatus {
     fn eta(&self, live: &Live, now: DateTime<Utc>) -> Option<f64> {
         let open = float(self.jobs.open());
         let rate = live.calls_per_second.filter(|rate| *rate > 0.0)?;
-        if open == 0.0 {
+        // How long a gateway takes to deliver, nobody knows.
+        if open == 0.0 || self.jobs.awaiting > 0 {
             return None;
         }
         let settled = float(self.jobs.settled());
@@ -247,6 +253,7 @@ mod tests {
             jobs: JobCounts { total: queued + settled, queued, succeeded: settled, ..JobCounts::default() },
             messages: MessageCounts::default(),
             window_days: None,
+            delivery: None,
             progress: 0.0,
             eta_seconds: None,
             limited_by: None,

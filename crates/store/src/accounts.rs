@@ -71,6 +71,8 @@ pub(crate) async fn finish(
     }
 }
 
+/// Those who have some messages and fewer than were wanted. Of whom some were left out as too old, there is nothing to be had that is
+/// not older still.
 async fn short_of_messages(
     connection: &mut PgConnection,
     job: &Waiting,
@@ -78,14 +80,16 @@ async fn short_of_messages(
 ) -> Result<Vec<ContactId>, Error> {
     let ids = sqlx::query_scalar!(
         "SELECT c.id FROM contacts c
-         CROSS JOIN LATERAL (SELECT count(*) AS n FROM messages m WHERE m.contact_id = c.id) have
+         CROSS JOIN LATERAL (SELECT count(*) AS n FROM (SELECT 1 FROM messages m WHERE m.contact_id = c.id LIMIT 100) few) have
          WHERE c.channel_id = $1 AND c.merged_into IS NULL AND c.id > $3
+           AND NOT EXISTS (SELECT 1 FROM credits r WHERE r.job_id = $5 AND r.contact_id = c.id AND r.left_out > 0)
            AND have.n BETWEEN 1 AND (SELECT messages_wanted - 1 FROM syncs WHERE id = $2)
          ORDER BY c.id LIMIT $4",
         job.channel,
         job.sync,
         after,
-        PIECE
+        PIECE,
+        job.id
     );
     Ok(ids.fetch_all(connection).await?)
 }

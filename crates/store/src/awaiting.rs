@@ -5,7 +5,7 @@
 
 use chrono::{DateTime, Utc};
 use sincro_core::{
-    awaiting::{Awaited, Delivered, Look, Waits},
+    awaiting::{Awaited, Awaits, Delivered, Look, Waits},
     channel::ChannelId,
     clock,
     job::{Ending, JobId, JobKind, JobState, Outcome, SkipReason},
@@ -23,6 +23,15 @@ use crate::{
     },
     syncs,
 };
+
+/// Longer than a notice is on its way, as a rule.
+const TO_THE_HEAD: chrono::TimeDelta = chrono::TimeDelta::milliseconds(200);
+/// How soon a delivery is looked at again whose channel has webhooks that nobody has read.
+const UNREAD: chrono::TimeDelta = chrono::TimeDelta::milliseconds(500);
+/// As a rule a webhook is read before that.
+const READ_WITHIN: chrono::TimeDelta = chrono::TimeDelta::seconds(1);
+/// A webhook that has not come to its end by then is not waited for.
+const ARRIVES_WITHIN: chrono::TimeDelta = chrono::TimeDelta::minutes(10);
 
 /// Jobs that are ended together because a phone is silent.
 const SPARED_AT_ONCE: i64 = 1_000;
@@ -68,11 +77,12 @@ impl Store {
             now,
             limit
         );
-        let due = rows.fetch_all(&self.pool).await?.into_iter().map(|row| {
-            let provider = row.provider.parse().map_err(Error::unreadable)?;
-            Ok(Due { job: row.job_id, channel: row.channel_id, provider })
+        let due = rows.fetch_all(&self.pool).await?.into_iter().filter_map(|row| {
+            // A newer version may know it, and runs beside this one.
+            let provider = row.provider.parse().ok()?;
+            Some(Due { job: row.job_id, channel: row.channel_id, provider })
         });
-        due.collect()
+        Ok(due.collect())
     }
 
     /// Looks at a job: it waits on, goes on, or is over.
@@ -94,9 +104,25 @@ impl Store {
             return Ok(Looked::default());
         };
         let mut looked = Looked::default();
-        match awaited.look(waits, now) {
-            Look::Later(at) => look_later(&mut tx, due.job, at.min(awaited.until.max(now))).await?,
-            Look::GoOn => looked.notices.push(go_on(&mut tx, &waiting).await?),
+        let look = match awaited.awaits {
+            // What ends it may lie unread.
+            Awaits::Delivery
+                if now < awaited.until + ARRIVES_WITHIN && is_unread(&mut tx, due.channel, now).await? =>
+            {
+                Look::Later(now + UNREAD)
+            }
+            Awaits::InitialSync if is_initially_synced(&mut tx, due.channel).await? => Look::GoOn,
+            _ => awaited.look(waits, now),
+        };
+        match look {
+            Look::Later(at) => look_later(&mut tx, due.job, at).await?,
+            Look::GoOn => {
+                if awaited.heard_at.is_some() {
+                    // The silence that follows on what a phone had tells nothing.
+                    note_silences(&mut tx, due.channel, -1).await?;
+                }
+                looked.notices.push(go_on(&mut tx, &waiting).await?);
+            }
             Look::Over(ending) => {
                 if waiting.kind == JobKind::Account {
                     looked.notices.extend(accounts::finish(&mut tx, &waiting, capabilities, max_attempts).await?);
@@ -109,21 +135,28 @@ impl Store {
         Ok(looked)
     }
 
+    /// Leaves a job alone for a while that cannot be looked at.
+    pub async fn look_later(&self, job: JobId, at: DateTime<Utc>) -> Result<(), Error> {
+        let mut connection = self.pool.acquire().await?;
+        look_later(&mut connection, job, at).await
+    }
+
     /// Gives every channel's free turn to the next job that waits for it: urgent ones first, then the oldest. A turn rests for
     /// `spacing` after it became free.
     pub async fn give_turns(&self, spacing: chrono::TimeDelta, now: DateTime<Utc>) -> Result<Vec<Notice>, Error> {
         let next = sqlx::query!(
             r#"SELECT DISTINCT ON (a.channel_id) a.channel_id, a.job_id FROM awaiting_jobs a
                JOIN jobs j ON j.id = a.job_id JOIN syncs s ON s.id = j.sync_id LEFT JOIN turns t ON t.channel_id = a.channel_id
-               WHERE a.awaits = 'turn' AND j.state = 'awaiting' AND (t.channel_id IS NULL OR (t.job_id IS NULL AND t.free_at <= $1))
+               WHERE a.awaits = 'turn' AND j.state = 'awaiting' AND s.state <> 'paused' AND (t.channel_id IS NULL OR (t.job_id IS NULL AND t.free_at <= $1))
                ORDER BY a.channel_id, s.kind = 'channel', a.job_id"#,
             now - spacing
         );
         let mut given = Vec::new();
         for row in next.fetch_all(&self.pool).await? {
             let mut tx = self.pool.begin().await?;
-            if let Some((waiting, _)) = lock(&mut tx, row.job_id).await?
-                && take_turn(&mut tx, row.channel_id, row.job_id, now - spacing).await?
+            if let Some((waiting, awaited)) = lock(&mut tx, row.job_id).await?
+                && awaited.awaits == Awaits::Turn
+                && take_turn(&mut tx, row.channel_id, row.job_id, waiting.sync, now - spacing).await?
             {
                 given.push(go_on(&mut tx, &waiting).await?);
             }
@@ -137,7 +170,8 @@ impl Store {
         let mut tx = self.pool.begin().await?;
         let spared = sqlx::query!(
             r#"SELECT j.id, j.sync_id FROM turns t JOIN awaiting_jobs a ON a.channel_id = t.channel_id AND a.awaits = 'turn'
-               JOIN jobs j ON j.id = a.job_id AND j.state = 'awaiting' JOIN syncs s ON s.id = j.sync_id AND s.kind = 'channel'
+               JOIN jobs j ON j.id = a.job_id AND j.state = 'awaiting' AND j.sync_id = t.sync_id
+               JOIN syncs s ON s.id = j.sync_id AND s.kind = 'channel'
                WHERE t.silences >= $1 AND j.contact_id IS NOT NULL ORDER BY j.sync_id, j.id LIMIT $2"#,
             i32::try_from(silences).unwrap_or(i32::MAX),
             SPARED_AT_ONCE
@@ -155,7 +189,10 @@ impl Store {
             "WITH over AS (
                UPDATE jobs SET state = CASE WHEN fetched > 0 THEN 'succeeded' ELSE 'skipped' END, reason = $2, settled_at = $3,
                       steps_done = steps_done + 1
-               WHERE id = ANY($1) AND state = 'awaiting' RETURNING sync_id, state),
+               WHERE id = ANY($1) AND state = 'awaiting'
+                 AND EXISTS (SELECT 1 FROM awaiting_jobs a WHERE a.job_id = jobs.id AND a.awaits = 'turn')
+               RETURNING id, sync_id, state),
+             forgotten AS (DELETE FROM awaiting_jobs a USING over o WHERE a.job_id = o.id),
              counted AS (SELECT sync_id, count(*) AS n, count(*) FILTER (WHERE state = 'skipped') AS skipped FROM over GROUP BY sync_id)
              UPDATE syncs s SET jobs_awaiting = jobs_awaiting - c.n, jobs_skipped = jobs_skipped + c.skipped,
                     jobs_succeeded = jobs_succeeded + c.n - c.skipped, revision = revision + 1
@@ -165,18 +202,20 @@ impl Store {
             clock::now()
         );
         let over: i64 = over.fetch_all(&mut *tx).await?.into_iter().flatten().sum();
-        forget(&mut tx, &jobs).await?;
         let notices = syncs::close_finished(&mut tx, &syncs).await?;
         tx.commit().await?;
         Ok((over.unsigned_abs(), notices))
     }
 
-    /// Frees the turns of jobs that are over or gone without having given them back: their syncs were cancelled.
+    /// Frees the turns of jobs that are over or gone without having given them back, because their syncs were cancelled, and of jobs that
+    /// were about to ask when their syncs were paused: they take a turn again when they go on.
     pub async fn free_turns(&self) -> Result<u64, Error> {
         let freed = sqlx::query!(
             "UPDATE turns t SET job_id = NULL, free_at = $1
              WHERE t.job_id IS NOT NULL AND NOT EXISTS (
-                 SELECT 1 FROM jobs j WHERE j.id = t.job_id AND j.state IN ('queued', 'delayed', 'awaiting'))",
+                 SELECT 1 FROM jobs j JOIN syncs s ON s.id = j.sync_id
+                 WHERE j.id = t.job_id AND j.state IN ('queued', 'delayed', 'awaiting')
+                   AND (s.state <> 'paused' OR EXISTS (SELECT 1 FROM awaiting_jobs a WHERE a.job_id = j.id)))",
             clock::now()
         );
         sqlx::query!(
@@ -193,16 +232,19 @@ pub(crate) async fn take_turn(
     connection: &mut PgConnection,
     channel: ChannelId,
     job: JobId,
+    sync: SyncId,
     free_since: DateTime<Utc>,
 ) -> Result<bool, Error> {
     let taken = sqlx::query_scalar!(
-        "INSERT INTO turns (channel_id, job_id, free_at) VALUES ($1, $2, $3)
-         ON CONFLICT (channel_id) DO UPDATE SET job_id = $2
+        "INSERT INTO turns (channel_id, job_id, free_at, sync_id) VALUES ($1, $2, $3, $4)
+         ON CONFLICT (channel_id) DO UPDATE SET job_id = $2, sync_id = $4,
+             silences = CASE WHEN turns.sync_id IS DISTINCT FROM $4 THEN 0 ELSE turns.silences END
          WHERE turns.job_id = $2 OR (turns.job_id IS NULL AND turns.free_at <= $3)
          RETURNING job_id",
         channel,
         job,
-        free_since
+        free_since,
+        sync
     );
     Ok(taken.fetch_optional(connection).await?.is_some())
 }
@@ -218,7 +260,12 @@ pub(crate) async fn settled(connection: &mut PgConnection, passed: &[(&Settlemen
                 over.push(settlement.job.id);
                 ended.push(settlement.job.id);
             }
-            Outcome::Next(_) | Outcome::Retry { .. } => over.push(settlement.job.id),
+            Outcome::Retry { .. } => {
+                // Others may ask meanwhile.
+                over.push(settlement.job.id);
+                ended.push(settlement.job.id);
+            }
+            Outcome::Next(_) => over.push(settlement.job.id),
         }
     }
     forget(connection, &over).await?;
@@ -243,8 +290,11 @@ async fn begin(connection: &mut PgConnection, settlement: &Settlement) -> Result
         wait.until,
         wait.uncertain
     )
-    .execute(connection)
+    .execute(&mut *connection)
     .await?;
+    sqlx::query!("UPDATE syncs SET delivery = $2 WHERE id = $1", settlement.job.sync, wait.awaits.as_str())
+        .execute(connection)
+        .await?;
     Ok(())
 }
 
@@ -304,6 +354,37 @@ async fn lock(connection: &mut PgConnection, job: JobId) -> Result<Option<(Waiti
     Ok(Some((waiting, awaited)))
 }
 
+/// Whether webhooks of a channel have waited to be read, or are coming. One that stopped coming is not waited for, nor is one that has
+/// just come: to a busy number there is always one.
+async fn is_unread(connection: &mut PgConnection, channel: ChannelId, now: DateTime<Utc>) -> Result<bool, Error> {
+    let unread = sqlx::query_scalar!(
+        r#"SELECT EXISTS (SELECT 1 FROM inbox WHERE channel_id = $1
+               AND ((state = 'unread' AND received_at < $3) OR (state = 'arriving' AND received_at > $2))) AS "unread!""#,
+        channel,
+        now - ARRIVES_WITHIN,
+        now - READ_WITHIN
+    );
+    Ok(unread.fetch_one(connection).await?)
+}
+
+async fn is_initially_synced(connection: &mut PgConnection, channel: ChannelId) -> Result<bool, Error> {
+    let synced = sqlx::query_scalar!(
+        r#"SELECT EXISTS (SELECT 1 FROM channel_facts WHERE channel_id = $1 AND initial_sync_at IS NOT NULL) AS "synced!""#,
+        channel
+    );
+    Ok(synced.fetch_one(connection).await?)
+}
+
+async fn silences(connection: &mut PgConnection, channel: ChannelId) -> Result<i32, Error> {
+    let silences = sqlx::query_scalar!("SELECT silences FROM turns WHERE channel_id = $1", channel);
+    Ok(silences.fetch_optional(connection).await?.unwrap_or(0))
+}
+
+async fn note_silences(connection: &mut PgConnection, channel: ChannelId, silences: i32) -> Result<(), Error> {
+    sqlx::query!("UPDATE turns SET silences = $2 WHERE channel_id = $1", channel, silences).execute(connection).await?;
+    Ok(())
+}
+
 async fn look_later(connection: &mut PgConnection, job: JobId, at: DateTime<Utc>) -> Result<(), Error> {
     sqlx::query!("UPDATE awaiting_jobs SET look_at = $2 WHERE job_id = $1", job, at).execute(connection).await?;
     Ok(())
@@ -312,14 +393,21 @@ async fn look_later(connection: &mut PgConnection, job: JobId, at: DateTime<Utc>
 /// The job is queued again, for the step that it waits with.
 async fn go_on(connection: &mut PgConnection, waiting: &Waiting) -> Result<Notice, Error> {
     sqlx::query!("UPDATE jobs SET state = 'queued' WHERE id = $1", waiting.id).execute(&mut *connection).await?;
-    forget(connection, &[waiting.id]).await?;
+    if waiting.kind == JobKind::Restore {
+        // A webhook may still be faster than the next look.
+        look_later(connection, waiting.id, clock::now() + ARRIVES_WITHIN).await?;
+    } else {
+        forget(connection, &[waiting.id]).await?;
+    }
     sqlx::query!(
         "UPDATE syncs SET jobs_awaiting = jobs_awaiting - 1, jobs_queued = jobs_queued + 1, revision = revision + 1 WHERE id = $1",
         waiting.sync
     )
     .execute(&mut *connection)
     .await?;
-    let entry = Entry::Tried { job: waiting.id, attempts: waiting.attempts, due_ms: 0 };
+    // What was delayed comes to stand at the head of its lane: others wait for the turn that this one has.
+    let due_ms = (clock::now() + TO_THE_HEAD).timestamp_millis();
+    let entry = Entry::Tried { job: waiting.id, attempts: waiting.attempts, due_ms };
     notices::write_lane(connection, waiting.sync, false, &[entry]).await
 }
 
@@ -334,12 +422,9 @@ async fn end(
     let touched = write::syncs(connection, &change).await?;
     forget(connection, &[waiting.id]).await?;
     give_back(connection, &[waiting.id]).await?;
-    sqlx::query!(
-        "UPDATE turns SET silences = CASE WHEN $2 THEN 0 ELSE silences + 1 END WHERE channel_id = $1",
-        waiting.channel,
-        heard
-    )
-    .execute(&mut *connection)
-    .await?;
+    if waiting.kind == JobKind::History {
+        let silences = if heard { 0 } else { silences(connection, waiting.channel).await? + 1 };
+        note_silences(connection, waiting.channel, silences).await?;
+    }
     syncs::close_finished(connection, &touched).await
 }

@@ -134,23 +134,31 @@ impl Store {
         Ok(body)
     }
 
-    /// It is read: what was in it, by name.
-    pub async fn hook_read(&self, id: InboxId, events: &BTreeMap<String, u64>) -> Result<(), Error> {
-        self.close_hook(id, "read", Some(serde_json::json!(events)), None).await
+    /// It is read: what was in it, by name, and whether some of it was not understood.
+    pub async fn hook_read(&self, id: InboxId, events: &BTreeMap<String, u64>, odd: bool) -> Result<(), Error> {
+        self.close_hook(id, "read", Some(serde_json::json!(events)), odd, None).await
     }
 
     /// Nobody understands it. It is kept for people.
     pub async fn hook_unreadable(&self, id: InboxId, error: &str) -> Result<(), Error> {
-        self.close_hook(id, "unreadable", None, Some(error)).await
+        self.close_hook(id, "unreadable", None, true, Some(error)).await
     }
 
-    /// It could not be stored now; somebody reads it again after a while.
-    pub async fn hook_failed(&self, id: InboxId, error: &str, again: DateTime<Utc>) -> Result<(), Error> {
+    /// It could not be stored now; somebody reads it again after a while. Whether the webhook itself may be at fault.
+    pub async fn hook_failed(
+        &self,
+        id: InboxId,
+        error: &str,
+        again: DateTime<Utc>,
+        at_fault: bool,
+    ) -> Result<(), Error> {
         sqlx::query!(
-            "UPDATE inbox SET error = $2, taken_until = $3 WHERE id = $1 AND state = 'unread'",
+            "UPDATE inbox SET error = $2, taken_until = $3, attempts = attempts - CASE WHEN $4 THEN 0 ELSE 1 END
+             WHERE id = $1 AND state = 'unread'",
             id,
             error,
-            again
+            again,
+            at_fault
         )
         .execute(&self.pool)
         .await?;
@@ -162,25 +170,28 @@ impl Store {
         id: InboxId,
         state: &str,
         events: Option<serde_json::Value>,
+        odd: bool,
         error: Option<&str>,
     ) -> Result<(), Error> {
         sqlx::query!(
-            "UPDATE inbox SET state = $2, events = $3, error = $4, read_at = $5, taken_until = NULL WHERE id = $1 AND state = 'unread'",
+            "UPDATE inbox SET state = $2, events = $3, error = $4, read_at = $5, odd = $6, taken_until = NULL
+             WHERE id = $1 AND state = 'unread'",
             id,
             state,
             events,
             error,
-            clock::now()
+            clock::now(),
+            odd
         )
         .execute(&self.pool)
         .await?;
         Ok(())
     }
 
-    /// Forgets webhooks that were read before then; what nobody understood stays.
+    /// Forgets webhooks that came before then and were read; what nobody understood stays, also a single event.
     pub async fn forget_read_hooks(&self, before: DateTime<Utc>, most: i64) -> Result<u64, Error> {
         let gone = sqlx::query!(
-            "DELETE FROM inbox WHERE id IN (SELECT id FROM inbox WHERE state = 'read' AND received_at < $1 ORDER BY id LIMIT $2)",
+            "DELETE FROM inbox WHERE id IN (SELECT id FROM inbox WHERE state = 'read' AND NOT odd AND received_at < $1 ORDER BY received_at LIMIT $2)",
             before,
             most
         );

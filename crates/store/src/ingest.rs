@@ -14,7 +14,7 @@ use sincro_core::{
     clock,
     contact::{Contact, ContactId, unify},
     drill::{Point, reach},
-    hook::{Batch, Event, SessionChange, Source},
+    hook::{Batch, Event, Source},
     job::{JobId, JobKind, Step},
     message::{Message, Origin, Pairing},
     sync::SyncId,
@@ -36,8 +36,6 @@ const CLOCKS_DIFFER: TimeDelta = TimeDelta::seconds(2);
 pub struct Ingested {
     /// Somebody else reads this webhook, or has read it: stop.
     pub overtaken: bool,
-    /// What it said of the number's session.
-    pub session: Option<SessionChange>,
 }
 
 /// A job that may be meant.
@@ -84,7 +82,7 @@ impl Store {
     ) -> Result<Ingested, Error> {
         let mut tx = self.pool.begin().await?;
         match channels::lock(&mut tx, channel).await {
-            Err(Error::NotFound(Missing::Channel)) => return Ok(Ingested { overtaken: true, session: None }),
+            Err(Error::NotFound(Missing::Channel)) => return Ok(Ingested { overtaken: true }),
             locked => locked?,
         }
         let advanced = sqlx::query!(
@@ -94,16 +92,17 @@ impl Store {
             clock::now() + lease
         );
         if advanced.execute(&mut *tx).await?.rows_affected() == 0 {
-            return Ok(Ingested { overtaken: true, session: None });
+            return Ok(Ingested { overtaken: true });
         }
         let mut waiters = waiters(&mut tx, channel).await?;
         let people = people(&mut tx, channel, events).await?;
+        resolve(&mut tx, &mut waiters).await?;
         store_messages(&mut tx, channel, events, &people, &mut waiters).await?;
-        let session = note(&mut tx, channel, events, &mut waiters).await?;
+        note(&mut tx, channel, events, &mut waiters).await?;
         write_gains(&mut tx, &waiters).await?;
         reach(Point::Ingesting).await;
         tx.commit().await?;
-        Ok(Ingested { overtaken: false, session })
+        Ok(Ingested { overtaken: false })
     }
 }
 
@@ -181,6 +180,19 @@ async fn people(connection: &mut PgConnection, channel: ChannelId, events: &[Eve
     Ok(people)
 }
 
+/// A piece may have joined the very person that a job is about with another record.
+async fn resolve(connection: &mut PgConnection, waiters: &mut [Waiter]) -> Result<(), Error> {
+    let ids: Vec<ContactId> = waiters.iter().filter_map(|waiter| waiter.contact).collect();
+    if ids.is_empty() {
+        return Ok(());
+    }
+    let survivors = contacts::survivors(connection, &ids).await?;
+    for contact in waiters.iter_mut().filter_map(|waiter| waiter.contact.as_mut()) {
+        *contact = survivors.get(contact).copied().unwrap_or(*contact);
+    }
+    Ok(())
+}
+
 fn address_of(chat: &Contact) -> Option<&str> {
     chat.phone().or(chat.lid()).map(sincro_core::address::Address::as_str)
 }
@@ -225,6 +237,7 @@ async fn store_messages(
     for stored in rows.insert(connection).await? {
         if let Some(waiter) = waiters.iter_mut().find(|waiter| Some(waiter.job) == stored.job) {
             waiter.gains.stored += 1;
+            waiter.delivered.new += 1;
             waiter.gains.credits.entry(stored.contact).or_default().stored += 1;
         }
     }
@@ -250,7 +263,7 @@ async fn last_window(connection: &mut PgConnection, channel: ChannelId) -> Resul
 const fn origin(source: Source) -> Origin {
     match source {
         Source::Live => Origin::Live,
-        Source::History | Source::OnDemand | Source::LateAsset => Origin::History,
+        Source::History | Source::OnDemand | Source::Unasked | Source::LateAsset => Origin::History,
     }
 }
 
@@ -263,7 +276,7 @@ fn meant(waiters: &[Waiter], batch: &Batch, contact: ContactId) -> Option<usize>
     match batch.source {
         Source::OnDemand => of_chat.and_then(place),
         Source::History => of_chat.or(of_all).and_then(place),
-        Source::Live | Source::LateAsset => None,
+        Source::Unasked | Source::Live | Source::LateAsset => None,
     }
 }
 
@@ -290,15 +303,15 @@ impl Waiter {
     }
 }
 
-/// Everything but messages and persons. Gives what was said of the session last.
+/// Everything but messages, persons and the session.
 async fn note(
     connection: &mut PgConnection,
     channel: ChannelId,
     events: &[Event],
     waiters: &mut [Waiter],
-) -> Result<Option<SessionChange>, Error> {
+) -> Result<(), Error> {
     let now = clock::now();
-    let (mut session, mut paired, mut initial) = (None, false, false);
+    let (mut paired, mut initial) = (None, None);
     for event in events {
         let account =
             waiters.iter_mut().find(|waiter| waiter.kind == JobKind::Account && waiter.awaits == Awaits::Delivery);
@@ -317,39 +330,54 @@ async fn note(
                 job.heard = true;
                 job.delivered.declined = Some(failure.clone());
             }
-            (Event::Session(change), _) => session = Some(change.clone()),
-            (Event::Paired, _) => paired = true,
-            (Event::InitialSync, _) => initial = true,
+            (Event::Paired(at), _) => paired = paired.max(Some(at.unwrap_or(now))),
+            (Event::InitialSync(at), _) => initial = initial.max(Some(at.unwrap_or(now))),
             _ => {}
         }
     }
-    if paired {
+    note_facts(connection, channel, now, paired, initial).await
+}
+
+/// What is known of a channel from now on. Of pairings and first syncs the newest counts, by the gateway's clock: they may be told in any
+/// order, and twice. A first sync from before a pairing was another pairing's.
+async fn note_facts(
+    connection: &mut PgConnection,
+    channel: ChannelId,
+    now: DateTime<Utc>,
+    paired: Option<DateTime<Utc>>,
+    initial: Option<DateTime<Utc>>,
+) -> Result<(), Error> {
+    let known = sqlx::query!("SELECT onboarded_at, initial_sync_at FROM channel_facts WHERE channel_id = $1", channel);
+    let known = known.fetch_optional(&mut *connection).await?;
+    let (onboarded, synced) = known.map_or((None, None), |row| (row.onboarded_at, row.initial_sync_at));
+    let anew = paired.filter(|at| onboarded.is_none_or(|known| *at > known));
+    if anew.is_some() {
         requests::put_aside(connection, channel, now).await?;
     }
+    let onboarded = anew.or(onboarded);
+    let synced = initial.max(synced).filter(|at| onboarded.is_none_or(|paired| *at >= paired));
     sqlx::query!(
-        "INSERT INTO channel_facts (channel_id, heard_at, onboarded_at, initial_sync_at)
-         VALUES ($1, $2, CASE WHEN $3 THEN $2::timestamptz END, CASE WHEN $4 THEN $2::timestamptz END)
-         ON CONFLICT (channel_id) DO UPDATE SET heard_at = excluded.heard_at,
-             onboarded_at = coalesce(excluded.onboarded_at, channel_facts.onboarded_at),
-             initial_sync_at = CASE WHEN $4 THEN excluded.initial_sync_at WHEN $3 THEN NULL ELSE channel_facts.initial_sync_at END",
+        "INSERT INTO channel_facts (channel_id, heard_at, onboarded_at, initial_sync_at) VALUES ($1, $2, $3, $4)
+         ON CONFLICT (channel_id) DO UPDATE SET heard_at = excluded.heard_at, onboarded_at = excluded.onboarded_at,
+             initial_sync_at = excluded.initial_sync_at",
         channel,
         now,
-        paired,
-        initial
+        onboarded,
+        synced
     )
     .execute(&mut *connection)
     .await?;
-    if initial {
-        // Whoever waited for it has nothing to wait for any more.
+    if synced.is_some() {
+        // Whoever waits for it has nothing to wait for any more.
         sqlx::query!(
-            "UPDATE awaiting_jobs SET awaits = 'reread', until = $2, look_at = $2 WHERE channel_id = $1 AND awaits = 'initial sync'",
+            "UPDATE awaiting_jobs SET look_at = $2 WHERE channel_id = $1 AND awaits = 'initial sync'",
             channel,
             now
         )
         .execute(connection)
         .await?;
     }
-    Ok(session)
+    Ok(())
 }
 
 /// Adds up what the piece brought.
@@ -369,11 +397,13 @@ async fn write_gains(connection: &mut PgConnection, waiters: &[Waiter]) -> Resul
         sqlx::query!(
             "UPDATE syncs SET messages_fetched = messages_fetched + $2::integer, messages_stored = messages_stored + $3::integer,
                     messages_duplicate = messages_duplicate + $2::integer - $3::integer, messages_left_out = messages_left_out + $4::integer,
-                    revision = revision + 1 WHERE id = $1",
+                    delivery = coalesce('delivery: ' || $5, delivery), percent = coalesce($6, percent), revision = revision + 1 WHERE id = $1",
             waiter.sync,
             fetched,
             stored,
-            left_out
+            left_out,
+            waiter.delivered.told(),
+            waiter.delivered.percent.and_then(|percent| i16::try_from(percent.min(100)).ok())
         )
         .execute(&mut *connection)
         .await?;
@@ -386,8 +416,20 @@ async fn write_gains(connection: &mut PgConnection, waiters: &[Waiter]) -> Resul
         )
         .execute(&mut *connection)
         .await?;
-        if waiter.kind == JobKind::Account {
-            write_credits(connection, waiter.job, credits).await?;
+        match waiter.kind {
+            JobKind::Account => write_credits(connection, waiter.job, credits).await?,
+            JobKind::Restore => {
+                // Whose message it is, nobody knew before.
+                let contact = credits.keys().next();
+                sqlx::query!(
+                    "UPDATE jobs SET contact_id = coalesce($2, contact_id) WHERE id = $1",
+                    waiter.job,
+                    contact as _
+                )
+                .execute(&mut *connection)
+                .await?;
+            }
+            JobKind::Plan | JobKind::History => {}
         }
     }
     Ok(())

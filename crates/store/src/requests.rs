@@ -14,12 +14,24 @@ use sincro_core::{
     provider::OneShot,
 };
 use sqlx::PgConnection;
+use uuid::Uuid;
 
 use crate::{
     Error, Missing, Store, awaiting, channels,
     settle::{Fence, Recorded, fence_one},
     syncs,
 };
+
+/// A request that is about to be made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Request {
+    /// How what comes of it shows its end.
+    pub rule: Completion,
+    /// Its name, where it is made once.
+    pub once: Option<&'static str>,
+    /// This execution's own: an offer that is repeated is known by it, and a late word of another execution changes nothing.
+    pub token: Uuid,
+}
 
 /// Whether a request may be made now.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -88,15 +100,15 @@ impl Store {
         row.fetch_optional(&self.pool).await?.ok_or(Error::NotFound(Missing::Channel))
     }
 
-    /// Writes down that a job's request is about to be made. `call` is its name where it is made once.
+    /// Writes down that a job's request is about to be made. Offered again by the same execution, it changes nothing.
     pub async fn begin_request(
         &self,
         job: &Job,
         fence: Fence,
-        rule: Completion,
-        once: Option<&str>,
+        request: Request,
         spacing: TimeDelta,
     ) -> Result<Result<Leave, Recorded>, Error> {
+        let Request { rule, once, token } = request;
         let mut tx = self.pool.begin().await?;
         channels::lock(&mut tx, job.channel).await?;
         syncs::lock(&mut tx, job.sync).await?;
@@ -104,30 +116,25 @@ impl Store {
             return Ok(Err(refused));
         }
         if let Some(call) = once
-            && let Some(leave) = earlier(&mut tx, job, call).await?
+            && let Some(leave) = earlier(&mut tx, job, call, token).await?
         {
             return Ok(Ok(leave));
         }
         let now = clock::now();
         if job.step.is_awaited() {
-            if !awaiting::take_turn(&mut tx, job.channel, job.id, now - spacing).await? {
+            if !awaiting::take_turn(&mut tx, job.channel, job.id, job.sync, now - spacing).await? {
                 return Ok(Ok(Leave::NotYet));
             }
-            arm(&mut tx, job, rule, now).await?;
-            if job.contact.is_none() {
-                // Whatever the phone did not answer before belongs to another sync.
-                sqlx::query!("UPDATE turns SET silences = 0 WHERE channel_id = $1", job.channel)
-                    .execute(&mut *tx)
-                    .await?;
-            }
+            arm(&mut tx, job, rule, token, now).await?;
         }
         if let Some(call) = once {
             sqlx::query!(
-                "INSERT INTO account_requests (channel_id, job_id, call, state, made_at) VALUES ($1, $2, $3, 'attempting', $4)",
+                "INSERT INTO account_requests (channel_id, job_id, call, state, made_at, token) VALUES ($1, $2, $3, 'attempting', $4, $5)",
                 job.channel,
                 job.id,
                 call,
-                now
+                now,
+                token
             )
             .execute(&mut *tx)
             .await?;
@@ -136,22 +143,47 @@ impl Store {
         Ok(Ok(Leave::Go))
     }
 
-    /// Writes down how a request ended. One that was not made leaves no trace but its line.
-    pub async fn end_request(&self, job: &Job, end: RequestEnd, answer: &str) -> Result<(), Error> {
+    /// From now on a webhook that brings the message of a restore job is that job's: it may be faster than the gateway's answer.
+    pub async fn expect_restored(&self, job: &Job) -> Result<(), Error> {
+        let now = clock::now();
+        sqlx::query!(
+            "INSERT INTO awaiting_jobs (job_id, channel_id, awaits, rule, since, until, look_at) VALUES ($1, $2, 'reread', 'answer', $3, $4, $4)
+             ON CONFLICT (job_id) DO NOTHING",
+            job.id,
+            job.channel,
+            now,
+            now + TimeDelta::minutes(5)
+        )
+        .execute(&self.pool)
+        .await?;
+        Ok(())
+    }
+
+    /// What became of a request that is made once, if it was made before: by this job, or by another one.
+    pub async fn earlier_request(&self, job: &Job, call: &str) -> Result<Option<Leave>, Error> {
+        let mut connection = self.pool.acquire().await?;
+        earlier(&mut connection, job, call, Uuid::nil()).await
+    }
+
+    /// Writes down how a request of this execution ended. One that was not made leaves no trace but its line.
+    pub async fn end_request(&self, job: &Job, token: Uuid, end: RequestEnd, answer: &str) -> Result<(), Error> {
         let mut tx = self.pool.begin().await?;
         sqlx::query!(
             "UPDATE account_requests SET state = $2, answered_at = $3, answer = $4
-             WHERE job_id = $1 AND call = $5 AND state = 'attempting'",
+             WHERE job_id = $1 AND token = $5 AND state = 'attempting'",
             job.id,
             end.as_str(),
             clock::now(),
             answer,
-            made_once(&job.step).unwrap_or_default()
+            token
         )
         .execute(&mut *tx)
         .await?;
         if end == RequestEnd::Refused {
-            sqlx::query!("DELETE FROM awaiting_jobs WHERE job_id = $1", job.id).execute(&mut *tx).await?;
+            // Unless somebody else has the job meanwhile, and waits for what it asked.
+            sqlx::query!("DELETE FROM awaiting_jobs WHERE job_id = $1 AND token = $2", job.id, token)
+                .execute(&mut *tx)
+                .await?;
         }
         tx.commit().await?;
         Ok(())
@@ -176,14 +208,16 @@ impl Store {
         Ok(aside)
     }
 
-    /// Where a request for what is older than everything known of a contact begins; none where nothing is known.
-    pub async fn anchor(&self, job: &Job) -> Result<Option<Anchor>, Error> {
+    /// Where a request for what is older than everything known of a contact begins, or than everything that came from it; none where
+    /// nothing is known.
+    pub async fn anchor(&self, job: &Job, incoming: bool) -> Result<Option<Anchor>, Error> {
         let anchor = sqlx::query_as!(
             Anchor,
             "SELECT m.message_id, m.from_me, m.sent_at FROM contacts c
              JOIN messages m ON m.contact_id = coalesce(c.merged_into, c.id)
-             WHERE c.id = $1 ORDER BY m.sent_at, m.message_id LIMIT 1",
-            job.contact
+             WHERE c.id = $1 AND NOT (m.from_me AND $2) ORDER BY m.sent_at, m.message_id LIMIT 1",
+            job.contact,
+            incoming
         );
         Ok(anchor.fetch_optional(&self.pool).await?)
     }
@@ -192,12 +226,12 @@ impl Store {
     pub async fn hindrance(&self, channel: ChannelId, one_shot: OneShot) -> Result<Option<String>, Error> {
         let facts = self.facts(channel).await?;
         let Some(within) = one_shot.within.and_then(|within| TimeDelta::from_std(within).ok()) else { return Ok(None) };
-        let allowed = facts.allowed_at.is_some_and(|at| at > facts.onboarded_at);
+        let allowed = facts.allowed_at.is_some_and(|at| at >= facts.onboarded_at);
         let age = clock::now() - facts.onboarded_at;
         Ok((age > within && !allowed).then(|| {
             format!(
-                "the number was onboarded {} hours ago, and history can be asked for within {} hours of that; onboard it again and say so \
-                 (onboarded_at of the channel), or allow the request",
+                "the number was onboarded {} hours ago or its channel created then, and history can be asked for within {} hours of onboarding; \
+                 where it was onboarded again since, say so with `sincro channel allow-history`",
                 age.num_hours(),
                 within.num_hours()
             )
@@ -220,15 +254,18 @@ pub(crate) async fn put_aside(
 }
 
 /// What stands in the way of a request that is made once.
-async fn earlier(connection: &mut PgConnection, job: &Job, call: &str) -> Result<Option<Leave>, Error> {
+async fn earlier(connection: &mut PgConnection, job: &Job, call: &str, token: Uuid) -> Result<Option<Leave>, Error> {
     let earlier = sqlx::query!(
-        "SELECT job_id, state, made_at FROM account_requests
+        "SELECT job_id, state, made_at, token FROM account_requests
          WHERE channel_id = $1 AND call = $2 AND state <> 'refused' AND allowed_at IS NULL",
         job.channel,
         call
     );
     Ok(earlier.fetch_optional(connection).await?.map(|row| {
-        if row.job_id == job.id {
+        if row.token == token && row.state == "attempting" {
+            // Committed, and the answer to that was lost: nothing was sent.
+            Leave::Go
+        } else if row.job_id == job.id {
             Leave::Made { surely: row.state == "accepted" }
         } else {
             Leave::Spent { at: row.made_at, state: row.state }
@@ -237,15 +274,23 @@ async fn earlier(connection: &mut PgConnection, job: &Job, call: &str) -> Result
 }
 
 /// From now on what comes is the job's, though its request has not even left.
-async fn arm(connection: &mut PgConnection, job: &Job, rule: Completion, now: DateTime<Utc>) -> Result<(), Error> {
+async fn arm(
+    connection: &mut PgConnection,
+    job: &Job,
+    rule: Completion,
+    token: Uuid,
+    now: DateTime<Utc>,
+) -> Result<(), Error> {
     sqlx::query!(
-        "INSERT INTO awaiting_jobs (job_id, channel_id, awaits, rule, since, until, look_at) VALUES ($1, $2, 'delivery', $3, $4, $4, $5)
-         ON CONFLICT (job_id) DO UPDATE SET awaits = excluded.awaits, rule = excluded.rule",
+        "INSERT INTO awaiting_jobs (job_id, channel_id, awaits, rule, since, until, look_at, token)
+         VALUES ($1, $2, 'delivery', $3, $4, $4, $5, $6)
+         ON CONFLICT (job_id) DO UPDATE SET awaits = excluded.awaits, rule = excluded.rule, token = excluded.token",
         job.id,
         job.channel,
         rule.as_str(),
         now,
-        now + TimeDelta::minutes(1)
+        now + TimeDelta::minutes(1),
+        token
     )
     .execute(connection)
     .await?;

@@ -1,6 +1,7 @@
 //! A message that was brought back: stored under whom it belongs to, marked as restored, and its job over.
 
 use sincro_core::{
+    channel::ChannelId,
     contact::Contact,
     gateway::Restored,
     job::{Ending, Job, Outcome},
@@ -16,6 +17,16 @@ use crate::{
 };
 
 impl Store {
+    /// Whether a channel has a message.
+    pub async fn has_message(&self, channel: ChannelId, message: &str) -> Result<bool, Error> {
+        let has = sqlx::query_scalar!(
+            r#"SELECT EXISTS (SELECT 1 FROM messages WHERE channel_id = $1 AND message_id = $2) AS "has!""#,
+            channel,
+            message
+        );
+        Ok(has.fetch_one(&self.pool).await?)
+    }
+
     /// Records that a message is back. A webhook may have brought it before, and looked as if it were new.
     pub async fn settle_restored(
         &self,
@@ -45,16 +56,20 @@ impl Store {
         .execute(&mut *tx)
         .await?;
         sqlx::query!("UPDATE jobs SET contact_id = $2 WHERE id = $1", job.id, contact).execute(&mut *tx).await?;
+        let counted = sqlx::query_scalar!(r#"SELECT fetched > 0 AS "counted!" FROM jobs WHERE id = $1"#, job.id);
+        let counted = counted.fetch_one(&mut *tx).await?;
         let settlement = Settlement {
             job: job.clone(),
             fence,
             outcome: Outcome::Ended(Ending::Succeeded),
             address: Some(found.address.clone()),
-            messages: vec![found.message.clone()],
+            // A webhook that was faster has counted it.
+            messages: if counted { Vec::new() } else { vec![found.message.clone()] },
             left_out: 0,
             learned: None,
         };
-        let change = [write::change_of(&settlement, before, i32::try_from(stored).unwrap_or(1))?];
+        let stored = if counted { 0 } else { i32::try_from(stored).unwrap_or(1) };
+        let change = [write::change_of(&settlement, before, stored)?];
         write::jobs(&mut tx, &change).await?;
         let touched = write::syncs(&mut tx, &change).await?;
         sqlx::query!("DELETE FROM awaiting_jobs WHERE job_id = $1", job.id).execute(&mut *tx).await?;

@@ -101,6 +101,8 @@ struct SyncRow {
     messages_duplicate: i64,
     messages_left_out: i64,
     window_days: Option<i16>,
+    delivery: Option<String>,
+    percent: Option<i16>,
     error: Option<String>,
     created_at: DateTime<Utc>,
     started_at: Option<DateTime<Utc>>,
@@ -114,7 +116,7 @@ macro_rules! sync_rows {
             SyncRow,
             "SELECT id, channel_id, kind, state, revision, jobs_total, jobs_queued, jobs_delayed, jobs_awaiting, jobs_succeeded,
                     jobs_empty, jobs_skipped, jobs_failed, jobs_cancelled, messages_fetched, messages_stored, messages_duplicate,
-                    messages_left_out, window_days, error, created_at, started_at, finished_at FROM syncs " + $tail
+                    messages_left_out, window_days, delivery, percent, error, created_at, started_at, finished_at FROM syncs " + $tail
             $(, $arg)*
         )
     };
@@ -137,10 +139,11 @@ impl TryFrom<SyncRow> for SyncStatus {
             cancelled: row.jobs_cancelled,
         };
         let state: SyncState = row.state.parse().map_err(Error::unreadable)?;
+        let delivered = row.percent.filter(|_| jobs.awaiting > 0).map_or(0.0, |percent| f64::from(percent) / 100.0);
         #[expect(clippy::cast_precision_loss, reason = "a share of jobs, for people")]
         let progress = match jobs.total {
             0 => f64::from(u8::from(state.is_terminal())),
-            total => jobs.settled() as f64 / total as f64,
+            total => (jobs.settled() as f64 + delivered) / total as f64,
         };
         Ok(Self {
             id: row.id,
@@ -156,6 +159,7 @@ impl TryFrom<SyncRow> for SyncStatus {
                 left_out: row.messages_left_out,
             },
             window_days: row.window_days.and_then(|days| u16::try_from(days).ok()),
+            delivery: row.delivery.filter(|_| jobs.awaiting > 0),
             progress,
             eta_seconds: None,
             limited_by: None,

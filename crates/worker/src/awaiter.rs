@@ -14,6 +14,8 @@ use crate::{deliver::deliver, patience::ended};
 const EVERY: Duration = Duration::from_millis(500);
 /// Jobs that are looked at before turns are given.
 const AT_ONCE: i64 = 200;
+/// When a job is looked at again that could not be.
+const UNREADABLE_AGAIN: TimeDelta = TimeDelta::minutes(1);
 /// How often turns are looked for whose jobs are gone.
 const FREED_EVERY: Duration = Duration::from_secs(5);
 
@@ -40,7 +42,16 @@ async fn look(store: &Store, queue: &Queue, waits: &Waits, max_attempts: u32, fr
     for due in store.due_to_look_at(now, AT_ONCE).await? {
         // A newer version may know the provider, and runs beside this one.
         let Some(capabilities) = capabilities(due.provider) else { continue };
-        let looked = store.look_at(due, waits, capabilities, max_attempts, now).await?;
+        let looked = match store.look_at(due, waits, capabilities, max_attempts, now).await {
+            Ok(looked) => looked,
+            Err(error @ Error::Unavailable(_)) => return Err(error),
+            Err(error) => {
+                // The others are looked at all the same.
+                tracing::error!(job = due.job, %error, "a job that waits cannot be looked at; trying again in a minute");
+                store.look_later(due.job, now + UNREADABLE_AGAIN).await?;
+                continue;
+            }
+        };
         if let Some(state) = looked.ended {
             metrics::counter!("sincro_jobs_settled_total", "outcome" => state.as_str()).increment(1);
         }

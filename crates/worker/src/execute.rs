@@ -170,6 +170,9 @@ impl Executor {
         if !self.punctuality.admits(claim, &self.queue).await {
             return Ok(Ruling::Back);
         }
+        if let Step::Restore { .. } = job.step {
+            answered(self.store.expect_restored(&job)).await?;
+        }
         let Some(call) = Call::for_step(&job.step, job.messages_wanted, job.window_from) else {
             return self.settle(job, fence, Reading::bare(answer_does_not_fit())).await;
         };

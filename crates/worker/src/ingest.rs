@@ -49,6 +49,15 @@ pub(crate) async fn run(store: Store, queue: Queue) {
 
 async fn read(store: &Store, queue: &Queue, taken: &TakenHook) {
     let (inbox, channel) = (taken.id, taken.channel);
+    if taken.attempts > TRIES {
+        tracing::error!(inbox, %channel, "nobody who began to read a webhook came to its end; it is kept");
+        count("unreadable");
+        let told = "nobody who began to read it came to its end: it may end its readers";
+        if let Err(error) = store.hook_unreadable(inbox, told).await {
+            tracing::warn!(inbox, %error, "what became of a webhook could not be noted; it is looked at again");
+        }
+        return;
+    }
     let outcome = match try_read(store, queue, taken).await {
         Ok(()) | Err(Trouble::Ledger(Error::NotFound(Missing::Channel))) => return,
         Err(Trouble::Unreadable(flaw)) => {
@@ -56,15 +65,16 @@ async fn read(store: &Store, queue: &Queue, taken: &TakenHook) {
             count("unreadable");
             store.hook_unreadable(inbox, &flaw).await
         }
-        Err(Trouble::Ledger(error)) if taken.attempts >= TRIES => {
+        Err(Trouble::Ledger(error @ Error::Unreadable(_))) if taken.attempts >= TRIES => {
             tracing::error!(inbox, %channel, %error, "a webhook cannot be stored; it is kept");
             count("unreadable");
             store.hook_unreadable(inbox, &format!("it cannot be stored: {error}")).await
         }
         Err(Trouble::Ledger(error)) => {
             tracing::warn!(inbox, %channel, %error, "a webhook could not be stored; trying again");
+            let at_fault = matches!(error, Error::Unreadable(_));
             let again = clock::now() + AGAIN * taken.attempts.max(1);
-            store.hook_failed(inbox, &error.to_string(), again).await
+            store.hook_failed(inbox, &error.to_string(), again, at_fault).await
         }
     };
     if let Err(error) = outcome {
@@ -96,16 +106,18 @@ async fn try_read(store: &Store, queue: &Queue, taken: &TakenHook) -> Result<(),
             continue;
         }
         let events: Vec<Event> = piece.into_iter().map(|told| told.event).collect();
-        let ingested = offered(|| store.ingest(taken.id, taken.channel, place, &events, LEASE)).await?;
-        if ingested.overtaken {
-            return Ok(());
+        // First: a piece that is stored is not read again.
+        let change =
+            events.iter().rev().find_map(|event| if let Event::Session(change) = event { Some(change) } else { None });
+        if let Some(change) = change {
+            note_session(store, queue, &connection, change.clone()).await?;
         }
-        if let Some(change) = ingested.session {
-            note_session(store, queue, &connection, change).await?;
+        if offered(|| store.ingest(taken.id, taken.channel, place, &events, LEASE)).await?.overtaken {
+            return Ok(());
         }
     }
     names.measure(&connection);
-    answered(store.hook_read(taken.id, &names.counts)).await?;
+    answered(store.hook_read(taken.id, &names.counts, names.unknown > 0)).await?;
     count("read");
     Ok(())
 }

@@ -337,6 +337,7 @@ mod tests {
             jobs: JobCounts { total: 100, queued: 100, ..JobCounts::default() },
             messages: MessageCounts::default(),
             window_days: None,
+            delivery: None,
             progress: 0.0,
             eta_seconds: None,
             limited_by: None,

@@ -39,7 +39,6 @@ async fn every_part_of_a_channel_must_be_within_its_bounds_at_creation_and_at_ch
         ("name", json!("a\0b"), "invalid_value", "name"),
         ("base_url", json!(7), "invalid_value", "base_url"),
         ("provider", json!("telegram"), "invalid_value", "provider"),
-        ("provider", json!("gdbrns"), "provider_unavailable", "provider"),
         ("features", json!(["fly"]), "invalid_value", "features[0]"),
         ("credentials", json!("t"), "bad_credentials", "credentials"),
         ("credentials", json!({}), "bad_credentials", "credentials.token"),

@@ -18,7 +18,11 @@ fn scope_of(operation: &Operation) -> Option<&'static str> {
     match operation.path.as_str() {
         "/healthz" | "/readyz" => None,
         _ if operation.method == Method::GET => Some("read"),
-        path if path.ends_with("/syncs") || path.ends_with("/plan") || path.starts_with("/v1/syncs/") => {
+        path if path.ends_with("/syncs")
+            || path.ends_with("/resync")
+            || path.ends_with("/plan")
+            || path.starts_with("/v1/syncs/") =>
+        {
             Some("enqueue")
         }
         _ => Some("admin"),

@@ -10,7 +10,7 @@ use super::{PHONE, Subject, operations};
 use crate::support::World;
 
 /// Calls of this version's contract (design, section 5), without those about the process.
-const CONTRACT: [(&str, &str); 25] = [
+const CONTRACT: [(&str, &str); 28] = [
     ("POST", "/v1/channels"),
     ("GET", "/v1/channels"),
     ("GET", "/v1/channels/{channel_id}"),
@@ -36,6 +36,9 @@ const CONTRACT: [(&str, &str); 25] = [
     ("GET", "/v1/limits/changes"),
     ("GET", "/v1/scaling"),
     ("POST", "/hooks/{provider}/{hook_token}"),
+    ("GET", "/hooks/{provider}/{hook_token}"),
+    ("POST", "/v1/channels/{channel_id}/messages/{message_id}/resync"),
+    ("POST", "/v1/channels/{channel_id}/allow-history"),
 ];
 
 #[tokio::test]

@@ -9,7 +9,7 @@ use sincro_core::sync::{SyncId, SyncState, SyncStatus};
 use sincro_simulator::Settings;
 use uuid::Uuid;
 
-use super::{Subject, operations};
+use super::{Operation, Subject, operations};
 use crate::support::{Client, Gateway, World, people, stage::FAST};
 
 const TOKEN: &str = "Geheimnis-4711-des-ersten-Kanals";
@@ -136,7 +136,9 @@ async fn work(api: &Client, [good, bad]: [Uuid; 2], heard: &mut Heard) -> [SyncI
 
 /// Every GET there is.
 async fn read_everything(api: &Client, subject: Subject<'_>, heard: &mut Heard) {
-    for operation in operations(api).await.iter().filter(|operation| operation.method == Method::GET) {
+    // Whoever asks for an address of webhooks knows its secret part.
+    let open = |operation: &&Operation| operation.method == Method::GET && !operation.path.starts_with("/hooks/");
+    for operation in operations(api).await.iter().filter(open) {
         let reply = api.get(&operation.path_of(subject)).await;
         assert_eq!(reply.status, 200, "{}", operation.name());
         heard.note(operation.name(), format!("{:?}\n{}", reply.headers, reply.body));

@@ -51,6 +51,7 @@ pub(super) fn status_for_tests(state: SyncState, queued: i64) -> SyncStatus {
         jobs: JobCounts { total: queued, queued, ..JobCounts::default() },
         messages: MessageCounts::default(),
         window_days: None,
+        delivery: None,
         progress: 0.0,
         eta_seconds: None,
         limited_by: None,

@@ -32,6 +32,7 @@ fn heard(mut awaited: Awaited, seconds: i64, messages: i64, percent: u32) -> Awa
     awaited.heard_at = Some(at(seconds));
     awaited.delivered.events += 1;
     awaited.delivered.messages += messages.unsigned_abs();
+    awaited.delivered.new += messages.unsigned_abs();
     awaited.fetched += messages;
     if percent > 0 {
         awaited.delivered.note(&Progress { percent: Some(percent), ..Progress::default() });
@@ -93,6 +94,9 @@ fn a_phone_is_asked_again_until_it_has_nothing_older_or_enough_has_come() {
     let some = heard(delivery(Completion::Reply), 10, 7, 0);
     assert_eq!(some.look(&waits, at(14)), Look::Later(at(15)));
     assert_eq!(some.look(&waits, at(15)), Look::GoOn);
+    let mut known = some.clone();
+    known.delivered.new = 0;
+    assert_eq!(known.look(&waits, at(15)), Look::Over(Ending::Succeeded), "it sends what was there already");
     let mut last = some.clone();
     last.delivered.exhausted = true;
     assert_eq!(last.look(&waits, at(10)), Look::Over(Ending::Succeeded));

@@ -6,7 +6,7 @@
 
 use serde_json::value::RawValue;
 use sincro_core::{
-    hook::{Event, Progress, SessionChange, Told},
+    hook::{Event, Progress, SessionChange, Source, Told},
     provider::Provider,
 };
 
@@ -61,7 +61,7 @@ pub(crate) fn read(body: &str, device: Option<&str>, tell: &mut dyn FnMut(Told))
 /// Messages, should there be any.
 fn messages(name: &str, data: Option<&RawValue>, tell: &mut dyn FnMut(Told)) -> Result<Found, String> {
     let Some(data) = data else { return Ok(Found::Nothing) };
-    whatsmeow::blob::read(Provider::Gdbrns, name, data.get(), tell)
+    whatsmeow::blob::read(Provider::Gdbrns, name, Source::History, data.get(), tell)
 }
 
 fn progress(data: &RawValue) -> Option<Progress> {
@@ -91,7 +91,6 @@ fn told(what: &str, data: Option<&RawValue>) -> String {
 #[cfg(test)]
 mod tests {
     use serde_json::{Value, json};
-    use sincro_core::hook::Source;
 
     use super::*;
 

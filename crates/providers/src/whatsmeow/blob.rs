@@ -30,8 +30,15 @@ const EXHAUSTED: [&str; 4] = [
     "COMPLETE_ON_DEMAND_SYNC_WITH_MORE_MSG_ON_PRIMARY_BUT_NO_ACCESS",
 ];
 
-/// Tells what is in a piece of history under `event`, the gateway's name for it; says whether that was anything.
-pub(crate) fn read(provider: Provider, event: &str, json: &str, tell: &mut dyn FnMut(Told)) -> Result<Found, String> {
+/// Tells what is in a piece of history under `event`, the gateway's name for it; says whether that was anything. `unmarked`: what it is
+/// where it is not marked as the answer to a request.
+pub(crate) fn read(
+    provider: Provider,
+    event: &str,
+    unmarked: Source,
+    json: &str,
+    tell: &mut dyn FnMut(Told),
+) -> Result<Found, String> {
     let [kind, mappings, names, chats, loose] =
         json::pick(json, ["syncType", "phoneNumberToLidMappings", "pushnames", "conversations", "messages"])
             .map_err(|error| flaw(&error))?;
@@ -43,7 +50,7 @@ pub(crate) fn read(provider: Provider, event: &str, json: &str, tell: &mut dyn F
     };
     pairings(mappings, &mut also)?;
     contacts(names, &mut also)?;
-    let source = if on_demand { Source::OnDemand } else { Source::History };
+    let source = if on_demand { Source::OnDemand } else { unmarked };
     let mut batches = Batches::new(provider, event, source, tell);
     let (mut broken, mut more) = (Ok(()), Vec::new());
     if let Some(chats) = chats {

@@ -13,7 +13,7 @@ use super::message;
 use crate::{
     batches::Batches,
     excerpt::{self, excerpt},
-    json, person,
+    json, moment, person,
 };
 
 /// A device was removed with all it had.
@@ -41,8 +41,9 @@ pub(crate) fn read(body: &str, instance: Option<&str>, tell: &mut dyn FnMut(Told
 }
 
 fn event(body: &str, instance: Option<&str>, tell: &mut dyn FnMut(Told)) -> Result<(), String> {
-    let [kind, data, also_data, of] = json::pick(body, ["eventType", "eventData", "data", "instanceId"])
-        .map_err(|error| format!("an event that is {}", json::flaw(&error)))?;
+    let [kind, data, also_data, of, at] =
+        json::pick(body, ["eventType", "eventData", "data", "instanceId", "receivedAt"])
+            .map_err(|error| format!("an event that is {}", json::flaw(&error)))?;
     let name = json::word(kind).unwrap_or_else(|| "unknown".to_owned());
     let mut say = |event| tell(Told { name: name.clone(), event });
     if let (Some(of), Some(instance)) = (json::word(of), instance)
@@ -52,14 +53,16 @@ fn event(body: &str, instance: Option<&str>, tell: &mut dyn FnMut(Told)) -> Resu
         return Ok(());
     }
     let data = data.or(also_data);
+    // What comes again, or behind what followed on it, is known by its time.
+    let at = json::word(at).and_then(|at| moment::read(&at.into()));
     match (name.to_ascii_lowercase().as_str(), data) {
         ("message_history_sync", Some(data)) => history(&name, data, tell)?,
         ("logged_out", data) => say(Event::Session(logged_out(data))),
         ("logged_in", _) => {
-            say(Event::Paired);
+            say(Event::Paired(at));
             say(Event::Session(SessionChange::Up));
         }
-        ("initial_sync_finished", _) => say(Event::InitialSync),
+        ("initial_sync_finished", _) => say(Event::InitialSync(at)),
         (live, Some(data)) if live == "message" || live.starts_with("message_") => live_message(&name, data, tell),
         (known, _) if IGNORED.contains(&known) => say(Event::Ignored),
         (known, _) if IGNORED_FAMILIES.iter().any(|family| known.starts_with(family)) => say(Event::Ignored),

@@ -63,7 +63,9 @@ impl Gateway for Wsapi {
             contacts_request: false,
             // A contact's record has both identities, and no call gives one for the other.
             lid_lookup: false,
+            lids_listed: true,
             top_up: true,
+            anchors_incoming: true,
             restore: false,
             completion: Completion::Quiescence,
             proof: self.sign().proof(),

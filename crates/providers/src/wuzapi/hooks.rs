@@ -74,7 +74,7 @@ fn event(body: &str, tell: &mut dyn FnMut(Told)) -> Result<(), String> {
     match (name.as_str(), event) {
         ("HistorySync", Some(event)) => {
             let data = json::pick(event.get(), ["Data"]).ok().and_then(|[data]| data).unwrap_or(event);
-            whatsmeow::blob::read(Provider::Wuzapi, &name, data.get(), tell)?.say(&name, tell);
+            whatsmeow::blob::read(Provider::Wuzapi, &name, Source::Unasked, data.get(), tell)?.say(&name, tell);
         }
         ("Message", Some(event)) => message(&name, event, tell),
         (other, event) => {

@@ -21,5 +21,6 @@ mod server;
 mod sessions;
 mod settling;
 mod spoilt;
+mod turn;
 mod viewing;
 mod worker;

@@ -7,6 +7,8 @@ use std::{
 
 use tempfile::TempDir;
 
+use crate::turn::Turn;
+
 /// A redis-server on a socket in a folder of its own, gone when this is dropped.
 pub(crate) struct Server {
     pub(crate) url: String,
@@ -72,6 +74,7 @@ pub(crate) struct Place {
     pub(crate) url: String,
     pub(crate) namespace: String,
     pub(crate) server: Option<Server>,
+    _turn: Turn,
 }
 
 impl Place {
@@ -79,15 +82,16 @@ impl Place {
     pub(crate) fn new() -> Self {
         let namespace = format!("test-{}", uuid::Uuid::now_v7().simple());
         match std::env::var("REDIS_URL") {
-            Ok(url) => Self { url, namespace, server: None },
+            Ok(url) => Self { url, namespace, server: None, _turn: Turn::take() },
             Err(_) => Self::own(),
         }
     }
 
     /// For tests that do to a Redis what others would feel.
     pub(crate) fn own() -> Self {
+        let turn = Turn::take();
         let server = Server::start();
-        Self { url: server.url.clone(), namespace: "test".to_owned(), server: Some(server) }
+        Self { url: server.url.clone(), namespace: "test".to_owned(), server: Some(server), _turn: turn }
     }
 
     pub(crate) fn raw(&self) -> redis::Connection {

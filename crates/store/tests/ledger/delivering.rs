@@ -1,11 +1,13 @@
 //! What webhooks tell, as the ledger takes it: credited to whom it is for, counted once, lost never.
 
+use std::collections::BTreeMap;
+
 use chrono::{DateTime, TimeDelta, Utc};
 use sincro_core::{
     awaiting::{Awaits, Completion, Waits},
     clock,
     contact::Contact,
-    hook::{Batch, Event, Progress, SessionChange, Source},
+    hook::{Batch, Event, Progress, Source},
     job::{Await, Ending, Failure, Job, JobState, NothingReason, Outcome, Step},
     message::{Message, Pairing},
     provider::{Capabilities, Provider},
@@ -14,10 +16,11 @@ use sincro_core::{
 use sincro_store::{
     awaiting::{Due, Looked},
     inbox::{Arrival, InboxId},
-    requests::Leave,
+    requests::{Leave, Request},
     settle::Recorded,
     syncs::NewSync,
 };
+use uuid::Uuid;
 
 use crate::world::{ATTEMPTS, World, by_both, by_lid, by_phone, ids_of, lid, message, phone};
 
@@ -48,7 +51,8 @@ impl World {
     /// The request of a job is written down, as before a call.
     async fn armed(&self, job: &Job, rule: Completion) -> Leave {
         let fence = self.fence(job, job.attempts + 1);
-        self.store.begin_request(job, fence, rule, None, TimeDelta::zero()).await.unwrap().unwrap()
+        let request = Request { rule, once: None, token: Uuid::now_v7() };
+        self.store.begin_request(job, fence, request, TimeDelta::zero()).await.unwrap().unwrap()
     }
 
     /// The request of a job was taken: it waits.
@@ -64,9 +68,10 @@ impl World {
         self.store.keep_hook(&arrival, b"{}").await.unwrap()
     }
 
-    async fn tell(&self, events: Vec<Event>) -> Option<SessionChange> {
+    async fn tell(&self, events: Vec<Event>) {
         let inbox = self.arrived().await;
-        self.store.ingest(inbox, self.channel.id, 0, &events, LEASE).await.unwrap().session
+        self.store.ingest(inbox, self.channel.id, 0, &events, LEASE).await.unwrap();
+        self.store.hook_read(inbox, &BTreeMap::new(), false).await.unwrap();
     }
 
     async fn look(&self, job: &Job, capabilities: Capabilities, at: DateTime<Utc>) -> Looked {
@@ -254,6 +259,13 @@ async fn what_was_missing_at_the_deadline_stands_on_the_receipt() {
     world.armed(&job, Completion::Progress).await;
     world.awaits(&job, Awaits::Delivery, Completion::Progress).await;
     world.tell(vec![history(by_phone(1), &["a"]), percent(55)]).await;
+    let status = world.status(sync).await;
+    assert_eq!(status.delivery.as_deref(), Some("delivery: phase 1, chunk 1, 55 %, 1 messages"));
+    assert!((status.progress - 0.55).abs() < 1e-9, "{}", status.progress);
+    assert_eq!(
+        world.row("SELECT limited_by FROM sync_status").await["limited_by"],
+        "delivery: phase 1, chunk 1, 55 %, 1 messages"
+    );
     let waiting = world.row("SELECT state, waiting_for, awaiting_until FROM job_status").await;
     assert_eq!(waiting["waiting_for"], "delivery: phase 1, chunk 1, 55 %, 1 messages");
     assert!(waiting["awaiting_until"].is_string());
@@ -277,7 +289,7 @@ async fn behind_a_flush_each_chat_with_too_few_messages_is_asked_about_once() {
     let steps: Vec<_> = jobs.iter().map(|job| job.step.clone()).collect();
     assert_eq!(steps, [Step::TopUp { address: phone(1) }, Step::TopUp { address: lid(2) }]);
     assert_eq!(world.status(sync).await.state, SyncState::Running);
-    let anchor = world.store.anchor(&jobs[1]).await.unwrap().unwrap();
+    let anchor = world.store.anchor(&jobs[1], true).await.unwrap().unwrap();
     assert_eq!(anchor.message_id, "b");
 }
 
@@ -370,20 +382,9 @@ async fn the_first_sync_after_pairing_lets_go_on_whoever_waits_for_it() {
     let (_, job) = world.account_sync(WSAPI, None).await;
     world.awaits(&job, Awaits::InitialSync, Completion::Quiescence).await;
     assert!(world.look(&job, WSAPI, clock::now()).await.notices.is_empty());
-    world.tell(vec![Event::InitialSync]).await;
+    world.tell(vec![Event::InitialSync(None)]).await;
     let looked = world.look(&job, WSAPI, clock::now()).await;
     assert_eq!(looked.notices.iter().flat_map(ids_of).collect::<Vec<_>>(), [job.id]);
-    assert!(world.store.facts(world.channel.id).await.unwrap().initial_sync_at.is_some());
-    world.tell(vec![Event::Paired, Event::Session(SessionChange::Up)]).await;
-    assert!(world.store.facts(world.channel.id).await.unwrap().initial_sync_at.is_none(), "it was another pairing's");
-}
-
-#[tokio::test]
-async fn what_was_said_of_the_session_last_is_handed_on() {
-    let world = World::new().await;
-    let lost = SessionChange::Lost("logged out".to_owned());
-    let told = world.tell(vec![Event::Session(SessionChange::Up), Event::Session(lost.clone())]).await;
-    assert_eq!(told, Some(lost));
 }
 
 #[tokio::test]
@@ -423,4 +424,93 @@ async fn a_phone_that_answers_nothing_is_not_asked_about_everybody() {
     assert_eq!(world.store.spare_silent_phones(1).await.unwrap().0, 3);
     let status = world.status(sync).await;
     assert_eq!((status.state, status.jobs.skipped, status.jobs.empty), (SyncState::Completed, 3, 1));
+}
+
+#[tokio::test]
+async fn a_delivery_does_not_end_while_what_came_lies_unread() {
+    let world = World::new().await;
+    let (_, job) = world.account_sync(WSAPI, None).await;
+    world.armed(&job, Completion::Quiescence).await;
+    world.awaits(&job, Awaits::Delivery, Completion::Quiescence).await;
+    let inbox = world.arrived().await;
+    assert_eq!(world.look(&job, WSAPI, in_an_hour()).await.ended, None);
+    world.store.ingest(inbox, world.channel.id, 0, &[history(by_phone(1), &["a"])], LEASE).await.unwrap();
+    assert_eq!(world.look(&job, WSAPI, in_an_hour()).await.ended, None, "there may be more of it");
+    world.store.hook_read(inbox, &BTreeMap::new(), false).await.unwrap();
+    assert_eq!(world.look(&job, WSAPI, in_an_hour()).await.ended, Some(JobState::Succeeded));
+}
+
+#[tokio::test]
+async fn a_first_sync_that_was_told_of_while_the_wait_began_is_not_waited_for() {
+    let world = World::new().await;
+    world.tell(vec![Event::InitialSync(None)]).await;
+    let (_, job) = world.account_sync(WSAPI, None).await;
+    world.awaits(&job, Awaits::InitialSync, Completion::Quiescence).await;
+    let looked = world.look(&job, WSAPI, clock::now()).await;
+    assert_eq!(looked.notices.iter().flat_map(ids_of).collect::<Vec<_>>(), [job.id]);
+}
+
+#[tokio::test]
+async fn pairings_and_first_syncs_count_by_the_gateways_time_in_whatever_order_and_however_often_they_are_told() {
+    let world = World::new().await;
+    let at = |minute: i64| Some(clock::now() - TimeDelta::hours(1) + TimeDelta::minutes(minute));
+    let (paired, synced) = (at(1), at(2));
+    let is_synced = async || world.store.facts(world.channel.id).await.unwrap().initial_sync_at.is_some();
+    world.tell(vec![Event::InitialSync(synced)]).await;
+    world.tell(vec![Event::Paired(paired)]).await;
+    assert!(is_synced().await);
+    world.tell(vec![Event::Paired(paired)]).await;
+    assert!(is_synced().await, "told again");
+    world.tell(vec![Event::Paired(at(3))]).await;
+    assert!(!is_synced().await, "it was another pairing's");
+    world.tell(vec![Event::InitialSync(synced)]).await;
+    assert!(!is_synced().await, "told again");
+    world.tell(vec![Event::InitialSync(at(4))]).await;
+    assert!(is_synced().await);
+}
+
+#[tokio::test]
+async fn an_answer_that_joins_two_records_of_one_person_is_still_the_jobs() {
+    let world = World::new().await;
+    world.tell(vec![history(by_lid(1), &["a"]), Event::Contacts(vec![by_phone(1)])]).await;
+    let wanted = NewSync { capabilities: WSAPI, ..world.wanted(Some(vec![by_lid(1)])) };
+    let created = world.store.create_sync(wanted).await.unwrap();
+    let job = world.jobs(&ids_of(&created.notice.unwrap())).await.remove(0);
+    world.armed(&job, Completion::Reply).await;
+    world.awaits(&job, Awaits::Delivery, Completion::Reply).await;
+    world.tell(vec![history(by_both(1), &["b"])]).await;
+    assert_eq!(world.status(created.id).await.messages.fetched, 1);
+    world.tell(vec![batch(Source::Unasked, by_phone(1), &["c"])]).await;
+    assert_eq!(world.status(created.id).await.messages.fetched, 1, "what nobody can have asked for is nobody's answer");
+}
+
+#[tokio::test]
+async fn a_turn_is_given_once_however_many_give_it() {
+    let world = World::new().await;
+    let wanted = NewSync { capabilities: WSAPI, ..world.wanted(Some(vec![by_phone(1)])) };
+    let created = world.store.create_sync(wanted).await.unwrap();
+    let job = world.jobs(&ids_of(&created.notice.unwrap())).await.remove(0);
+    world.awaits(&job, Awaits::Turn, Completion::Reply).await;
+    assert_eq!(world.store.give_turns(TimeDelta::zero(), clock::now()).await.unwrap().len(), 1);
+    let job = world.jobs(&[job.id]).await.remove(0);
+    world.armed(&job, Completion::Reply).await;
+    world.awaits(&job, Awaits::Delivery, Completion::Reply).await;
+    assert!(world.store.give_turns(TimeDelta::zero(), clock::now()).await.unwrap().is_empty());
+    assert_eq!(world.count("SELECT count(*) FROM awaiting_jobs WHERE awaits = 'delivery'").await, 1);
+}
+
+#[tokio::test]
+async fn a_paused_sync_keeps_no_turn_that_it_does_not_use() {
+    let world = World::new().await;
+    let wanted = NewSync { capabilities: WSAPI, ..world.wanted(Some(vec![by_phone(1), by_phone(2)])) };
+    let created = world.store.create_sync(wanted).await.unwrap();
+    let jobs = world.jobs(&ids_of(&created.notice.unwrap())).await;
+    world.awaits(&jobs[0], Awaits::Turn, Completion::Reply).await;
+    world.store.give_turns(TimeDelta::zero(), clock::now()).await.unwrap();
+    world.store.pause_sync(created.id, None).await.unwrap();
+    assert_eq!(world.store.free_turns().await.unwrap(), 1);
+    world.awaits(&jobs[1], Awaits::Turn, Completion::Reply).await;
+    assert!(world.store.give_turns(TimeDelta::zero(), clock::now()).await.unwrap().is_empty());
+    world.store.resume_sync(created.id).await.unwrap();
+    assert_eq!(world.store.give_turns(TimeDelta::zero(), clock::now()).await.unwrap().len(), 1);
 }

@@ -22,9 +22,10 @@ use sincro_providers::Answered;
 use sincro_queue::{Claim, Ruling};
 use sincro_store::{
     Error,
-    requests::{Leave, RequestEnd, made_once},
+    requests::{Leave, Request, RequestEnd, made_once},
     settle::Fence,
 };
+use uuid::Uuid;
 
 use super::{Executor, Reading, answer_does_not_fit, fence, late};
 use crate::patience::{answered, offered};
@@ -58,20 +59,23 @@ impl Executor {
     ) -> Result<Ruling, Arc<Error>> {
         let fence = fence(claim, job.steps_done);
         let once = capabilities.one_shot.and_then(|_| made_once(&job.step));
-        if once.is_some()
+        if let Some(call) = once
             && let Some(one_shot) = capabilities.one_shot
+            // What was made is waited for, whatever keeps another one from being made.
+            && answered(self.store.earlier_request(&job, call)).await?.is_none()
             && let Some(outcome) = self.hindered(&job, fence, &connection.channel, one_shot).await?
         {
             return self.settle(job, fence, Reading::bare(outcome)).await;
         }
-        let Some(call) = self.request_of(&job).await? else {
+        let Some(call) = self.request_of(&job, capabilities.anchors_incoming).await? else {
             return self.settle(job, fence, Reading::bare(Outcome::Ended(Ending::Skipped(SkipReason::NoAnchor)))).await;
         };
         let rule = if job.contact.is_some() { Completion::Reply } else { capabilities.completion };
         let spacing = TimeDelta::from_std(self.waits.spacing).unwrap_or_default();
-        let outcome = match offered(|| self.store.begin_request(&job, fence, rule, once, spacing)).await? {
+        let request = Request { rule, once, token: Uuid::now_v7() };
+        let outcome = match offered(|| self.store.begin_request(&job, fence, request, spacing)).await? {
             Err(recorded) => return Ok(self.ruled(fence, recorded, &[]).await),
-            Ok(Leave::Go) => return self.make(claim, job, fence, connection, &call, rule, once.is_some()).await,
+            Ok(Leave::Go) => return self.make(claim, job, fence, connection, &call, request).await,
             Ok(Leave::NotYet) => self.waiting(&job, Awaits::Turn, rule),
             Ok(Leave::Made { surely }) => self.accepted(&job, rule, !surely),
             // Contacts were asked for before: history can be asked for all the same.
@@ -81,7 +85,6 @@ impl Executor {
         self.settle(job, fence, Reading::bare(outcome)).await
     }
 
-    #[expect(clippy::too_many_arguments, reason = "the one place where all of a request comes together")]
     async fn make(
         &self,
         claim: &Claim,
@@ -89,13 +92,18 @@ impl Executor {
         fence: Fence,
         connection: &Connection,
         call: &Call,
-        rule: Completion,
-        once: bool,
+        request: Request,
     ) -> Result<Ruling, Arc<Error>> {
+        let Request { rule, once, token } = request;
         reach(Point::Attempting).await;
         if !self.punctuality.admits(claim, &self.queue).await {
-            answered(self.store.end_request(&job, RequestEnd::Refused, "not sent: it was too late for its permit"))
-                .await?;
+            answered(self.store.end_request(
+                &job,
+                token,
+                RequestEnd::Refused,
+                "not sent: it was too late for its permit",
+            ))
+            .await?;
             return Ok(Ruling::Back);
         }
         reach_with(Point::Calling, call).await;
@@ -109,20 +117,21 @@ impl Executor {
         let Some(answer) = answer.filter(|_| claim.holds_lease()) else { return Ok(late(claim)) };
         match answer {
             Ok(Answered::Whole(Answer::Accepted(told), _)) => {
-                offered(|| self.store.end_request(&job, RequestEnd::Accepted, &told)).await?;
+                offered(|| self.store.end_request(&job, token, RequestEnd::Accepted, &told)).await?;
                 let outcome = self.accepted(&job, rule, false);
                 self.settle(job, fence, Reading::bare(outcome)).await
             }
             Ok(_) => {
-                offered(|| self.store.end_request(&job, RequestEnd::Unknown, "an answer to another call")).await?;
+                offered(|| self.store.end_request(&job, token, RequestEnd::Unknown, "an answer to another call"))
+                    .await?;
                 self.settle(job, fence, Reading::bare(answer_does_not_fit())).await
             }
             Err(refusal) => {
                 // Nobody knows whether a request was taken whose answer did not come.
-                let unknown = once && matches!(refusal, Refusal::Transient { .. });
+                let unknown = once.is_some() && matches!(refusal, Refusal::Transient { .. });
                 let end = if unknown { RequestEnd::Unknown } else { RequestEnd::Refused };
                 let told = refusal.to_string();
-                offered(|| self.store.end_request(&job, end, &told)).await?;
+                offered(|| self.store.end_request(&job, token, end, &told)).await?;
                 if unknown {
                     tracing::warn!(job = job.id, %refusal, "nobody knows whether the gateway took a request that is made once");
                     let outcome = self.accepted(&job, rule, true);
@@ -138,11 +147,11 @@ impl Executor {
     }
 
     /// The call of a request; none where there is nothing to begin from.
-    async fn request_of(&self, job: &Job) -> Result<Option<Call>, Error> {
+    async fn request_of(&self, job: &Job, incoming: bool) -> Result<Option<Call>, Error> {
         let Step::TopUp { address } = &job.step else {
             return Ok(Call::for_step(&job.step, job.messages_wanted, job.window_from));
         };
-        let Some(anchor) = answered(self.store.anchor(job)).await? else { return Ok(None) };
+        let Some(anchor) = answered(self.store.anchor(job, incoming)).await? else { return Ok(None) };
         let count = job.messages_wanted.min(TOP_UP_AT_ONCE);
         Ok(Some(Call::TopUp { address: address.clone(), anchor, count }))
     }

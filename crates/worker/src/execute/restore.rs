@@ -16,7 +16,7 @@ use sincro_queue::Ruling;
 use sincro_store::{Error, settle::Fence};
 
 use super::{Executor, Reading, answer_does_not_fit};
-use crate::patience::offered;
+use crate::patience::{answered, offered};
 
 impl Executor {
     pub(super) async fn restored(
@@ -36,7 +36,9 @@ impl Executor {
         };
         let outcome = match self.waits.rereads.get(usize::from(*reads)) {
             // A webhook may have brought it.
-            None if job.fetched > 0 => Outcome::Ended(Ending::Succeeded),
+            None if answered(self.store.has_message(job.channel, message_id)).await? => {
+                Outcome::Ended(Ending::Succeeded)
+            }
             None => Outcome::Ended(Ending::Nothing(NothingReason::Unrecovered, None)),
             Some(wait) => Outcome::Await(Await {
                 awaits: Awaits::Reread,

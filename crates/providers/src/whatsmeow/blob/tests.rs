@@ -10,7 +10,7 @@ const LID: &str = "190000000000001@lid";
 
 fn told(blob: &Value) -> (Vec<Event>, Found) {
     let mut events = Vec::new();
-    let found = read(Provider::Wuzapi, "HistorySync", &blob.to_string(), &mut |told| {
+    let found = read(Provider::Wuzapi, "HistorySync", Source::History, &blob.to_string(), &mut |told| {
         assert_eq!(told.name, "HistorySync");
         events.push(told.event);
     });
@@ -111,7 +111,7 @@ fn what_cannot_be_read_is_left_out_and_a_piece_of_nothing_else_is_not_understood
     assert_eq!(untold(&json!({"conversations": [5]})), Found::Flaws);
     assert_eq!(untold(&json!({})), Found::Nothing);
     for broken in ["[1]", r#"{"conversations":{"a":1}}"#, r#"{"conversations":[{"ID":"x","messages":7}]}"#] {
-        let flaw = read(Provider::Wuzapi, "HistorySync", broken, &mut |_| ()).unwrap_err();
+        let flaw = read(Provider::Wuzapi, "HistorySync", Source::History, broken, &mut |_| ()).unwrap_err();
         assert_eq!(flaw, "a history that is JSON of another shape", "{broken}");
     }
 }

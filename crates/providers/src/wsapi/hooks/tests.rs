@@ -85,8 +85,8 @@ fn session_events_cannot_be_filtered_out_and_say_what_became_of_it() {
         assert_eq!(*change, if ended { SessionChange::Ended(told) } else { SessionChange::Lost(told) });
     }
     let events = event("logged_in", &json!({}));
-    assert!(matches!(&events[..], [Event::Paired, Event::Session(SessionChange::Up)]), "{events:?}");
-    assert!(matches!(&event("initial_sync_finished", &json!(null))[..], [Event::InitialSync]));
+    assert!(matches!(&events[..], [Event::Paired(Some(_)), Event::Session(SessionChange::Up)]), "{events:?}");
+    assert!(matches!(&event("initial_sync_finished", &json!(null))[..], [Event::InitialSync(Some(_))]));
     for kind in ["login_error", "chat_push_name", "call_offer", "group", "user_presence"] {
         assert!(matches!(&event(kind, &json!({"error": "x"}))[..], [Event::Ignored]), "{kind}");
     }

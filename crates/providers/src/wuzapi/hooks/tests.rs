@@ -77,7 +77,7 @@ fn names_are_read_in_any_case_and_the_data_with_its_wrapper_and_without_it() {
 fn what_a_phone_sends_by_itself_is_history_and_no_answer() {
     for kind in [0, 2, 3] {
         let events = told_as("", &PAGE.replace("\"syncType\":6", &format!("\"syncType\":{kind}")));
-        assert_eq!(page(events).source, Source::History);
+        assert_eq!(page(events).source, Source::Unasked);
     }
     assert!(matches!(&event("HistorySync", &json!({"Data": {"syncType": 4}}))[..], [Event::Ignored]));
 }
