@@ -32,7 +32,7 @@ words! {
 words! {
     /// How it shows that everything has come.
     pub enum Completion {
-        /// The answer to the call is everything.
+        /// The answer to the call is everything; of a delivery, that there is none.
         Answer = "answer",
         /// A progress of 100 percent, and nothing for a while after it.
         Progress = "progress",
@@ -244,6 +244,7 @@ impl Awaited {
         }
         Look::Over(match (self.fetched, self.rule) {
             (1.., _) => Ending::Succeeded,
+            (_, Completion::Answer) => Ending::Nothing(NothingReason::AlreadyRequested, None),
             (_, Completion::Event) => Ending::Nothing(NothingReason::NoBodies, delivered.told()),
             (_, Completion::Quiescence) if delivered.uncertain => Ending::Failed(unknown_outcome()),
             (_, Completion::Quiescence) if delivered.events == 0 => {

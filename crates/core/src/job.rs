@@ -99,6 +99,8 @@ words! {
         NoBodies = "no bodies",
         /// The message did not come back.
         Unrecovered = "unrecovered",
+        /// It can be asked for once, and an earlier sync did.
+        AlreadyRequested = "already requested",
     }
 }
 

@@ -37,14 +37,8 @@ pub(crate) async fn insert_job(
     Ok(id)
 }
 
-/// What an account job leaves when it ends: a line for each contact that got nothing, and, where phones can be asked for more, a job
-/// for each of those that have fewer messages than were wanted and one to begin from.
-pub(crate) async fn finish(
-    connection: &mut PgConnection,
-    job: &Waiting,
-    capabilities: Capabilities,
-    max_attempts: u32,
-) -> Result<Vec<Notice>, Error> {
+/// A line for each contact that a delivery brought nothing of.
+pub(crate) async fn note_silence(connection: &mut PgConnection, job: &Waiting) -> Result<(), Error> {
     sqlx::query!(
         "INSERT INTO credits (job_id, contact_id) SELECT $1, c.id FROM contacts c
          WHERE c.channel_id = $2 AND c.merged_into IS NULL
@@ -54,8 +48,18 @@ pub(crate) async fn finish(
         job.id,
         job.channel
     )
-    .execute(&mut *connection)
+    .execute(connection)
     .await?;
+    Ok(())
+}
+
+/// Where phones can be asked for more: a job for each contact that has fewer messages than were wanted and one to begin from.
+pub(crate) async fn top_up(
+    connection: &mut PgConnection,
+    job: &Waiting,
+    capabilities: Capabilities,
+    max_attempts: u32,
+) -> Result<Vec<Notice>, Error> {
     if !capabilities.top_up {
         return Ok(Vec::new());
     }

@@ -5,7 +5,7 @@
 
 use chrono::{DateTime, Utc};
 use sincro_core::{
-    awaiting::{Awaited, Awaits, Delivered, Look, Waits},
+    awaiting::{Awaited, Awaits, Completion, Delivered, Look, Waits},
     channel::ChannelId,
     clock,
     job::{Ending, JobId, JobKind, JobState, Outcome, SkipReason},
@@ -125,7 +125,10 @@ impl Store {
             }
             Look::Over(ending) => {
                 if waiting.kind == JobKind::Account {
-                    looked.notices.extend(accounts::finish(&mut tx, &waiting, capabilities, max_attempts).await?);
+                    if awaited.rule != Completion::Answer {
+                        accounts::note_silence(&mut tx, &waiting).await?;
+                    }
+                    looked.notices.extend(accounts::top_up(&mut tx, &waiting, capabilities, max_attempts).await?);
                 }
                 looked.notices.extend(end(&mut tx, &waiting, &ending, awaited.heard_at.is_some()).await?);
                 looked.ended = Some(write::state_of(&ending));

@@ -49,6 +49,8 @@ pub enum Leave {
     Spent {
         /// When.
         at: DateTime<Utc>,
+        /// Whether the gateway surely took it.
+        accepted: bool,
         /// `accepted`, `unknown`, ...
         state: String,
     },
@@ -268,7 +270,7 @@ async fn earlier(connection: &mut PgConnection, job: &Job, call: &str, token: Uu
         } else if row.job_id == job.id {
             Leave::Made { surely: row.state == "accepted" }
         } else {
-            Leave::Spent { at: row.made_at, state: row.state }
+            Leave::Spent { at: row.made_at, accepted: row.state == "accepted", state: row.state }
         }
     }))
 }

@@ -80,7 +80,11 @@ impl Executor {
             Ok(Leave::Made { surely }) => self.accepted(&job, rule, !surely),
             // Contacts were asked for before: history can be asked for all the same.
             Ok(Leave::Spent { .. }) if job.step == Step::RequestContacts => Outcome::Next(Step::RequestHistory),
-            Ok(Leave::Spent { at, state }) => Outcome::Ended(Ending::Failed(spent(at, &state))),
+            // Phones can be asked for more all the same.
+            Ok(Leave::Spent { accepted: true, .. }) if capabilities.top_up => {
+                self.waiting(&job, Awaits::Delivery, Completion::Answer)
+            }
+            Ok(Leave::Spent { at, state, .. }) => Outcome::Ended(Ending::Failed(spent(at, &state))),
         };
         self.settle(job, fence, Reading::bare(outcome)).await
     }
