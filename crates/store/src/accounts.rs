@@ -1,6 +1,7 @@
 //! Jobs for a whole number: what they leave on the receipt, and what follows on them.
 
 use sincro_core::{
+    channel::ChannelId,
     clock,
     contact::ContactId,
     job::{JobId, Step},
@@ -10,7 +11,11 @@ use sincro_core::{
 };
 use sqlx::PgConnection;
 
-use crate::{Error, awaiting::Waiting, notices, plan};
+use crate::{
+    Error, Store,
+    awaiting::{self, Waiting},
+    channels, contacts, notices, plan,
+};
 
 /// Persons that are written about at once.
 const PIECE: i64 = 2_000;
@@ -19,7 +24,7 @@ const PIECE: i64 = 2_000;
 pub(crate) async fn insert_job(
     connection: &mut PgConnection,
     sync: SyncId,
-    channel: uuid::Uuid,
+    channel: ChannelId,
     step: &Step,
     max_attempts: u32,
 ) -> Result<JobId, Error> {
@@ -37,42 +42,78 @@ pub(crate) async fn insert_job(
     Ok(id)
 }
 
-/// A line for each contact that a delivery brought nothing of.
-pub(crate) async fn note_silence(connection: &mut PgConnection, job: &Waiting) -> Result<(), Error> {
+/// A job for a whole number that is about to end.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Concluding {
+    pub(crate) job: JobId,
+    pub(crate) channel: ChannelId,
+    /// Whether there was a delivery at all.
+    pub(crate) delivered: bool,
+}
+
+impl Store {
+    /// What such a job leaves: a line for each contact that the delivery brought nothing of, and, where phones can be asked for more, a
+    /// job for each of those with fewer messages than were wanted and one to begin from. Piece by piece; repeating it changes nothing.
+    pub(crate) async fn conclude(
+        &self,
+        concluding: Concluding,
+        capabilities: Capabilities,
+        max_attempts: u32,
+    ) -> Result<Vec<Notice>, Error> {
+        let Concluding { job, channel, delivered } = concluding;
+        let (mut after, mut written) = (0, Vec::new());
+        loop {
+            let mut tx = self.pool.begin().await?;
+            channels::lock(&mut tx, channel).await?;
+            // Cancelled meanwhile, or concluded by somebody else.
+            let Some((waiting, _)) = awaiting::lock(&mut tx, job).await? else { return Ok(written) };
+            let piece = next_contacts(&mut tx, channel, after).await?;
+            let Some(last) = piece.last() else { return Ok(written) };
+            after = *last;
+            if delivered {
+                note_silence(&mut tx, job, &piece).await?;
+            }
+            if capabilities.top_up {
+                let short = short_of_messages(&mut tx, &waiting, &piece).await?;
+                let persons = contacts::persons(&mut tx, &short).await?;
+                let sync = waiting.sync;
+                let jobs =
+                    plan::insert_jobs(&mut tx, sync, channel, &persons, true, capabilities, max_attempts).await?;
+                if !jobs.is_empty() {
+                    written.push(notices::write_lane(&mut tx, sync, false, &spans(&jobs)).await?);
+                }
+            }
+            tx.commit().await?;
+        }
+    }
+}
+
+async fn next_contacts(
+    connection: &mut PgConnection,
+    channel: ChannelId,
+    after: ContactId,
+) -> Result<Vec<ContactId>, Error> {
+    let ids = sqlx::query_scalar!(
+        "SELECT id FROM contacts WHERE channel_id = $1 AND merged_into IS NULL AND id > $2 ORDER BY id LIMIT $3",
+        channel,
+        after,
+        PIECE
+    );
+    Ok(ids.fetch_all(connection).await?)
+}
+
+async fn note_silence(connection: &mut PgConnection, job: JobId, piece: &[ContactId]) -> Result<(), Error> {
     sqlx::query!(
-        "INSERT INTO credits (job_id, contact_id) SELECT $1, c.id FROM contacts c
-         WHERE c.channel_id = $2 AND c.merged_into IS NULL
-           AND NOT EXISTS (SELECT 1 FROM credits r JOIN contacts k ON k.id = r.contact_id
-                           WHERE r.job_id = $1 AND coalesce(k.merged_into, k.id) = c.id)
-         ORDER BY c.id ON CONFLICT DO NOTHING",
-        job.id,
-        job.channel
+        "INSERT INTO credits (job_id, contact_id) SELECT $1, u.id FROM unnest($2::bigint[]) AS u(id)
+         WHERE NOT EXISTS (SELECT 1 FROM credits r WHERE r.job_id = $1 AND r.contact_id = u.id)
+           AND NOT EXISTS (SELECT 1 FROM contacts k JOIN credits r ON r.job_id = $1 AND r.contact_id = k.id WHERE k.merged_into = u.id)
+         ORDER BY u.id ON CONFLICT DO NOTHING",
+        job,
+        piece
     )
     .execute(connection)
     .await?;
     Ok(())
-}
-
-/// Where phones can be asked for more: a job for each contact that has fewer messages than were wanted and one to begin from.
-pub(crate) async fn top_up(
-    connection: &mut PgConnection,
-    job: &Waiting,
-    capabilities: Capabilities,
-    max_attempts: u32,
-) -> Result<Vec<Notice>, Error> {
-    if !capabilities.top_up {
-        return Ok(Vec::new());
-    }
-    let (mut after, mut written) = (0, Vec::new());
-    loop {
-        let persons = short_of_messages(connection, job, after).await?;
-        let Some(last) = persons.last().copied() else { return Ok(written) };
-        after = last;
-        let persons = crate::contacts::persons(connection, &persons).await?;
-        let jobs =
-            plan::insert_jobs(connection, job.sync, job.channel, &persons, true, capabilities, max_attempts).await?;
-        written.push(notices::write_lane(connection, job.sync, false, &spans(&jobs)).await?);
-    }
 }
 
 /// Those who have some messages and fewer than were wanted. Of whom some were left out as too old, there is nothing to be had that is
@@ -80,20 +121,17 @@ pub(crate) async fn top_up(
 async fn short_of_messages(
     connection: &mut PgConnection,
     job: &Waiting,
-    after: ContactId,
+    piece: &[ContactId],
 ) -> Result<Vec<ContactId>, Error> {
     let ids = sqlx::query_scalar!(
-        "SELECT c.id FROM contacts c
-         CROSS JOIN LATERAL (SELECT count(*) AS n FROM (SELECT 1 FROM messages m WHERE m.contact_id = c.id LIMIT 100) few) have
-         WHERE c.channel_id = $1 AND c.merged_into IS NULL AND c.id > $3
-           AND NOT EXISTS (SELECT 1 FROM credits r WHERE r.job_id = $5 AND r.contact_id = c.id AND r.left_out > 0)
-           AND have.n BETWEEN 1 AND (SELECT messages_wanted - 1 FROM syncs WHERE id = $2)
-         ORDER BY c.id LIMIT $4",
-        job.channel,
-        job.sync,
-        after,
-        PIECE,
-        job.id
+        r#"SELECT u.id AS "id!" FROM unnest($1::bigint[]) AS u(id)
+           CROSS JOIN LATERAL (SELECT count(*) AS n FROM (SELECT 1 FROM messages m WHERE m.contact_id = u.id LIMIT 100) few) have
+           WHERE NOT EXISTS (SELECT 1 FROM credits r WHERE r.job_id = $2 AND r.contact_id = u.id AND r.left_out > 0)
+             AND have.n BETWEEN 1 AND (SELECT messages_wanted - 1 FROM syncs WHERE id = $3)
+           ORDER BY u.id"#,
+        piece,
+        job.id,
+        job.sync
     );
     Ok(ids.fetch_all(connection).await?)
 }

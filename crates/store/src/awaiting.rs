@@ -1,14 +1,14 @@
 //! Jobs that wait for a delivery, a turn or a time: written down, looked at, and let go on.
 //!
 //! Such a job is at no worker and in no queue. What a delivery brings is added by `ingest`; here is decided, by the pure rule
-//! [`Awaited::look`], whether the wait is over. A job holds the turn of its channel from before its request until it is over.
+//! [`Awaited::look`], whether the wait is over.
 
 use chrono::{DateTime, Utc};
 use sincro_core::{
     awaiting::{Awaited, Awaits, Completion, Delivered, Look, Waits},
     channel::ChannelId,
     clock,
-    job::{Ending, JobId, JobKind, JobState, Outcome, SkipReason},
+    job::{Ending, JobId, JobKind, JobState, Outcome},
     notice::{Entry, Notice},
     provider::{Capabilities, Provider},
     sync::SyncId,
@@ -16,12 +16,14 @@ use sincro_core::{
 use sqlx::{PgConnection, types::Json};
 
 use crate::{
-    Error, Missing, Store, accounts, channels, notices,
+    Error, Missing, Store,
+    accounts::Concluding,
+    channels, notices,
     settle::{
         Settlement,
         write::{self, JobChange},
     },
-    syncs,
+    syncs, turns,
 };
 
 /// Longer than a notice is on its way, as a rule.
@@ -32,9 +34,6 @@ const UNREAD: chrono::TimeDelta = chrono::TimeDelta::milliseconds(500);
 const READ_WITHIN: chrono::TimeDelta = chrono::TimeDelta::seconds(1);
 /// A webhook that has not come to its end by then is not waited for.
 const ARRIVES_WITHIN: chrono::TimeDelta = chrono::TimeDelta::minutes(10);
-
-/// Jobs that are ended together because a phone is silent.
-const SPARED_AT_ONCE: i64 = 1_000;
 
 /// A job whose wait may be over.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -54,6 +53,7 @@ pub struct Looked {
     pub ended: Option<JobState>,
     /// What the queue must hear.
     pub notices: Vec<Notice>,
+    concluding: Option<Concluding>,
 }
 
 /// A waiting job, as far as its end needs it.
@@ -94,6 +94,17 @@ impl Store {
         max_attempts: u32,
         now: DateTime<Utc>,
     ) -> Result<Looked, Error> {
+        let mut looked = self.look_once(due, waits, now, false).await?;
+        if let Some(concluding) = looked.concluding.take() {
+            let notices = self.conclude(concluding, capabilities, max_attempts).await?;
+            looked = self.look_once(due, waits, now, true).await?;
+            looked.notices.splice(0..0, notices);
+        }
+        Ok(looked)
+    }
+
+    /// A job for a whole number is not over before it is concluded; that takes transactions of its own.
+    async fn look_once(&self, due: Due, waits: &Waits, now: DateTime<Utc>, concluded: bool) -> Result<Looked, Error> {
         let mut tx = self.pool.begin().await?;
         match channels::lock(&mut tx, due.channel).await {
             Err(Error::NotFound(Missing::Channel)) => return Ok(Looked::default()),
@@ -118,18 +129,15 @@ impl Store {
             Look::Later(at) => look_later(&mut tx, due.job, at).await?,
             Look::GoOn => {
                 if awaited.heard_at.is_some() {
-                    // The silence that follows on what a phone had tells nothing.
-                    note_silences(&mut tx, due.channel, -1).await?;
+                    turns::note_part(&mut tx, due.channel).await?;
                 }
                 looked.notices.push(go_on(&mut tx, &waiting).await?);
             }
+            Look::Over(_) if waiting.kind == JobKind::Account && !concluded => {
+                let delivered = awaited.rule != Completion::Answer;
+                looked.concluding = Some(Concluding { job: waiting.id, channel: due.channel, delivered });
+            }
             Look::Over(ending) => {
-                if waiting.kind == JobKind::Account {
-                    if awaited.rule != Completion::Answer {
-                        accounts::note_silence(&mut tx, &waiting).await?;
-                    }
-                    looked.notices.extend(accounts::top_up(&mut tx, &waiting, capabilities, max_attempts).await?);
-                }
                 looked.notices.extend(end(&mut tx, &waiting, &ending, awaited.heard_at.is_some()).await?);
                 looked.ended = Some(write::state_of(&ending));
             }
@@ -143,113 +151,6 @@ impl Store {
         let mut connection = self.pool.acquire().await?;
         look_later(&mut connection, job, at).await
     }
-
-    /// Gives every channel's free turn to the next job that waits for it: urgent ones first, then the oldest. A turn rests for
-    /// `spacing` after it became free.
-    pub async fn give_turns(&self, spacing: chrono::TimeDelta, now: DateTime<Utc>) -> Result<Vec<Notice>, Error> {
-        let next = sqlx::query!(
-            r#"SELECT DISTINCT ON (a.channel_id) a.channel_id, a.job_id FROM awaiting_jobs a
-               JOIN jobs j ON j.id = a.job_id JOIN syncs s ON s.id = j.sync_id LEFT JOIN turns t ON t.channel_id = a.channel_id
-               WHERE a.awaits = 'turn' AND j.state = 'awaiting' AND s.state <> 'paused' AND (t.channel_id IS NULL OR (t.job_id IS NULL AND t.free_at <= $1))
-               ORDER BY a.channel_id, s.kind = 'channel', a.job_id"#,
-            now - spacing
-        );
-        let mut given = Vec::new();
-        for row in next.fetch_all(&self.pool).await? {
-            let mut tx = self.pool.begin().await?;
-            if let Some((waiting, awaited)) = lock(&mut tx, row.job_id).await?
-                && awaited.awaits == Awaits::Turn
-                && take_turn(&mut tx, row.channel_id, row.job_id, waiting.sync, now - spacing).await?
-            {
-                given.push(go_on(&mut tx, &waiting).await?);
-            }
-            tx.commit().await?;
-        }
-        Ok(given)
-    }
-
-    /// Ends bulk jobs that wait to ask a phone which has been silent so many times in a row; how many, and what the queue must hear.
-    pub async fn spare_silent_phones(&self, silences: u32) -> Result<(u64, Vec<Notice>), Error> {
-        let mut tx = self.pool.begin().await?;
-        let spared = sqlx::query!(
-            r#"SELECT j.id, j.sync_id FROM turns t JOIN awaiting_jobs a ON a.channel_id = t.channel_id AND a.awaits = 'turn'
-               JOIN jobs j ON j.id = a.job_id AND j.state = 'awaiting' AND j.sync_id = t.sync_id
-               JOIN syncs s ON s.id = j.sync_id AND s.kind = 'channel'
-               WHERE t.silences >= $1 AND j.contact_id IS NOT NULL ORDER BY j.sync_id, j.id LIMIT $2"#,
-            i32::try_from(silences).unwrap_or(i32::MAX),
-            SPARED_AT_ONCE
-        );
-        let spared = spared.fetch_all(&mut *tx).await?;
-        if spared.is_empty() {
-            return Ok((0, Vec::new()));
-        }
-        let (jobs, mut syncs): (Vec<JobId>, Vec<SyncId>) = spared.into_iter().map(|row| (row.id, row.sync_id)).unzip();
-        syncs.dedup();
-        sqlx::query_scalar!("SELECT id FROM syncs WHERE id = ANY($1) ORDER BY id FOR NO KEY UPDATE", &syncs)
-            .fetch_all(&mut *tx)
-            .await?;
-        let over = sqlx::query_scalar!(
-            "WITH over AS (
-               UPDATE jobs SET state = CASE WHEN fetched > 0 THEN 'succeeded' ELSE 'skipped' END, reason = $2, settled_at = $3,
-                      steps_done = steps_done + 1
-               WHERE id = ANY($1) AND state = 'awaiting'
-                 AND EXISTS (SELECT 1 FROM awaiting_jobs a WHERE a.job_id = jobs.id AND a.awaits = 'turn')
-               RETURNING id, sync_id, state),
-             forgotten AS (DELETE FROM awaiting_jobs a USING over o WHERE a.job_id = o.id),
-             counted AS (SELECT sync_id, count(*) AS n, count(*) FILTER (WHERE state = 'skipped') AS skipped FROM over GROUP BY sync_id)
-             UPDATE syncs s SET jobs_awaiting = jobs_awaiting - c.n, jobs_skipped = jobs_skipped + c.skipped,
-                    jobs_succeeded = jobs_succeeded + c.n - c.skipped, revision = revision + 1
-             FROM counted c WHERE s.id = c.sync_id RETURNING c.n",
-            &jobs,
-            SkipReason::PhoneSilent.as_str(),
-            clock::now()
-        );
-        let over: i64 = over.fetch_all(&mut *tx).await?.into_iter().flatten().sum();
-        let notices = syncs::close_finished(&mut tx, &syncs).await?;
-        tx.commit().await?;
-        Ok((over.unsigned_abs(), notices))
-    }
-
-    /// Frees the turns of jobs that are over or gone without having given them back, because their syncs were cancelled, and of jobs that
-    /// were about to ask when their syncs were paused: they take a turn again when they go on.
-    pub async fn free_turns(&self) -> Result<u64, Error> {
-        let freed = sqlx::query!(
-            "UPDATE turns t SET job_id = NULL, free_at = $1
-             WHERE t.job_id IS NOT NULL AND NOT EXISTS (
-                 SELECT 1 FROM jobs j JOIN syncs s ON s.id = j.sync_id
-                 WHERE j.id = t.job_id AND j.state IN ('queued', 'delayed', 'awaiting')
-                   AND (s.state <> 'paused' OR EXISTS (SELECT 1 FROM awaiting_jobs a WHERE a.job_id = j.id)))",
-            clock::now()
-        );
-        sqlx::query!(
-            "DELETE FROM awaiting_jobs a USING jobs j WHERE j.id = a.job_id AND j.state NOT IN ('queued', 'delayed', 'awaiting')"
-        )
-        .execute(&self.pool)
-        .await?;
-        Ok(freed.execute(&self.pool).await?.rows_affected())
-    }
-}
-
-/// Takes a channel's turn for a job, or finds that it has it already.
-pub(crate) async fn take_turn(
-    connection: &mut PgConnection,
-    channel: ChannelId,
-    job: JobId,
-    sync: SyncId,
-    free_since: DateTime<Utc>,
-) -> Result<bool, Error> {
-    let taken = sqlx::query_scalar!(
-        "INSERT INTO turns (channel_id, job_id, free_at, sync_id) VALUES ($1, $2, $3, $4)
-         ON CONFLICT (channel_id) DO UPDATE SET job_id = $2, sync_id = $4,
-             silences = CASE WHEN turns.sync_id IS DISTINCT FROM $4 THEN 0 ELSE turns.silences END
-         WHERE turns.job_id = $2 OR (turns.job_id IS NULL AND turns.free_at <= $3)
-         RETURNING job_id",
-        channel,
-        job,
-        free_since,
-        sync
-    );
-    Ok(taken.fetch_optional(connection).await?.is_some())
 }
 
 /// What a batch of results changes on what its jobs wait for.
@@ -272,7 +173,7 @@ pub(crate) async fn settled(connection: &mut PgConnection, passed: &[(&Settlemen
         }
     }
     forget(connection, &over).await?;
-    give_back(connection, &ended).await
+    turns::give_back(connection, &ended).await
 }
 
 /// A job waits from now on. What was written down before its request stays: something may have come already.
@@ -301,24 +202,15 @@ async fn begin(connection: &mut PgConnection, settlement: &Settlement) -> Result
     Ok(())
 }
 
-async fn forget(connection: &mut PgConnection, jobs: &[JobId]) -> Result<(), Error> {
+pub(crate) async fn forget(connection: &mut PgConnection, jobs: &[JobId]) -> Result<(), Error> {
     if !jobs.is_empty() {
         sqlx::query!("DELETE FROM awaiting_jobs WHERE job_id = ANY($1)", jobs).execute(connection).await?;
     }
     Ok(())
 }
 
-async fn give_back(connection: &mut PgConnection, jobs: &[JobId]) -> Result<(), Error> {
-    if !jobs.is_empty() {
-        sqlx::query!("UPDATE turns SET job_id = NULL, free_at = $2 WHERE job_id = ANY($1)", jobs, clock::now())
-            .execute(connection)
-            .await?;
-    }
-    Ok(())
-}
-
 /// Locks a waiting job behind its sync, and reads it; none when it does not wait any more.
-async fn lock(connection: &mut PgConnection, job: JobId) -> Result<Option<(Waiting, Awaited)>, Error> {
+pub(crate) async fn lock(connection: &mut PgConnection, job: JobId) -> Result<Option<(Waiting, Awaited)>, Error> {
     let sync = sqlx::query_scalar!("SELECT sync_id FROM jobs WHERE id = $1", job);
     let Some(sync) = sync.fetch_optional(&mut *connection).await? else { return Ok(None) };
     let messages_wanted =
@@ -378,23 +270,13 @@ async fn is_initially_synced(connection: &mut PgConnection, channel: ChannelId) 
     Ok(synced.fetch_one(connection).await?)
 }
 
-async fn silences(connection: &mut PgConnection, channel: ChannelId) -> Result<i32, Error> {
-    let silences = sqlx::query_scalar!("SELECT silences FROM turns WHERE channel_id = $1", channel);
-    Ok(silences.fetch_optional(connection).await?.unwrap_or(0))
-}
-
-async fn note_silences(connection: &mut PgConnection, channel: ChannelId, silences: i32) -> Result<(), Error> {
-    sqlx::query!("UPDATE turns SET silences = $2 WHERE channel_id = $1", channel, silences).execute(connection).await?;
-    Ok(())
-}
-
 async fn look_later(connection: &mut PgConnection, job: JobId, at: DateTime<Utc>) -> Result<(), Error> {
     sqlx::query!("UPDATE awaiting_jobs SET look_at = $2 WHERE job_id = $1", job, at).execute(connection).await?;
     Ok(())
 }
 
 /// The job is queued again, for the step that it waits with.
-async fn go_on(connection: &mut PgConnection, waiting: &Waiting) -> Result<Notice, Error> {
+pub(crate) async fn go_on(connection: &mut PgConnection, waiting: &Waiting) -> Result<Notice, Error> {
     sqlx::query!("UPDATE jobs SET state = 'queued' WHERE id = $1", waiting.id).execute(&mut *connection).await?;
     if waiting.kind == JobKind::Restore {
         // A webhook may still be faster than the next look.
@@ -424,10 +306,9 @@ async fn end(
     write::jobs(connection, &change).await?;
     let touched = write::syncs(connection, &change).await?;
     forget(connection, &[waiting.id]).await?;
-    give_back(connection, &[waiting.id]).await?;
+    turns::give_back(connection, &[waiting.id]).await?;
     if waiting.kind == JobKind::History {
-        let silences = if heard { 0 } else { silences(connection, waiting.channel).await? + 1 };
-        note_silences(connection, waiting.channel, silences).await?;
+        turns::note_answer(connection, waiting.channel, heard).await?;
     }
     syncs::close_finished(connection, &touched).await
 }

@@ -18,6 +18,7 @@
 //! | [`settle`] | outcomes: messages, jobs, counters in one transaction |
 //! | [`requests`] | requests that are answered by webhook, before they are made |
 //! | [`awaiting`] | jobs that wait for that answer, a turn or a time |
+//! | `turns` | one such request per channel, and phones that are silent |
 //! | `accounts` | jobs for a whole number |
 //! | `restored` | a message that was brought back |
 //! | `messages` | messages into their table |
@@ -65,6 +66,7 @@ mod secret;
 pub mod settle;
 pub mod steer;
 pub mod syncs;
+mod turns;
 pub mod unreadable;
 
 use std::time::Duration;

@@ -17,9 +17,9 @@ use sqlx::PgConnection;
 use uuid::Uuid;
 
 use crate::{
-    Error, Missing, Store, awaiting, channels,
+    Error, Missing, Store, channels,
     settle::{Fence, Recorded, fence_one},
-    syncs,
+    syncs, turns,
 };
 
 /// A request that is about to be made.
@@ -124,7 +124,7 @@ impl Store {
         }
         let now = clock::now();
         if job.step.is_awaited() {
-            if !awaiting::take_turn(&mut tx, job.channel, job.id, job.sync, now - spacing).await? {
+            if !turns::take_turn(&mut tx, job.channel, job.id, job.sync, now - spacing).await? {
                 return Ok(Ok(Leave::NotYet));
             }
             arm(&mut tx, job, rule, token, now).await?;

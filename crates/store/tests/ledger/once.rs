@@ -70,7 +70,7 @@ async fn another_sync_does_not_ask_again_until_somebody_allows_it() {
     world.ask(&first).await;
     world.ended(&first, RequestEnd::Unknown).await;
     let second = world.about_to_ask().await;
-    assert!(matches!(world.ask(&second).await, Leave::Spent { state, .. } if state == "unknown"));
+    assert!(matches!(world.ask(&second).await, Leave::Spent { accepted: false, state, .. } if state == "unknown"));
     assert_eq!(world.store.allow_requests(world.channel.id).await.unwrap(), 1);
     assert_eq!(world.ask(&second).await, Leave::Go);
     assert_eq!(world.count("SELECT count(*) FROM account_requests").await, 2, "what was is kept");
