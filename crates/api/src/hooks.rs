@@ -147,9 +147,13 @@ impl Incoming<'_> {
         }
         let store = self.app.store.clone();
         let id = store.begin_hook(self.channel, &self.content_type).await?;
-        let mut arriving = Arriving { store, id, kept: false };
-        arriving.kept = self.keep_parts(id, first).await.map(|()| true)?;
-        Ok(())
+        let mut arriving = Arriving { store, id, settled: false };
+        let kept = self.keep_parts(id, first).await;
+        if kept.is_err() {
+            arriving.take_back().await;
+        }
+        arriving.settled = true;
+        kept
     }
 
     /// While one part is being kept the next one comes: whoever sends is not held up.
@@ -217,24 +221,28 @@ async fn kept(keeping: Option<JoinHandle<Result<(), sincro_store::Error>>>) -> R
     }
 }
 
-/// Takes back what came of a webhook that is refused, or that nobody sends to its end: also when the request is dropped.
+/// A webhook whose parts are kept before it is known whether all of it is good. What came of it is taken back if it is not, and also if
+/// the request is dropped.
 struct Arriving {
     store: Store,
     id: InboxId,
-    kept: bool,
+    settled: bool,
+}
+
+impl Arriving {
+    async fn take_back(&self) {
+        if let Err(error) = self.store.drop_hook(self.id).await {
+            tracing::warn!(inbox = self.id, %error, "what came of a webhook that was refused stays for a while");
+        }
+    }
 }
 
 impl Drop for Arriving {
     fn drop(&mut self) {
-        if self.kept {
-            return;
+        if !self.settled {
+            let left = Self { store: self.store.clone(), id: self.id, settled: true };
+            tokio::spawn(async move { left.take_back().await });
         }
-        let (store, id) = (self.store.clone(), self.id);
-        tokio::spawn(async move {
-            if let Err(error) = store.drop_hook(id).await {
-                tracing::warn!(inbox = id, %error, "what came of a webhook that was refused stays for a while");
-            }
-        });
     }
 }
 

@@ -22,7 +22,8 @@ impl Line {
         channel["hook_url"].as_str().unwrap().parse::<Url>().unwrap().path().to_owned()
     }
 
-    /// Posts a signed webhook on a connection of its own; how long the answer took behind the last byte.
+    /// Posts a signed webhook on a connection of its own; how long the answer took behind the last byte. That byte is sent when those before
+    /// it have come, so that what lies in the buffers of the line is no part of it.
     async fn post(&self, path: &str, body: &[u8]) -> Duration {
         let address = self.api.base().trim_start_matches("http://").to_owned();
         let mut connection = TcpStream::connect(&address).await.unwrap();
@@ -34,7 +35,14 @@ impl Line {
             body.len()
         );
         connection.write_all(head.as_bytes()).await.unwrap();
-        connection.write_all(body).await.unwrap();
+        let (most, last) = body.split_at(body.len().saturating_sub(1_000));
+        connection.write_all(most).await.unwrap();
+        if most.len() > 2 * MB {
+            let kept = "SELECT coalesce(sum(length(body)), 0)::bigint FROM inbox_parts WHERE inbox_id = (SELECT max(id) FROM inbox)";
+            let come = i64::try_from(most.len() - 2 * MB).unwrap();
+            within("all but the end", async { while self.world.number(kept).await < come {} }).await;
+        }
+        connection.write_all(last).await.unwrap();
         let sent = Instant::now();
         let mut answer = Vec::new();
         connection.read_to_end(&mut answer).await.unwrap();
@@ -85,8 +93,7 @@ async fn a_webhook_is_answered_within_50_ms_of_its_last_byte_whatever_its_size()
     let p99 = small[small.len() * 99 / 100];
     announce(&format!("webhooks answered: small p99 {p99:?}, 64 MB at most {:?}", large.last().unwrap()));
     assert!(p99 < Duration::from_millis(50), "{p99:?}");
-    // What lies in the buffers of a line is part of it, and a test build is slow at that: the middle one counts.
-    assert!(large[large.len() / 2] < Duration::from_millis(50), "{large:?}");
+    assert!(large.iter().all(|took| *took < Duration::from_millis(50)), "{large:?}");
     line.all_read().await;
     let stored = line.api.messages(line.channel).await;
     assert_eq!(stored.len(), 306);

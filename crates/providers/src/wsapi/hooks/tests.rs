@@ -21,7 +21,9 @@ fn told(body: &str) -> Vec<Event> {
 }
 
 fn event(kind: &str, data: &Value) -> Vec<Event> {
-    told(&json!({"eventId": "e", "instanceId": "ins_7", "eventType": kind, "eventData": data}).to_string())
+    let at = "2026-05-20T10:00:00Z";
+    let event = json!({"eventId": "e", "instanceId": "ins_7", "eventType": kind, "receivedAt": at, "eventData": data});
+    told(&event.to_string())
 }
 
 fn batch(events: Vec<Event>) -> Batch {
