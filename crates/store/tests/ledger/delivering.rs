@@ -1,4 +1,5 @@
 //! What webhooks tell, as the ledger takes it: credited to whom it is for, counted once, lost never.
+//! Longer than most files: all its tests stand on the helpers below.
 
 use std::collections::BTreeMap;
 
