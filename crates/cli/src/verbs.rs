@@ -2,6 +2,7 @@
 
 mod channel;
 mod limit;
+mod media;
 mod messages;
 mod plan;
 mod providers;
@@ -15,6 +16,7 @@ use serde_json::Value;
 pub(crate) use self::{
     channel::channel,
     limit::limit,
+    media::media,
     messages::messages,
     plan::{plan, scaling},
     providers::providers,

@@ -37,6 +37,8 @@ words! {
         Account = "account",
         /// Brings one message back.
         Restore = "restore",
+        /// Fetches the file of one message.
+        Media = "media",
     }
 }
 
@@ -87,6 +89,8 @@ words! {
         NoAnchor = "no anchor",
         /// The phone answered none of the requests before this one.
         PhoneSilent = "phone silent",
+        /// The file is larger than files may be.
+        TooLarge = "too large",
     }
 }
 
@@ -101,6 +105,8 @@ words! {
         Unrecovered = "unrecovered",
         /// It can be asked for once, and an earlier sync did.
         AlreadyRequested = "already requested",
+        /// The gateway does not have the file any more.
+        MediaGone = "media gone",
     }
 }
 
@@ -149,6 +155,14 @@ pub enum Step {
         message_id: String,
         /// How often it was looked for.
         reads: u8,
+    },
+    /// Fetch the file of a message.
+    Media {
+        /// The provider's id of the message.
+        message_id: String,
+        /// Where the gateway said that it is to be had, when it was asked for it; none before.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        link: Option<String>,
     },
 }
 

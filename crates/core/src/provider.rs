@@ -86,6 +86,8 @@ pub struct Capabilities {
     pub bodies: bool,
     /// Whether webhooks can be registered by a call.
     pub connect: bool,
+    /// Whether the files of messages can be fetched.
+    pub media: bool,
 }
 
 impl Capabilities {
@@ -108,6 +110,7 @@ impl Capabilities {
             one_shot: None,
             bodies: true,
             connect: false,
+            media: false,
         }
     }
 

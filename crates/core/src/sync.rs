@@ -1,4 +1,4 @@
-//! One request: a whole channel, one contact, or one message.
+//! One request: a whole channel, one contact, one message, or files.
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
@@ -18,6 +18,8 @@ words! {
         Contact = "contact",
         /// One message that is missing, urgent.
         Message = "message",
+        /// The files of messages that are stored.
+        Media = "media",
     }
 }
 

@@ -3,6 +3,7 @@
 //! Nothing is said to the queue before the ledger has it. Where the ledger cannot be reached, the job goes back
 //! without losing its attempt, and the call is made again later.
 
+mod media;
 mod plan;
 mod request;
 mod restore;
@@ -65,6 +66,7 @@ pub(crate) struct Executor {
     retry: RetryPolicy,
     waits: Waits,
     public_url: String,
+    media: Option<crate::media::Settings>,
     /// Since when the ledger has taken nothing.
     refused_since: Mutex<Option<Instant>>,
 }
@@ -75,6 +77,7 @@ pub(crate) struct Ways {
     pub(crate) retry: RetryPolicy,
     pub(crate) waits: Waits,
     pub(crate) public_url: String,
+    pub(crate) media: Option<crate::media::Settings>,
 }
 
 impl Executor {
@@ -83,7 +86,7 @@ impl Executor {
         let prober = Prober::new(store.clone(), queue.clone(), gateways.clone());
         let (punctuality, suspects) = (Punctuality::default(), Suspects::default());
         let refused_since = Mutex::default();
-        let Ways { retry, waits, public_url } = ways;
+        let Ways { retry, waits, public_url, media } = ways;
         Self {
             store,
             queue,
@@ -96,6 +99,7 @@ impl Executor {
             retry,
             waits,
             public_url,
+            media,
             refused_since,
         }
     }
@@ -167,6 +171,9 @@ impl Executor {
         if let Step::RequestContacts | Step::RequestHistory | Step::TopUp { .. } = job.step {
             return self.request(claim, job, &connection, capabilities).await;
         }
+        if let Step::Media { .. } = job.step {
+            return self.fetch_media(claim, job, &connection).await;
+        }
         if !self.punctuality.admits(claim, &self.queue).await {
             return Ok(Ruling::Back);
         }
@@ -189,7 +196,9 @@ impl Executor {
             Ok(Answered::Contacts(list)) if job.kind == JobKind::Plan => {
                 self.keep_list(claim, job, &connection.channel, list).await
             }
-            Ok(Answered::Contacts(_)) => self.settle(job, fence, Reading::bare(answer_does_not_fit())).await,
+            Ok(Answered::Contacts(_) | Answered::Media(_)) => {
+                self.settle(job, fence, Reading::bare(answer_does_not_fit())).await
+            }
             Ok(Answered::Whole(Answer::Session(session), _)) if job.step == Step::Prepare => {
                 self.prepared(job, fence, &connection.channel, capabilities, &session).await
             }

@@ -4,11 +4,12 @@ use serde_json::{Value, value::RawValue};
 use sincro_core::{
     address::Address,
     contact::Contact,
+    media::Media,
     message::{Message, MessageKind},
 };
 
 use crate::{
-    json, moment, person,
+    json, media, moment, person,
     rows::{Flaw, LONGEST_ID},
 };
 
@@ -42,6 +43,7 @@ pub(super) fn read(raw: &RawValue, around: Around<'_>) -> Result<Option<(Contact
         kind: kind(&type_word),
         text: text(&record, &type_word),
         status: json::at(&record, &["history_context", "status"]).and_then(json::text).and_then(|said| status(&said)),
+        media: file(&record, &type_word),
         payload: json::storable(raw),
     };
     Ok(Some((Contact::under(chat, None), message)))
@@ -71,6 +73,17 @@ fn kind(type_word: &str) -> MessageKind {
         "interactive" | "button" => MessageKind::Interactive,
         "revoke" | "deleted" => MessageKind::Deleted,
         _ => MessageKind::Unknown,
+    }
+}
+
+/// A placeholder has one as well, of which nothing is known.
+fn file(record: &Value, type_word: &str) -> Option<Media> {
+    match type_word {
+        "media_placeholder" => Some(Media::default()),
+        "image" | "video" | "audio" | "voice" | "document" | "sticker" => {
+            Some(json::field(record, type_word).map(media::described).unwrap_or_default())
+        }
+        _ => None,
     }
 }
 

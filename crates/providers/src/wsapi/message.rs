@@ -8,7 +8,7 @@ use sincro_core::{
 };
 
 use crate::{
-    json, moment, name, person,
+    json, media, moment, name, person,
     rows::{Flaw, LONGEST_ID},
 };
 
@@ -43,6 +43,7 @@ pub(super) fn read(raw: &RawValue, chat: Option<&str>) -> Result<Option<(Contact
         kind,
         text: text(&record),
         status: None,
+        media: json::field(&record, "media").filter(|media| media.is_object()).map(media::described),
         payload: json::storable(raw),
     };
     Ok(Some((person, message)))
