@@ -71,7 +71,7 @@ impl Target {
         })))
     }
 
-    /// Whether files can be put there: puts a small one there and takes it away.
+    /// Whether files can be put there: puts a small one there. In a folder it is taken away; in a bucket it stays, as `.check`.
     ///
     /// # Errors
     /// [`Error`] says why not.

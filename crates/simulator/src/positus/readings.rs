@@ -32,6 +32,8 @@ pub struct Readings {
     pub batch: usize,
     /// What accepted requests are answered with: 202 instead of 200.
     pub accepted_is_202: bool,
+    /// A file is answered with the address where it is, as Meta does.
+    pub files_by_address: bool,
 }
 
 impl Default for Readings {
@@ -44,6 +46,7 @@ impl Default for Readings {
             contacts_chunk: 100,
             batch: 1,
             accepted_is_202: false,
+            files_by_address: false,
         }
     }
 }

@@ -38,4 +38,6 @@ pub struct Readings {
     pub no_end_told: bool,
     /// The phone reveals the number of persons of whom only the LID is known.
     pub reveals_phones: bool,
+    /// The gateway has a place of its own for the files of live messages, and says where they are.
+    pub keeps_files: bool,
 }

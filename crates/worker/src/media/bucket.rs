@@ -50,10 +50,10 @@ impl Bucket {
         Ok(Self { store, name: bucket.to_owned(), prefix: prefix.to_owned(), leave: Semaphore::new(AT_ONCE) })
     }
 
+    /// Nothing but the right to put is asked of the key, so what is put to try it stays.
     pub(super) async fn check(&self) -> Result<(), Error> {
         let path = self.path(&[".check"])?;
-        self.store.put(&path, "sincro".into()).await.map_err(|error| self.failed(&error))?;
-        self.store.delete(&path).await.map_err(|error| self.failed(&error))
+        self.store.put(&path, "sincro".into()).await.map(drop).map_err(|error| self.failed(&error))
     }
 
     pub(super) async fn keep(&self, channel: ChannelId, name: &str, file: File) -> Result<String, Error> {
