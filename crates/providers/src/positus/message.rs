@@ -121,6 +121,7 @@ fn word(record: &Value, name: &str) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use serde_json::json;
+    use sincro_core::media::MediaPlace;
 
     use super::*;
 
@@ -154,6 +155,27 @@ mod tests {
         ] {
             let message = message(&fields);
             assert_eq!((message.kind, message.text.as_deref()), (kind, text), "{fields}");
+        }
+    }
+
+    #[test]
+    fn a_file_is_known_by_its_id_and_a_placeholder_holds_its_place() {
+        let media = |fields: Value| message(&fields).media;
+        let image = json!({"type": "image", "image": {"id": "998877", "mime_type": "image/jpeg", "sha256": "9b1f"}});
+        let known = Media {
+            place: Some(MediaPlace::Id("998877".into())),
+            mime: Some("image/jpeg".into()),
+            sha256: Some("9b1f".into()),
+            ..Media::default()
+        };
+        assert_eq!(media(image), Some(known));
+        let document = media(json!({"type": "document", "document": {"id": "1", "filename": "a.pdf"}})).unwrap();
+        assert_eq!(document.file_name.as_deref(), Some("a.pdf"));
+        assert_eq!(media(json!({"type": "media_placeholder"})), Some(Media::default()));
+        assert_eq!(media(json!({"type": "voice"})), Some(Media::default()));
+        for without in [json!({}), json!({"type": "location", "location": {"id": "1"}}), json!({"type": "unsupported"})]
+        {
+            assert_eq!(media(without), None);
         }
     }
 

@@ -105,3 +105,6 @@ async fn part(file: &mut tokio::fs::File) -> Result<Vec<u8>, Error> {
     read.map_err(|error| Error(format!("a file that came could not be read: {error}")))?;
     Ok(part)
 }
+
+#[cfg(test)]
+mod tests;
