@@ -86,3 +86,23 @@ SELECT j.sync_id, j.channel_id, j.id, coalesce(c.merged_into, c.id), coalesce(m.
        CASE WHEN j.state = 'awaiting' THEN 'awaiting' WHEN r.fetched > 0 THEN 'succeeded' ELSE 'empty' END,
        CASE WHEN j.state <> 'awaiting' AND r.fetched = 0 THEN 'nothing received' END, NULL, j.attempts, j.settled_at, r.id, r.left_out
 FROM credits r JOIN jobs j ON j.id = r.job_id JOIN contacts c ON c.id = r.contact_id LEFT JOIN contacts m ON m.id = c.merged_into;
+
+CREATE OR REPLACE VIEW channel_status AS
+SELECT c.id AS channel_id, c.name, c.provider, c.server, c.state, c.reason, c.rate_per_second, c.burst, c.concurrency,
+       (SELECT count(*) FROM contacts k WHERE k.channel_id = c.id AND k.merged_into IS NULL) AS contacts,
+       t.open_syncs, t.open_jobs, t.failed_jobs, t.messages_stored, t.last_finished_at, c.created_at,
+       c.paused_by, o.effective_rate, o.observed_rate, r.until AS cooldown_until, r.reason AS cooldown_reason, o.running
+FROM channels c
+LEFT JOIN LATERAL (
+    SELECT count(*) FILTER (WHERE s.finished_at IS NULL) AS open_syncs,
+           coalesce(sum(s.jobs_queued + s.jobs_delayed + s.jobs_awaiting), 0)::bigint AS open_jobs,
+           coalesce(sum(s.jobs_failed), 0)::bigint AS failed_jobs,
+           coalesce(sum(s.messages_stored) FILTER (WHERE s.kind <> 'media'), 0)::bigint AS messages_stored,
+           max(s.finished_at) AS last_finished_at
+    FROM syncs s WHERE s.channel_id = c.id
+) t ON true
+LEFT JOIN level_outlooks o ON o.key = c.id::text AND o.seen_at > now() - interval '15 seconds'
+LEFT JOIN LATERAL (
+    SELECT k.until, CASE WHEN k.channel_id IS NULL THEN 'server ' || k.reason ELSE k.reason END AS reason
+    FROM cooldowns k WHERE k.key IN (c.id::text, c.server) AND k.until > now() ORDER BY k.until DESC LIMIT 1
+) r ON true;
