@@ -33,6 +33,7 @@ fn reading() -> OpenApiRouter<App> {
     OpenApiRouter::new()
         .routes(routes!(channels::list::list))
         .routes(routes!(channels::show::show))
+        .routes(routes!(channels::check::show))
         .routes(routes!(limits::show::show))
         .routes(routes!(limits::changes::changes))
         .routes(routes!(messages::messages))
@@ -52,6 +53,7 @@ fn enqueueing() -> OpenApiRouter<App> {
         .routes(routes!(syncs::plan::plan))
         .routes(routes!(syncs::start_contact::start_contact))
         .routes(routes!(syncs::resync::resync))
+        .routes(routes!(channels::check::check))
         .routes(routes!(syncs::steer::pause))
         .routes(routes!(syncs::steer::resume))
         .routes(routes!(syncs::steer::cancel))
@@ -65,6 +67,7 @@ fn administering() -> OpenApiRouter<App> {
         .routes(routes!(channels::pause::pause))
         .routes(routes!(channels::pause::resume))
         .routes(routes!(channels::allow::allow))
+        .routes(routes!(channels::check::connect))
         .routes(routes!(limits::replace::replace))
 }
 

@@ -110,7 +110,7 @@ impl Call {
             Step::RequestContacts => Self::RequestContacts,
             Step::RequestHistory => Self::RequestHistory { count: messages_wanted },
             Step::Restore { message_id, reads } => Self::Message { id: message_id.clone(), resync: *reads == 0 },
-            Step::TopUp { .. } => return None,
+            Step::TopUp { .. } | Step::Look { .. } => return None,
         })
     }
 
@@ -141,6 +141,8 @@ pub struct Session {
     pub logged_in: bool,
     /// Whether the gateway keeps history, where it says so.
     pub keeps_history: Option<bool>,
+    /// What time it was at the gateway, where it says so.
+    pub clock: Option<DateTime<Utc>>,
 }
 
 /// Where a gateway sends webhooks of a number.

@@ -21,6 +21,7 @@
 //! | `turns` | one such request per channel, and phones that are silent |
 //! | `accounts` | jobs for a whole number |
 //! | `restored` | a message that was brought back |
+//! | [`checks`] | what looks at a channel's set-up found |
 //! | `messages` | messages into their table |
 //! | [`unreadable`] | jobs that cannot be read fail |
 //! | [`reading`] | stored messages and receipts |
@@ -42,6 +43,7 @@ pub mod awaiting;
 pub mod calls;
 pub mod changes;
 pub mod channels;
+pub mod checks;
 pub mod contacts;
 mod cooldowns;
 mod error;

@@ -39,7 +39,7 @@ use sincro_core::{
     channel::Connection,
     gateway::{Answer, Call, Refusal},
     hook::Told,
-    provider::{Capabilities, HistoryAccess, OneShot, Provider},
+    provider::{Capabilities, Connect, HistoryAccess, OneShot, Provider},
 };
 
 use self::{credentials::Credentials, hooks::Own};
@@ -82,7 +82,7 @@ impl Gateway for Positus {
                        anew to ask again",
             }),
             bodies: true,
-            connect: false,
+            connect: Connect::No,
         }
     }
 
@@ -119,7 +119,7 @@ impl Gateway for Positus {
         })?;
         let reply = http.order(request).await?;
         let answer = understand(&reply, &Wording { call, name: &name, secrets: &[token] })?;
-        Ok(Answered::Whole(answer, reply.held))
+        Ok(Answered::Whole(reply.dated(answer), reply.held))
     }
 }
 

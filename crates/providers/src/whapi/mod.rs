@@ -41,7 +41,7 @@ use sincro_core::{
     gateway::{Answer, Call, Refusal},
     hook::Told,
     message::Page,
-    provider::{Capabilities, HistoryAccess, Provider},
+    provider::{Capabilities, Connect, HistoryAccess, Provider},
 };
 
 use self::{contacts::Listed, credentials::Credentials, wire::Envelope};
@@ -77,7 +77,7 @@ impl Gateway for Whapi {
             proof: self.sign().proof(),
             one_shot: None,
             bodies: true,
-            connect: true,
+            connect: Connect::Adds,
         }
     }
 
@@ -108,7 +108,7 @@ impl Gateway for Whapi {
             .ok_or_else(|| unusable("no header can hold the token"))?;
         let reply = http.send(request).await?;
         match understand(&reply, &Wording { call, name: &name, secrets: &[token, hook_key.unwrap_or_default()] })? {
-            Understood::Answer(answer) => Ok(Answered::Whole(answer, reply.held)),
+            Understood::Answer(answer) => Ok(Answered::Whole(reply.dated(answer), reply.held)),
             Understood::Contacts(Listed { contacts, left_out, next }) => {
                 let held = reply.held;
                 let reading = move |take: &mut dyn FnMut(Contact) -> bool| {

@@ -61,7 +61,7 @@ pub(super) fn judge<'a>(reply: &'a Reply, wording: &Wording<'_>) -> Result<Optio
 /// What the state of a channel means: a session, or why it is lost.
 pub(super) fn session(word: &str, wording: &Wording<'_>) -> Result<Session, Refusal> {
     if word == WORKS {
-        return Ok(Session { connected: true, logged_in: true, keeps_history: None });
+        return Ok(Session { connected: true, logged_in: true, keeps_history: None, clock: None });
     }
     Err(Refusal::SessionLost { detail: wording.detail(&state(word)) })
 }

@@ -36,7 +36,7 @@ use sincro_core::{
     channel::Connection,
     gateway::{Answer, Call, Refusal},
     hook::Told,
-    provider::{Capabilities, HistoryAccess, Provider},
+    provider::{Capabilities, Connect, HistoryAccess, Provider},
 };
 
 use self::{credentials::Credentials, verdict::Verdict};
@@ -78,7 +78,7 @@ impl Gateway for Wuzapi {
             proof: self.sign().proof(),
             one_shot: None,
             bodies: true,
-            connect: true,
+            connect: Connect::Replaces,
         }
     }
 
@@ -109,7 +109,7 @@ impl Gateway for Wuzapi {
         let is_order = matches!(call, Call::TopUp { .. });
         let reply = if is_order { http.order(request).await? } else { http.send(request).await? };
         let answer = understand(call, &reply, &wording)?;
-        Ok(Answered::Whole(answer, reply.held))
+        Ok(Answered::Whole(reply.dated(answer), reply.held))
     }
 }
 
