@@ -2,6 +2,7 @@
 //!
 //! The simulator posts to the real address for webhooks; times are short, and no test waits longer than it has to.
 
+mod checking;
 mod crash;
 mod deep;
 mod gdbrns;

@@ -4,6 +4,7 @@
 
 pub(crate) mod allow;
 pub(crate) mod change;
+pub(crate) mod check;
 pub(crate) mod create;
 pub(crate) mod delete;
 pub(crate) mod effective;

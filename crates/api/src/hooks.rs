@@ -3,7 +3,7 @@
 //! Whatever comes is kept as it came, and answered when that is committed; somebody else reads it. Its bytes are followed by the
 //! signature while they arrive, and never all in memory.
 
-use std::{sync::Arc, time::Duration};
+use std::time::Duration;
 
 use axum::{
     body::{Body, BodyDataStream, Bytes},
@@ -58,7 +58,7 @@ pub(crate) async fn take(
     headers: HeaderMap,
     body: Body,
 ) -> Result<StatusCode, Problem> {
-    let connection = connection(&app, &provider, hook_token).await?;
+    let connection = connection(&app, &provider, &hook_token).await?;
     let provider = connection.channel.provider;
     let header = |name: &str| headers.get(name).and_then(|value| value.to_str().ok()).map(str::to_owned);
     let proof = (app.settings.prove)(&connection, &header);
@@ -107,7 +107,7 @@ pub(crate) async fn answer(
     Path((provider, hook_token)): Path<(String, String)>,
     uri: Uri,
 ) -> Result<String, Problem> {
-    let connection = connection(&app, &provider, hook_token).await?;
+    let connection = connection(&app, &provider, &hook_token).await?;
     let query: Vec<(String, String)> =
         url::form_urlencoded::parse(uri.query().unwrap_or_default().as_bytes()).into_owned().collect();
     let parameter = |name: &str| query.iter().find(|(given, _)| given == name).map(|(_, value)| value.clone());
@@ -118,9 +118,10 @@ pub(crate) async fn answer(
     }
 }
 
-async fn connection(app: &App, provider: &str, hook_token: String) -> Result<Arc<Connection>, Problem> {
+async fn connection(app: &App, provider: &str, hook_token: &str) -> Result<Connection, Problem> {
     let nobody = || Problem::new(Code::ChannelNotFound, "this is no channel's address for webhooks");
-    app.connection_of_hook(provider.parse().map_err(|_| nobody())?, hook_token).await
+    // Not remembered: a secret that was changed holds from now on.
+    Ok(app.store.connection_of_hook(provider.parse().map_err(|_| nobody())?, hook_token).await?)
 }
 
 /// A webhook whose bytes are coming.

@@ -105,7 +105,7 @@ mod tests {
     use super::*;
 
     /// The contract: every call, and the scope it needs.
-    const CALLS: [(&str, &str, &str); 33] = [
+    const CALLS: [(&str, &str, &str); 36] = [
         ("get", "/healthz", ""),
         ("get", "/readyz", ""),
         ("get", "/metrics", "read"),
@@ -123,6 +123,9 @@ mod tests {
         ("post", "/v1/channels/{channel_id}/messages/{message_id}/resync", "enqueue"),
         ("post", "/v1/channels/{channel_id}/media/syncs", "enqueue"),
         ("post", "/v1/channels/{channel_id}/allow-history", "admin"),
+        ("get", "/v1/channels/{channel_id}/check", "read"),
+        ("post", "/v1/channels/{channel_id}/check", "enqueue"),
+        ("post", "/v1/channels/{channel_id}/connect", "admin"),
         ("get", "/v1/limits", "read"),
         ("put", "/v1/limits", "admin"),
         ("get", "/v1/limits/changes", "read"),

@@ -197,6 +197,7 @@ impl From<Conflict> for Problem {
             Conflict::SyncRunning(sync) => Self { sync: Some(sync), ..Self::new(Code::SyncRunning, detail) },
             Conflict::SyncOpen(sync) => Self { sync: Some(sync), ..Self::new(Code::SyncOpen, detail) },
             Conflict::FeatureMissing => Self::new(Code::FeatureMissing, detail),
+            Conflict::ChannelPaused => Self::new(Code::ChannelPaused, detail),
             Conflict::SyncOver => Self::new(Code::SyncOver, detail),
             Conflict::IdempotencyKeyReused => Self::of(Code::IdempotencyKeyReused, "Idempotency-Key", detail),
         }

@@ -33,6 +33,7 @@ fn reading() -> OpenApiRouter<App> {
     OpenApiRouter::new()
         .routes(routes!(channels::list::list))
         .routes(routes!(channels::show::show))
+        .routes(routes!(channels::check::show))
         .routes(routes!(limits::show::show))
         .routes(routes!(limits::changes::changes))
         .routes(routes!(messages::messages))
@@ -53,6 +54,7 @@ fn enqueueing() -> OpenApiRouter<App> {
         .routes(routes!(syncs::start_contact::start_contact))
         .routes(routes!(syncs::resync::resync))
         .routes(routes!(syncs::media::fetch))
+        .routes(routes!(channels::check::check))
         .routes(routes!(syncs::steer::pause))
         .routes(routes!(syncs::steer::resume))
         .routes(routes!(syncs::steer::cancel))
@@ -66,6 +68,7 @@ fn administering() -> OpenApiRouter<App> {
         .routes(routes!(channels::pause::pause))
         .routes(routes!(channels::pause::resume))
         .routes(routes!(channels::allow::allow))
+        .routes(routes!(channels::check::connect))
         .routes(routes!(limits::replace::replace))
 }
 

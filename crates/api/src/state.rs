@@ -5,7 +5,7 @@ use std::{ops::Deref, sync::Arc, time::Duration};
 use metrics_exporter_prometheus::PrometheusHandle;
 use serde_json::Value;
 use sincro_core::{
-    channel::{ChannelId, Connection},
+    channel::ChannelId,
     hook::{Challenge, Prove},
     limit::LimitRule,
     provider::{Capabilities, Provider},
@@ -23,8 +23,6 @@ use crate::{auth::KeyDigest, problem::Problem, queue_view::QueueView, recent::Re
 const KEY_BELIEVED_FOR: Duration = Duration::from_secs(10);
 /// How long a channel's provider server is remembered; who changes it here is heard at once.
 const SERVER_REMEMBERED_FOR: Duration = Duration::from_secs(10);
-/// How long a channel is remembered by its address for webhooks, with its secrets as they were.
-const HOOK_REMEMBERED_FOR: Duration = Duration::from_secs(10);
 /// How long the rules of `/v1/limits` are remembered for what is only shown; who changes them here is heard at once.
 const RULES_REMEMBERED_FOR: Duration = Duration::from_secs(1);
 const MOST_REMEMBERED: usize = 4_096;
@@ -99,7 +97,6 @@ pub(crate) struct Shared {
     /// Cancelled when event streams have to end.
     pub(crate) closing: CancellationToken,
     servers: Recent<ChannelId, String>,
-    hooks: Recent<(Provider, String), Arc<Connection>>,
     rules: Recent<(), Arc<[LimitRule]>>,
 }
 
@@ -115,7 +112,6 @@ impl App {
             streams: Arc::new(Semaphore::new(most_streams)),
             large_bodies: Semaphore::new(LARGE_BODIES_AT_ONCE),
             closing: CancellationToken::new(),
-            hooks: Recent::new(HOOK_REMEMBERED_FOR, MOST_REMEMBERED),
             servers: Recent::new(SERVER_REMEMBERED_FOR, MOST_REMEMBERED),
             rules: Recent::new(RULES_REMEMBERED_FOR, 1),
         }))
@@ -129,21 +125,6 @@ impl App {
         let server = self.store.channel(channel).await?.server();
         self.servers.put(channel, server.clone());
         Ok(server)
-    }
-
-    /// The channel that an address for webhooks belongs to.
-    pub(crate) async fn connection_of_hook(
-        &self,
-        provider: Provider,
-        token: String,
-    ) -> Result<Arc<Connection>, Problem> {
-        let address = (provider, token);
-        if let Some(connection) = self.hooks.get(&address) {
-            return Ok(connection);
-        }
-        let connection = Arc::new(self.store.connection_of_hook(address.0, &address.1).await?);
-        self.hooks.put(address, connection.clone());
-        Ok(connection)
     }
 
     /// To be called when a channel has moved to another server.

@@ -28,6 +28,11 @@ pub(crate) fn code_of(error: &anyhow::Error) -> ExitCode {
     ExitCode::from(code)
 }
 
+/// The code for a look at a channel that found something that does not work.
+pub(crate) fn found_bad() -> ExitCode {
+    ExitCode::from(FAILED)
+}
+
 /// The code for a watched sync in its last state.
 pub(crate) fn code_of_sync(state: SyncState) -> ExitCode {
     match state {

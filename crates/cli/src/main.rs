@@ -50,7 +50,7 @@ async fn dispatch(command: Command, global: &Global) -> anyhow::Result<ExitCode>
         Command::Doctor => return doctor::run(load(global), global.json).await,
         Command::Services(services) => return local::run_with_services(&services.command).await,
         Command::Key(Key::Create(key)) => keys::create(key, server_config(global)?, global.json).await?,
-        Command::Channel(command) => verbs::channel(command, global).await?,
+        Command::Channel(command) => return verbs::channel(command, global).await,
         Command::Sync(command) => return verbs::sync(command, global).await,
         Command::Messages(command) => return verbs::messages(command, global).await,
         Command::Media(command) => return verbs::media(command, global).await,

@@ -1,6 +1,7 @@
 //! The operator's commands: each is one or two calls to the API and what people see of the answers.
 
 mod channel;
+mod check;
 mod limit;
 mod media;
 mod messages;

@@ -120,7 +120,7 @@ impl Call {
             Step::RequestContacts => Self::RequestContacts,
             Step::RequestHistory => Self::RequestHistory { count: messages_wanted },
             Step::Restore { message_id, reads } => Self::Message { id: message_id.clone(), resync: *reads == 0 },
-            Step::TopUp { .. } | Step::Media { .. } => return None,
+            Step::TopUp { .. } | Step::Look { .. } | Step::Media { .. } => return None,
         })
     }
 
@@ -152,6 +152,8 @@ pub struct Session {
     pub logged_in: bool,
     /// Whether the gateway keeps history, where it says so.
     pub keeps_history: Option<bool>,
+    /// What time it was at the gateway, where it says so.
+    pub clock: Option<DateTime<Utc>>,
 }
 
 /// Where a gateway sends webhooks of a number.

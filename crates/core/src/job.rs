@@ -18,6 +18,7 @@ use crate::{
     address::{Address, AddressKind},
     awaiting::{Awaits, Completion},
     channel::ChannelId,
+    check::Stage,
     contact::ContactId,
     sync::SyncId,
     word::words,
@@ -37,6 +38,8 @@ words! {
         Account = "account",
         /// Brings one message back.
         Restore = "restore",
+        /// Looks at the channel's set-up.
+        Check = "check",
         /// Fetches the file of one message.
         Media = "media",
     }
@@ -164,6 +167,24 @@ pub enum Step {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         link: Option<String>,
     },
+    /// Look at the channel's set-up, and have webhooks sent here where that was asked for.
+    Look {
+        /// At what.
+        at: Stage,
+        /// Set where webhooks are to be registered.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        connect: Option<Registering>,
+    },
+}
+
+/// How webhooks are to be registered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Registering {
+    /// Whether another receiver may be forgotten for it.
+    pub replace: bool,
+    /// The attempt that saw what is registered; another one looks again before it changes that.
+    #[serde(default)]
+    pub seen_by: i32,
 }
 
 impl Step {

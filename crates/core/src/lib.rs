@@ -17,6 +17,8 @@
 //! | [`gateway`] | the calls a job can make and the ways a gateway can answer |
 //! | [`hook`] | what shows that a webhook comes from the gateway, and what it tells |
 //! | [`awaiting`] | what a job waits for while there is nothing to call |
+//! | [`check`] | what a look at a channel's set-up finds |
+//! | [`once`] | whether now is a time for a request that is made once |
 //! | [`plan`] | contacts -> jobs |
 //! | [`verdict`] | a gateway's answer -> what happens to the job |
 //! | [`retry`] | when to try again |
@@ -33,6 +35,7 @@
 pub mod address;
 pub mod awaiting;
 pub mod channel;
+pub mod check;
 pub mod clock;
 pub mod contact;
 pub mod drill;
@@ -46,6 +49,7 @@ pub mod limit;
 pub mod media;
 pub mod message;
 pub mod notice;
+pub mod once;
 pub mod plan;
 pub mod provider;
 pub mod receipt;

@@ -38,6 +38,25 @@ pub enum HookProof {
     Secret(&'static str),
 }
 
+/// Whether webhooks can be registered by a call, and what becomes of other receivers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Connect {
+    /// By hand alone.
+    No,
+    /// There is one receiver: another one is forgotten.
+    Replaces,
+    /// Beside others.
+    Adds,
+}
+
+impl Connect {
+    /// Whether there is such a call; who has it also has one that shows what is registered.
+    #[must_use]
+    pub const fn is_possible(self) -> bool {
+        !matches!(self, Self::No)
+    }
+}
+
 /// A request that must not be made twice.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct OneShot {
@@ -85,7 +104,7 @@ pub struct Capabilities {
     /// Whether the messages themselves are delivered.
     pub bodies: bool,
     /// Whether webhooks can be registered by a call.
-    pub connect: bool,
+    pub connect: Connect,
     /// Whether the files of messages can be fetched.
     pub media: bool,
 }
@@ -109,7 +128,7 @@ impl Capabilities {
             proof: HookProof::Secret(""),
             one_shot: None,
             bodies: true,
-            connect: false,
+            connect: Connect::No,
             media: false,
         }
     }

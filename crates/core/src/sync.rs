@@ -1,4 +1,4 @@
-//! One request: a whole channel, one contact, one message, or files.
+//! One request: a whole channel, one contact, one message, files, or a look at the set-up.
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
@@ -18,6 +18,8 @@ words! {
         Contact = "contact",
         /// One message that is missing, urgent.
         Message = "message",
+        /// A look at the channel's set-up, urgent: somebody waits for it.
+        Check = "check",
         /// The files of messages that are stored.
         Media = "media",
     }
@@ -27,7 +29,7 @@ impl SyncKind {
     /// Whether somebody waits for it: it goes ahead of bulk work.
     #[must_use]
     pub const fn is_urgent(self) -> bool {
-        matches!(self, Self::Contact | Self::Message)
+        matches!(self, Self::Contact | Self::Message | Self::Check)
     }
 }
 

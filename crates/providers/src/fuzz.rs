@@ -22,7 +22,7 @@ pub fn read_answer(input: &[u8]) {
         return;
     }
     let body = String::from_utf8_lossy(body).into_owned();
-    let reply = Reply { status, retry_after: None, names_server: false, body, held: Held::default() };
+    let reply = Reply { status, retry_after: None, names_server: false, clock: None, body, held: Held::default() };
     match answer(of, &call, &reply) {
         Ok(Some(Answer::History(page))) => {
             assert!(page.messages.iter().all(|message| !message.id.is_empty()), "a message without a name");

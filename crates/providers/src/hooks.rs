@@ -71,6 +71,13 @@ pub fn prove(connection: &Connection, header: &dyn Fn(&str) -> Option<String>) -
     }
 }
 
+/// The field of a channel's credentials that holds the secret of its webhooks, and whether it is there.
+#[must_use]
+pub fn hook_secret(connection: &Connection) -> (&'static str, bool) {
+    let (Sign::Signature { field, .. } | Sign::Secret { field, .. }) = gateway(connection.channel.provider).sign();
+    (field, secret(connection, field).is_some())
+}
+
 /// Whether two secrets are the same, in a time that says nothing about where they differ.
 pub(crate) fn same(given: &str, secret: &str) -> bool {
     verify_slices_are_equal(given.as_bytes(), secret.as_bytes()).is_ok()

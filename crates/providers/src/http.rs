@@ -13,13 +13,17 @@ use std::{
     time::{Duration, Instant},
 };
 
+use chrono::{DateTime, Utc};
 use reqwest::{
     Client, Method, Response,
     header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, LOCATION},
     redirect,
 };
 use serde_json::Value;
-use sincro_core::{clock, gateway::Refusal};
+use sincro_core::{
+    clock,
+    gateway::{Answer, Refusal},
+};
 use url::Url;
 
 use crate::{
@@ -129,12 +133,24 @@ pub(crate) struct Reply {
     pub(crate) status: u16,
     /// The wait the gateway asks for.
     pub(crate) retry_after: Option<Duration>,
+    /// What time it was at the gateway.
+    pub(crate) clock: Option<DateTime<Utc>>,
     /// Whether its headers say that a limit counts more than this caller.
     pub(crate) names_server: bool,
     /// The body; bytes that are no UTF-8 are replaced. Empty where an error's body could not be read: its status says enough.
     pub(crate) body: String,
     /// What the body takes of the room for answers.
     pub(crate) held: Held,
+}
+
+impl Reply {
+    /// Its answer, with the gateway's time where that is asked for.
+    pub(crate) fn dated(&self, mut answer: Answer) -> Answer {
+        if let Answer::Session(session) = &mut answer {
+            session.clock = self.clock;
+        }
+        answer
+    }
 }
 
 /// The client and its bounds. Clones share the pool.
@@ -230,6 +246,7 @@ impl Http {
         let reply = Reply {
             status: response.status().as_u16(),
             retry_after: retry_after::read(response.headers(), clock::now()),
+            clock: retry_after::date(response.headers()),
             names_server: signs::name_server(response.headers()),
             body: String::new(),
             held: Held::default(),

@@ -68,7 +68,7 @@ pub use contacts::{ContactList, ContactPieces};
 pub use credentials::CredentialsError;
 pub use events::{HookPieces, read_hook};
 pub use gateways::{Answered, Error, GatewaySettings, Gateways};
-pub use hooks::{challenge, prove};
+pub use hooks::{challenge, hook_secret, prove};
 pub use media::{FetchedMedia, MediaFile};
 pub use registry::{capabilities, check_credentials};
 pub use room::Held;

@@ -216,6 +216,7 @@ mod tests {
             status,
             retry_after: None,
             names_server: false,
+            clock: None,
             body: String::new(),
             held: crate::room::Held::default(),
         };

@@ -80,7 +80,8 @@ mod tests {
     use crate::room::Held;
 
     fn refused(call: &Call, status: u16, text: &str, retry_after: Option<Duration>) -> Refusal {
-        let reply = Reply { status, retry_after, names_server: false, body: String::new(), held: Held::default() };
+        let reply =
+            Reply { status, retry_after, names_server: false, clock: None, body: String::new(), held: Held::default() };
         let wording = Wording { call, name: "POST /path", secrets: &["hush-hush"] };
         refuse(&reply, &Said::by_gateway(text.to_owned()), &["not connected"], &wording)
     }

@@ -19,10 +19,15 @@ pub(crate) fn read(headers: &HeaderMap, now: DateTime<Utc>) -> Option<Duration> 
         let beyond = if seconds > 0.0 { LONGEST } else { Duration::ZERO };
         Duration::try_from_secs_f64(seconds).unwrap_or(beyond)
     } else {
-        let now = text(headers, DATE).and_then(http_date).unwrap_or(now);
+        let now = date(headers).unwrap_or(now);
         (http_date(said)? - now).to_std().unwrap_or_default()
     };
     Some(wait.min(LONGEST)).filter(|wait| !wait.is_zero())
+}
+
+/// When the gateway answered, by its own clock.
+pub(crate) fn date(headers: &HeaderMap) -> Option<DateTime<Utc>> {
+    text(headers, DATE).and_then(http_date)
 }
 
 fn text(headers: &HeaderMap, name: HeaderName) -> Option<&str> {

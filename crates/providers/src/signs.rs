@@ -126,7 +126,14 @@ mod tests {
 
     fn reply(retry_after_s: u64, names_server: bool) -> Reply {
         let retry_after = (retry_after_s > 0).then(|| Duration::from_secs(retry_after_s));
-        Reply { status: 0, retry_after, names_server, body: String::new(), held: crate::room::Held::default() }
+        Reply {
+            status: 0,
+            retry_after,
+            names_server,
+            clock: None,
+            body: String::new(),
+            held: crate::room::Held::default(),
+        }
     }
 
     #[test]

@@ -2,12 +2,10 @@
 
 use sincro_core::{
     channel::ChannelId,
-    clock,
     contact::ContactId,
-    job::{JobId, Step},
+    job::JobId,
     notice::{Notice, spans},
     provider::Capabilities,
-    sync::SyncId,
 };
 use sqlx::PgConnection;
 
@@ -19,28 +17,6 @@ use crate::{
 
 /// Persons that are written about at once.
 const PIECE: i64 = 2_000;
-
-/// Writes the job that asks for everything.
-pub(crate) async fn insert_job(
-    connection: &mut PgConnection,
-    sync: SyncId,
-    channel: ChannelId,
-    step: &Step,
-    max_attempts: u32,
-) -> Result<JobId, Error> {
-    let id = sqlx::query_scalar!(
-        "INSERT INTO jobs (sync_id, channel_id, kind, state, step, attempt_limit, created_at)
-         VALUES ($1, $2, 'account', 'queued', $3, $4, $5) RETURNING id",
-        sync,
-        channel,
-        serde_json::to_value(step).map_err(Error::unreadable)?,
-        max_attempts.cast_signed(),
-        clock::now()
-    );
-    let id = id.fetch_one(&mut *connection).await?;
-    plan::count(connection, sync, 1, 0).await?;
-    Ok(id)
-}
 
 /// A job for a whole number that is about to end.
 #[derive(Debug, Clone, Copy)]

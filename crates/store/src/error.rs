@@ -60,6 +60,9 @@ pub enum Conflict {
     /// The channel has an open channel sync.
     #[error("sync {0} of this channel is still running")]
     SyncRunning(SyncId),
+    /// The channel stands still, and this needs it to go on.
+    #[error("the channel is paused")]
+    ChannelPaused,
     /// The channel still has open syncs of some kind.
     #[error("sync {0} of this channel is open")]
     SyncOpen(SyncId),

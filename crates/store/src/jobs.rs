@@ -3,12 +3,15 @@
 use chrono::{DateTime, Utc};
 use sincro_core::{
     channel::ChannelId,
+    clock,
     contact::ContactId,
-    job::{Job, JobId, JobKind, JobLine, JobState},
+    job::{Job, JobId, JobKind, JobLine, JobState, Step},
     sync::SyncId,
 };
 
-use crate::{Error, Store, syncs, unreadable::UnreadableJob};
+use sqlx::PgConnection;
+
+use crate::{Error, Store, plan, syncs, unreadable::UnreadableJob};
 
 /// Which jobs of a sync to list.
 #[derive(Debug, Default, Clone)]
@@ -68,6 +71,34 @@ impl TryFrom<OpenRow> for Job {
             sync_paused: row.sync_paused,
         })
     }
+}
+
+/// Writes a job that is about no contact, and counts it.
+pub(crate) async fn insert_single(
+    connection: &mut PgConnection,
+    sync: SyncId,
+    channel: ChannelId,
+    step: &Step,
+    max_attempts: u32,
+) -> Result<JobId, Error> {
+    let kind = match step {
+        Step::Restore { .. } => JobKind::Restore,
+        Step::Look { .. } => JobKind::Check,
+        _ => JobKind::Account,
+    };
+    let id = sqlx::query_scalar!(
+        "INSERT INTO jobs (sync_id, channel_id, kind, state, step, attempt_limit, created_at)
+         VALUES ($1, $2, $3, 'queued', $4, $5, $6) RETURNING id",
+        sync,
+        channel,
+        kind.as_str(),
+        serde_json::to_value(step).map_err(Error::unreadable)?,
+        max_attempts.cast_signed(),
+        clock::now()
+    );
+    let id = id.fetch_one(&mut *connection).await?;
+    plan::count(connection, sync, 1, 0).await?;
+    Ok(id)
 }
 
 impl Store {

@@ -21,6 +21,7 @@
 //! | `turns` | one such request per channel, and phones that are silent |
 //! | `accounts` | jobs for a whole number |
 //! | `restored` | a message that was brought back |
+//! | [`checks`] | what looks at a channel's set-up found |
 //! | `messages` | messages into their table |
 //! | [`media`] | the files of messages: what is known, and what became of them |
 //! | [`fetches`] | media syncs |
@@ -44,6 +45,7 @@ pub mod awaiting;
 pub mod calls;
 pub mod changes;
 pub mod channels;
+pub mod checks;
 pub mod contacts;
 mod cooldowns;
 mod error;

@@ -17,9 +17,9 @@ use sincro_core::{
 use sqlx::PgConnection;
 
 use crate::{
-    Error, Store, accounts, channels,
+    Error, Store, channels,
     contacts::{self, Person},
-    listing, notices,
+    jobs, listing, notices,
     settle::{Fence, Recorded, fence_one},
     syncs,
 };
@@ -68,7 +68,7 @@ impl Store {
         if step.is_none()
             && let Some(first) = account_step(capabilities)
         {
-            jobs.push(accounts::insert_job(&mut tx, job.sync, job.channel, &first, max_attempts).await?);
+            jobs.push(jobs::insert_single(&mut tx, job.sync, job.channel, &first, max_attempts).await?);
         }
         let mut notices = Vec::new();
         if !jobs.is_empty() || step.is_none() {

@@ -11,7 +11,7 @@ use sincro_core::{
     clock,
     gateway::Anchor,
     job::{Job, Step},
-    provider::OneShot,
+    once::Facts,
 };
 use sqlx::PgConnection;
 use uuid::Uuid;
@@ -54,19 +54,6 @@ pub enum Leave {
         /// `accepted`, `unknown`, ...
         state: String,
     },
-}
-
-/// What is known of a channel beside its settings.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Facts {
-    /// When its number was paired or onboarded, or the channel created.
-    pub onboarded_at: DateTime<Utc>,
-    /// When the gateway's first sync was over.
-    pub initial_sync_at: Option<DateTime<Utc>>,
-    /// When somebody allowed the next request whatever is known.
-    pub allowed_at: Option<DateTime<Utc>>,
-    /// When a webhook was read last.
-    pub heard_at: Option<DateTime<Utc>>,
 }
 
 /// How a request that is made once ended.
@@ -222,22 +209,6 @@ impl Store {
             incoming
         );
         Ok(anchor.fetch_optional(&self.pool).await?)
-    }
-
-    /// Why a request that is made once cannot be made now, if it cannot; said before anything is written or sent.
-    pub async fn hindrance(&self, channel: ChannelId, one_shot: OneShot) -> Result<Option<String>, Error> {
-        let facts = self.facts(channel).await?;
-        let Some(within) = one_shot.within.and_then(|within| TimeDelta::from_std(within).ok()) else { return Ok(None) };
-        let allowed = facts.allowed_at.is_some_and(|at| at >= facts.onboarded_at);
-        let age = clock::now() - facts.onboarded_at;
-        Ok((age > within && !allowed).then(|| {
-            format!(
-                "the number was onboarded {} hours ago or its channel created then, and history can be asked for within {} hours of onboarding; \
-                 where it was onboarded again since, say so with `sincro channel allow-history`",
-                age.num_hours(),
-                within.num_hours()
-            )
-        }))
     }
 }
 

@@ -107,8 +107,8 @@ impl Store {
         }
         let was_over = status.state.is_terminal();
         if was_over
-            && status.kind == SyncKind::Channel
-            && let Some(running) = syncs::open_channel_sync(&mut tx, channel).await?
+            && matches!(status.kind, SyncKind::Channel | SyncKind::Check)
+            && let Some(running) = syncs::open_sync(&mut tx, channel, status.kind).await?
         {
             return Err(Conflict::SyncRunning(running).into());
         }

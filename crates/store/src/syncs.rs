@@ -19,7 +19,7 @@ use uuid::Uuid;
 use crate::{
     Conflict, Error, Missing, Store,
     access::{self, Idempotency},
-    accounts, channels, contacts, notices,
+    channels, contacts, jobs, notices,
     outlooks::OpenSync,
     plan,
 };
@@ -38,8 +38,8 @@ pub struct NewSync {
     pub messages_wanted: u32,
     /// Whom to ask; none stands for everybody.
     pub contacts: Option<Vec<Contact>>,
-    /// The message to bring back, for a sync of that kind.
-    pub message: Option<String>,
+    /// The only step there is, where it consists of one job: a message to bring back, a look at the set-up.
+    pub only: Option<Step>,
     /// Whether phones are asked for what the gateway does not hold.
     pub deep: bool,
     /// Messages that are older than so many days are left out.
@@ -55,7 +55,7 @@ pub struct NewSync {
 impl NewSync {
     /// Whether the gateway's contact list has to be read before its jobs can be written.
     fn needs_a_plan(&self) -> bool {
-        self.message.is_none() && self.contacts.is_none() && self.capabilities.contact_list
+        self.only.is_none() && self.contacts.is_none() && self.capabilities.contact_list
     }
 }
 
@@ -184,19 +184,17 @@ impl Store {
             return Ok(CreatedSync { id, answer, notice: None });
         }
         channels::lock(&mut tx, new.channel).await?;
-        if new.kind == SyncKind::Channel {
-            self.check_channel_sync(&mut tx, new.channel).await?;
-        }
+        refuse_unless_it_may_begin(&mut tx, new.channel, new.kind).await?;
         let id = Uuid::now_v7();
         insert(&mut tx, id, &new).await?;
-        let jobs = match (&new.message, &new.contacts) {
-            (Some(message), _) => vec![insert_restore_job(&mut tx, id, &new, message).await?],
+        let jobs = match (&new.only, &new.contacts) {
+            (Some(step), _) => vec![jobs::insert_single(&mut tx, id, new.channel, step, new.max_attempts).await?],
             (None, Some(list)) => plan_at_once(&mut tx, id, &new, list).await?,
             (None, None) if new.needs_a_plan() => {
                 vec![plan::insert_plan_job(&mut tx, id, new.channel, new.max_attempts).await?]
             }
             (None, None) => match account_step(new.capabilities) {
-                Some(first) => vec![accounts::insert_job(&mut tx, id, new.channel, &first, new.max_attempts).await?],
+                Some(first) => vec![jobs::insert_single(&mut tx, id, new.channel, &first, new.max_attempts).await?],
                 None => Vec::new(),
             },
         };
@@ -207,16 +205,6 @@ impl Store {
         }
         tx.commit().await?;
         Ok(CreatedSync { id, answer, notice: Some(notice) })
-    }
-
-    async fn check_channel_sync(&self, connection: &mut PgConnection, channel: ChannelId) -> Result<(), Error> {
-        if !channels::find(connection, channel).await?.features.contains(&Feature::ImportMessages) {
-            return Err(Conflict::FeatureMissing.into());
-        }
-        match open_channel_sync(connection, channel).await? {
-            Some(running) => Err(Conflict::SyncRunning(running).into()),
-            None => Ok(()),
-        }
     }
 
     /// One sync, as far as the ledger knows.
@@ -242,6 +230,29 @@ impl Store {
             limit
         );
         rows.fetch_all(&self.pool).await?.into_iter().map(SyncStatus::try_from).collect()
+    }
+}
+
+/// Some kinds need a feature, and of some one can be open at a time.
+async fn refuse_unless_it_may_begin(
+    connection: &mut PgConnection,
+    channel: ChannelId,
+    kind: SyncKind,
+) -> Result<(), Error> {
+    if !matches!(kind, SyncKind::Channel | SyncKind::Check) {
+        return Ok(());
+    }
+    let found = channels::find(connection, channel).await?;
+    if kind == SyncKind::Channel && !found.features.contains(&Feature::ImportMessages) {
+        return Err(Conflict::FeatureMissing.into());
+    }
+    if let Some(running) = open_sync(connection, channel, kind).await? {
+        return Err(Conflict::SyncRunning(running).into());
+    }
+    match found.paused {
+        // Nobody would look before somebody resumes it.
+        Some(_) if kind == SyncKind::Check => Err(Conflict::ChannelPaused.into()),
+        _ => Ok(()),
     }
 }
 
@@ -293,35 +304,16 @@ pub(crate) fn window_from(created_at: DateTime<Utc>, window_days: Option<i16>) -
     window_days.and_then(|days| created_at.checked_sub_signed(TimeDelta::days(days.into())))
 }
 
-async fn insert_restore_job(
-    connection: &mut PgConnection,
-    id: SyncId,
-    new: &NewSync,
-    message: &str,
-) -> Result<JobId, Error> {
-    let step = Step::Restore { message_id: message.to_owned(), reads: 0 };
-    let job = sqlx::query_scalar!(
-        "INSERT INTO jobs (sync_id, channel_id, kind, state, step, attempt_limit, created_at)
-         VALUES ($1, $2, 'restore', 'queued', $3, $4, $5) RETURNING id",
-        id,
-        new.channel,
-        serde_json::to_value(step).map_err(Error::unreadable)?,
-        new.max_attempts.cast_signed(),
-        clock::now()
-    );
-    let job = job.fetch_one(&mut *connection).await?;
-    plan::count(connection, id, 1, 0).await?;
-    Ok(job)
-}
-
-/// The channel's open channel sync; there is at most one.
-pub(crate) async fn open_channel_sync(
+/// The channel's open sync of a kind of which there is at most one.
+pub(crate) async fn open_sync(
     connection: &mut PgConnection,
     channel: ChannelId,
+    kind: SyncKind,
 ) -> Result<Option<SyncId>, Error> {
     let open = sqlx::query_scalar!(
-        "SELECT id FROM syncs WHERE channel_id = $1 AND kind = 'channel' AND finished_at IS NULL",
-        channel
+        "SELECT id FROM syncs WHERE channel_id = $1 AND kind = $2 AND finished_at IS NULL LIMIT 1",
+        channel,
+        kind.as_str()
     );
     Ok(open.fetch_optional(connection).await?)
 }

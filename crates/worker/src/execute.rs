@@ -3,6 +3,7 @@
 //! Nothing is said to the queue before the ledger has it. Where the ledger cannot be reached, the job goes back
 //! without losing its attempt, and the call is made again later.
 
+mod check;
 mod media;
 mod plan;
 mod request;
@@ -168,6 +169,9 @@ impl Executor {
         let Some(capabilities) = capabilities(connection.channel.provider) else {
             return self.fail(job, fence, not_built(&connection.channel)).await;
         };
+        if let Step::Look { at, connect } = job.step {
+            return self.look(claim, job, &connection, capabilities, at, connect).await;
+        }
         if let Step::RequestContacts | Step::RequestHistory | Step::TopUp { .. } = job.step {
             return self.request(claim, job, &connection, capabilities).await;
         }

@@ -155,7 +155,7 @@ mod tests {
     use super::*;
 
     fn status(connected: bool, logged_in: bool) -> Answer {
-        Answer::Session(Session { connected, logged_in, keeps_history: None })
+        Answer::Session(Session { connected, logged_in, keeps_history: None, clock: None })
     }
 
     fn detail() -> String {

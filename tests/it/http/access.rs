@@ -20,6 +20,7 @@ fn scope_of(operation: &Operation) -> Option<&'static str> {
         _ if operation.method == Method::GET => Some("read"),
         path if path.ends_with("/syncs")
             || path.ends_with("/resync")
+            || path.ends_with("/check")
             || path.ends_with("/plan")
             || path.starts_with("/v1/syncs/") =>
         {

@@ -73,6 +73,8 @@ codes! {
     MediaOff = CONFLICT "media_off" "Files are not fetched here",
     /// The channel cannot go while a sync of it is open; `open_sync` names one.
     SyncOpen = CONFLICT "sync_open" "The channel has an open sync",
+    /// The channel stands still, and this would wait for somebody to resume it.
+    ChannelPaused = CONFLICT "channel_paused" "The channel is paused",
     /// The sync is over and cannot be steered any more.
     SyncOver = CONFLICT "sync_over" "The sync is over",
     /// The body is larger than the call takes: 32 MiB for a channel sync and its plan, 8 MiB for limits, `hook_max_body_mb` for a

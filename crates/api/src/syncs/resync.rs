@@ -1,7 +1,10 @@
 //! `POST /v1/channels/{channel_id}/messages/{message_id}/resync`: brings one message back that is missing.
 
 use axum::{body::Bytes, extract::State, response::Response};
-use sincro_core::sync::{SyncKind, SyncStatus};
+use sincro_core::{
+    job::Step,
+    sync::{SyncKind, SyncStatus},
+};
 use sincro_store::syncs::NewSync;
 
 use super::{
@@ -61,7 +64,7 @@ pub(crate) async fn resync(
         kind: SyncKind::Message,
         messages_wanted: 1,
         contacts: None,
-        message: Some(message),
+        only: Some(Step::Restore { message_id: message, reads: 0 }),
         deep: false,
         window_days: None,
         capabilities,

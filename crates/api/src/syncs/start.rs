@@ -181,7 +181,7 @@ pub(crate) async fn start(
         kind: SyncKind::Channel,
         messages_wanted,
         contacts,
-        message: None,
+        only: None,
         deep,
         window_days,
         capabilities,
@@ -192,7 +192,7 @@ pub(crate) async fn start(
 }
 
 /// What the channel's provider offers; a channel of a provider that is not built cannot be synced.
-pub(super) fn capabilities_of(app: &App, channel: &Channel) -> Result<Capabilities, Problem> {
+pub(crate) fn capabilities_of(app: &App, channel: &Channel) -> Result<Capabilities, Problem> {
     let provider = channel.provider;
     (app.settings.capabilities)(provider).ok_or_else(|| {
         Problem::new(
@@ -203,7 +203,7 @@ pub(super) fn capabilities_of(app: &App, channel: &Channel) -> Result<Capabiliti
 }
 
 /// Records a sync, tells the queue, and answers with what was recorded.
-pub(super) async fn create(app: &App, new: NewSync) -> Result<Response, Problem> {
+pub(crate) async fn create(app: &App, new: NewSync) -> Result<Response, Problem> {
     let CreatedSync { id, answer, notice } = app.store.create_sync(new).await?;
     let location = (header::LOCATION, format!("/v1/syncs/{id}"));
     let mut response = (StatusCode::ACCEPTED, [location], Answer(answer)).into_response();

@@ -97,7 +97,7 @@ pub(crate) async fn start_contact(
         kind: SyncKind::Contact,
         messages_wanted,
         contacts,
-        message: None,
+        only: None,
         deep,
         window_days,
         capabilities,

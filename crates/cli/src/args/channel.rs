@@ -31,6 +31,16 @@ Example:
   sincro channel create --name support --provider wuzapi --base-url http://wuzapi:8080 \\
       --credentials @credentials.json --feature import_messages --rate 20 --concurrency 8")]
     Create(Create),
+    /// Look whether the channel is set up: credentials, session, history, webhooks, clocks; says how to mend what is not
+    #[command(after_help = "\
+A worker looks, with one call to the gateway or two, and changes nothing. Exit code 1: something does not work.")]
+    Check(Named),
+    /// Have the gateway send the channel's webhooks here, where it has a call for that
+    #[command(after_help = "\
+Where our address is not registered for what is needed, it is registered; then the channel is checked. Other receivers
+stay. A gateway with room for one receiver (wuzapi) forgets the other one: only with --replace. A secret that the
+gateway makes for its signatures (gdbrns) goes into the channel's credentials.")]
+    Connect(Connect),
     /// Change a channel; what is not given stays
     Update(Update),
     /// Stop the channel's jobs until somebody resumes it
@@ -118,6 +128,15 @@ pub(crate) struct Pause {
     /// Why; shown wherever the channel's jobs are seen waiting
     #[arg(long, value_name = "TEXT")]
     pub reason: Option<String>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Connect {
+    #[command(flatten)]
+    pub channel: Named,
+    /// Yes, another receiver may be forgotten
+    #[arg(long)]
+    pub replace: bool,
 }
 
 #[derive(Debug, Args)]

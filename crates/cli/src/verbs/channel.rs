@@ -1,10 +1,12 @@
 //! `sincro channel ...`
 
+use std::process::ExitCode;
+
 use anyhow::{Context as _, bail};
 use serde_json::{Map, Value, json};
 use sincro_core::provider::Provider;
 
-use super::{Operator, given_text, paged, table};
+use super::{Operator, check, given_text, paged, table};
 use crate::{
     args::{
         Global,
@@ -67,30 +69,35 @@ const TWICE: [&str; 4] = ["running", "cooldown_until", "cooldown_reason", "next_
 const LIMIT_FIELDS: [&str; 3] = ["rate_per_second", "burst", "concurrency"];
 
 /// Runs one of the channel commands.
-pub(crate) async fn channel(command: Channel, options: &Global) -> anyhow::Result<()> {
+pub(crate) async fn channel(command: Channel, options: &Global) -> anyhow::Result<ExitCode> {
     let operator = Operator::new(options)?;
     match command {
         Channel::List(page) => {
-            operator.show(paged(Call::get("v1/channels"), page), |reply| table(reply, &COLUMNS)).await
+            operator.show(paged(Call::get("v1/channels"), page), |reply| table(reply, &COLUMNS)).await?;
         }
-        Channel::Show(named) => show(&operator, Call::get(format!("v1/channels/{}", named.id))).await,
-        Channel::Create(create) => show(&operator, Call::post("v1/channels").body(creation(&create)?)).await,
+        Channel::Show(named) => show(&operator, Call::get(format!("v1/channels/{}", named.id))).await?,
+        Channel::Check(named) => return check::check(&operator, named.id).await,
+        Channel::Connect(connect) => return check::connect(&operator, &connect).await,
+        Channel::Create(create) => show(&operator, Call::post("v1/channels").body(creation(&create)?)).await?,
         Channel::Update(update) => {
             let path = format!("v1/channels/{}", update.channel.id);
             let changes = changes(&operator, update).await?;
-            show(&operator, Call::patch(path).body(changes)).await
+            show(&operator, Call::patch(path).body(changes)).await?;
         }
         Channel::Pause(pause) => {
             let body = pause.reason.map_or_else(|| json!({}), |reason| json!({ "reason": reason }));
-            show(&operator, Call::post(format!("v1/channels/{}/pause", pause.channel.id)).body(body)).await
+            show(&operator, Call::post(format!("v1/channels/{}/pause", pause.channel.id)).body(body)).await?;
         }
-        Channel::Resume(named) => show(&operator, Call::post(format!("v1/channels/{}/resume", named.id))).await,
-        Channel::AllowHistory(allow) => allow_history(&operator, &allow).await,
+        Channel::Resume(named) => show(&operator, Call::post(format!("v1/channels/{}/resume", named.id))).await?,
+        Channel::AllowHistory(allow) => allow_history(&operator, &allow).await?,
         Channel::Delete(delete) => {
             let id = delete.channel.id;
-            operator.show(Call::delete(format!("v1/channels/{id}")), |_| Ok(format!("channel {id} is removed"))).await
+            operator
+                .show(Call::delete(format!("v1/channels/{id}")), |_| Ok(format!("channel {id} is removed")))
+                .await?;
         }
     }
+    Ok(ExitCode::SUCCESS)
 }
 
 async fn allow_history(operator: &Operator, allow: &AllowHistory) -> anyhow::Result<()> {

@@ -74,7 +74,7 @@ fn cells(capabilities: &Capabilities) -> [String; COLUMNS.len()] {
         },
         capabilities.one_shot.map_or_else(|| "no".to_owned(), |one_shot| once(&one_shot)),
         yes(capabilities.bodies),
-        yes(capabilities.connect),
+        yes(capabilities.connect.is_possible()),
         yes(capabilities.media),
     ]
 }

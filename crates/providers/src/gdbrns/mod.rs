@@ -33,7 +33,7 @@ use sincro_core::{
     channel::Connection,
     gateway::{Answer, Call, Refusal},
     hook::Told,
-    provider::{Capabilities, HistoryAccess, Provider},
+    provider::{Capabilities, Connect, HistoryAccess, Provider},
 };
 
 use self::credentials::Credentials;
@@ -69,7 +69,7 @@ impl Gateway for Gdbrns {
             proof: self.sign().proof(),
             one_shot: None,
             bodies: false,
-            connect: true,
+            connect: Connect::Adds,
             media: false,
         }
     }
@@ -110,7 +110,7 @@ impl Gateway for Gdbrns {
         let is_order = matches!(call, Call::RequestHistory { .. });
         let reply = if is_order { http.order(request).await? } else { http.send(request).await? };
         let answer = understand(&reply, &wording)?;
-        Ok(Answered::Whole(answer, reply.held))
+        Ok(Answered::Whole(reply.dated(answer), reply.held))
     }
 }
 

@@ -14,6 +14,7 @@ pub(super) fn read(body: &str) -> Result<Session, String> {
             .ok_or("a device status without `is_connected`")?,
         logged_in: flag(["is_logged_in", "logged_in", "isLoggedIn"]).ok_or("a device status without `is_logged_in`")?,
         keeps_history: None,
+        clock: None,
     })
 }
 
@@ -24,9 +25,9 @@ mod tests {
     #[test]
     fn the_status_of_the_page_is_read_in_either_spelling() {
         let page = r#"{"status":true,"code":200,"message":"..","data":{"db_status":"active","client_loaded":true,"connected":true,"is_connected":true,"is_logged_in":true,"error":""}}"#;
-        assert_eq!(read(page), Ok(Session { connected: true, logged_in: true, keeps_history: None }));
+        assert_eq!(read(page), Ok(Session { connected: true, logged_in: true, keeps_history: None, clock: None }));
         let short = r#"{"data":{"connected":false,"logged_in":true}}"#;
-        assert_eq!(read(short), Ok(Session { connected: false, logged_in: true, keeps_history: None }));
+        assert_eq!(read(short), Ok(Session { connected: false, logged_in: true, keeps_history: None, clock: None }));
         for body in ["", "[]", "{}", r#"{"data":{"connected":true}}"#, r#"{"data":null}"#] {
             assert!(read(body).is_err(), "{body}");
         }

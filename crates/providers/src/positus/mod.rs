@@ -42,7 +42,7 @@ use sincro_core::{
     gateway::{Answer, Call, Refusal},
     hook::Told,
     media::MediaPlace,
-    provider::{Capabilities, HistoryAccess, OneShot, Provider},
+    provider::{Capabilities, Connect, HistoryAccess, OneShot, Provider},
 };
 
 use self::{credentials::Credentials, hooks::Own};
@@ -86,7 +86,7 @@ impl Gateway for Positus {
                        anew to ask again",
             }),
             bodies: true,
-            connect: false,
+            connect: Connect::No,
             media: true,
         }
     }
@@ -133,7 +133,7 @@ impl Gateway for Positus {
         }
         let reply = http.order(request).await?;
         let answer = understand(&reply, &wording)?;
-        Ok(Answered::Whole(answer, reply.held))
+        Ok(Answered::Whole(reply.dated(answer), reply.held))
     }
 }
 

@@ -77,8 +77,14 @@ mod tests {
     use crate::room::Held;
 
     fn refused(status: u16, body: &str) -> Refusal {
-        let reply =
-            Reply { status, retry_after: None, names_server: false, held: Held::default(), body: body.to_owned() };
+        let reply = Reply {
+            status,
+            retry_after: None,
+            names_server: false,
+            clock: None,
+            held: Held::default(),
+            body: body.to_owned(),
+        };
         let call = Call::RequestHistory { count: 25 };
         refuse(&reply, &Wording { call: &call, name: "POST /path", secrets: &["hush-hush"] })
     }

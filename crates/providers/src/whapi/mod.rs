@@ -42,7 +42,7 @@ use sincro_core::{
     hook::Told,
     media::MediaPlace,
     message::Page,
-    provider::{Capabilities, HistoryAccess, Provider},
+    provider::{Capabilities, Connect, HistoryAccess, Provider},
 };
 
 use self::{contacts::Listed, credentials::Credentials, wire::Envelope};
@@ -79,7 +79,7 @@ impl Gateway for Whapi {
             proof: self.sign().proof(),
             one_shot: None,
             bodies: true,
-            connect: true,
+            connect: Connect::Adds,
             media: true,
         }
     }
@@ -119,7 +119,7 @@ impl Gateway for Whapi {
         }
         let reply = http.send(request).await?;
         match understand(&reply, &wording)? {
-            Understood::Answer(answer) => Ok(Answered::Whole(answer, reply.held)),
+            Understood::Answer(answer) => Ok(Answered::Whole(reply.dated(answer), reply.held)),
             Understood::Contacts(Listed { contacts, left_out, next }) => {
                 let held = reply.held;
                 let reading = move |take: &mut dyn FnMut(Contact) -> bool| {

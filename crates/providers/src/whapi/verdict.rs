@@ -67,7 +67,7 @@ pub(super) fn refusal(reply: &Reply, wording: &Wording<'_>) -> Refusal {
 /// What the state of a channel means: a session, or why it is lost.
 pub(super) fn session(word: &str, wording: &Wording<'_>) -> Result<Session, Refusal> {
     if word == WORKS {
-        return Ok(Session { connected: true, logged_in: true, keeps_history: None });
+        return Ok(Session { connected: true, logged_in: true, keeps_history: None, clock: None });
     }
     Err(Refusal::SessionLost { detail: wording.detail(&state(word)) })
 }

@@ -31,7 +31,7 @@ use sincro_core::{
     channel::Connection,
     gateway::{Answer, Call, Refusal},
     hook::Told,
-    provider::{Capabilities, HistoryAccess, OneShot, Provider},
+    provider::{Capabilities, Connect, HistoryAccess, OneShot, Provider},
 };
 
 use self::credentials::Credentials;
@@ -76,7 +76,7 @@ impl Gateway for Wsapi {
                        number is paired again",
             }),
             bodies: true,
-            connect: false,
+            connect: Connect::No,
             media: true,
         }
     }
@@ -116,7 +116,7 @@ impl Gateway for Wsapi {
         let is_order = matches!(call, Call::RequestHistory { .. } | Call::TopUp { .. });
         let reply = if is_order { http.order(request).await? } else { http.send(request).await? };
         let answer = understand(&reply, &wording)?;
-        Ok(Answered::Whole(answer, reply.held))
+        Ok(Answered::Whole(reply.dated(answer), reply.held))
     }
 }
 

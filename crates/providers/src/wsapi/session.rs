@@ -12,6 +12,7 @@ pub(super) fn read(body: &str) -> Result<Session, String> {
         connected: flag("isConnected").ok_or("a session status without `isConnected`")?,
         logged_in: flag("isLoggedIn").ok_or("a session status without `isLoggedIn`")?,
         keeps_history: None,
+        clock: None,
     })
 }
 
@@ -22,7 +23,7 @@ mod tests {
     #[test]
     fn the_status_of_the_page_is_read_and_one_that_says_nothing_is_not() {
         let body = r#"{"isConnected":true,"isLoggedIn":true,"deviceId":"5511999990000:3@s.whatsapp.net"}"#;
-        assert_eq!(read(body), Ok(Session { connected: true, logged_in: true, keeps_history: None }));
+        assert_eq!(read(body), Ok(Session { connected: true, logged_in: true, keeps_history: None, clock: None }));
         for body in ["", "[]", "{}", r#"{"isConnected":true}"#, r#"{"isConnected":"perhaps","isLoggedIn":true}"#] {
             assert!(read(body).is_err(), "{body}");
         }

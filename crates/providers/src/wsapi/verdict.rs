@@ -54,8 +54,14 @@ mod tests {
     use crate::room::Held;
 
     fn refused(call: &Call, status: u16, body: &str) -> Refusal {
-        let reply =
-            Reply { status, retry_after: None, names_server: false, held: Held::default(), body: body.to_owned() };
+        let reply = Reply {
+            status,
+            retry_after: None,
+            names_server: false,
+            clock: None,
+            held: Held::default(),
+            body: body.to_owned(),
+        };
         refuse(&reply, &Wording { call, name: "GET /path", secrets: &["hush-hush"] })
     }
 

@@ -37,7 +37,7 @@ use sincro_core::{
     gateway::{Answer, Call, Refusal},
     hook::Told,
     media::MediaPlace,
-    provider::{Capabilities, HistoryAccess, Provider},
+    provider::{Capabilities, Connect, HistoryAccess, Provider},
 };
 
 use self::{credentials::Credentials, verdict::Verdict};
@@ -80,7 +80,7 @@ impl Gateway for Wuzapi {
             proof: self.sign().proof(),
             one_shot: None,
             bodies: true,
-            connect: true,
+            connect: Connect::Replaces,
             media: true,
         }
     }
@@ -115,7 +115,7 @@ impl Gateway for Wuzapi {
         let is_order = matches!(call, Call::TopUp { .. });
         let reply = if is_order { http.order(request).await? } else { http.send(request).await? };
         let answer = understand(call, &reply, &wording)?;
-        Ok(Answered::Whole(answer, reply.held))
+        Ok(Answered::Whole(reply.dated(answer), reply.held))
     }
 }
 

@@ -16,6 +16,7 @@ pub(super) fn read(data: &str) -> Result<Session, String> {
         connected: flag(["connected", "is_connected"]).ok_or("a session status without `connected`")?,
         logged_in: flag(["loggedIn", "logged_in"]).ok_or("a session status without `loggedIn`")?,
         keeps_history: json::field(&data, "history").and_then(kept).map(|kept| kept > 0),
+        clock: None,
     })
 }
 
@@ -31,7 +32,10 @@ mod tests {
     fn the_status_of_the_page_is_read() {
         let data = r#"{"id":"b1","name":"acct-7","connected":true,"loggedIn":true,"token":"hush","jid":"5511999990000:12@s.whatsapp.net",
             "webhook":"","events":"Message,HistorySync","history":"100","proxy_config":{},"hmac_configured":true}"#;
-        assert_eq!(read(data), Ok(Session { connected: true, logged_in: true, keeps_history: Some(true) }));
+        assert_eq!(
+            read(data),
+            Ok(Session { connected: true, logged_in: true, keeps_history: Some(true), clock: None })
+        );
     }
 
     #[test]
@@ -47,7 +51,7 @@ mod tests {
             let data = format!(r#"{{"Connected":false,"LoggedIn":"true","history":{history}}}"#);
             assert_eq!(
                 read(&data),
-                Ok(Session { connected: false, logged_in: true, keeps_history: keeps }),
+                Ok(Session { connected: false, logged_in: true, keeps_history: keeps, clock: None }),
                 "{history}"
             );
         }

@@ -152,8 +152,14 @@ mod tests {
     use crate::room::Held;
 
     fn judged(call: &Call, status: u16, body: &str) -> Result<Option<String>, Refusal> {
-        let reply =
-            Reply { status, retry_after: None, names_server: false, held: Held::default(), body: body.to_owned() };
+        let reply = Reply {
+            status,
+            retry_after: None,
+            names_server: false,
+            clock: None,
+            held: Held::default(),
+            body: body.to_owned(),
+        };
         let wording = Wording { call, name: "GET /path", secrets: &["hush-hush"] };
         judge(call, &reply, &wording).map(|verdict| match verdict {
             Verdict::Data(data) => Some(data.into_owned()),
@@ -250,7 +256,8 @@ mod tests {
             (r#"{"message":"busy"}"#.to_owned(), Level::Server, "503 without a reason"),
             (error("not now"), Level::Channel, "503 not now"),
         ] {
-            let reply = Reply { status: 503, retry_after, names_server: false, held: Held::default(), body };
+            let reply =
+                Reply { status: 503, retry_after, names_server: false, clock: None, held: Held::default(), body };
             let detail = format!("GET /path: {cause}");
             let refusal = judge(&history(), &reply, &wording).unwrap_err();
             assert_eq!(refusal, Refusal::Throttled { level, retry_after, detail });

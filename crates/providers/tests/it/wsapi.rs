@@ -132,7 +132,10 @@ async fn the_status_and_the_contacts_of_the_page_are_read() {
     let status = r#"{"isConnected":true,"isLoggedIn":true,"deviceId":"5511999990000:3@s.whatsapp.net"}"#;
     let gate = Gate::answering(move || status.into_response()).await;
     let Ok(Answer::Session(session)) = ask(&gate.url(), &Call::Status).await.map(whole) else { panic!("no session") };
-    assert_eq!(session, Session { connected: true, logged_in: true, keeps_history: None });
+    assert_eq!(
+        Session { clock: None, ..session },
+        Session { connected: true, logged_in: true, keeps_history: None, clock: None }
+    );
 
     let contacts = r#"[{"id":"5511988887777@s.whatsapp.net","lid":"190000000000001@lid","phone":"5511988887777",
   "fullName":"Ana P","pushName":"ana","inPhoneAddressBook":true},{"id":"1203@g.us"}]"#;

@@ -335,7 +335,7 @@ async fn a_message_that_comes_back_is_marked_and_a_webhook_can_be_faster_than_th
     let world = World::new().await;
     let wanted = |id: &str| NewSync {
         kind: SyncKind::Message,
-        message: Some(id.to_owned()),
+        only: Some(Step::Restore { message_id: id.to_owned(), reads: 0 }),
         capabilities: Capabilities { restore: true, ..Capabilities::per_address(Provider::Whapi) },
         ..world.wanted(None)
     };
@@ -364,7 +364,7 @@ async fn an_unrecovered_message_is_an_end_with_a_name() {
     let world = World::new().await;
     let wanted = NewSync {
         kind: SyncKind::Message,
-        message: Some("gone".to_owned()),
+        only: Some(Step::Restore { message_id: "gone".to_owned(), reads: 0 }),
         capabilities: Capabilities { restore: true, ..Capabilities::per_address(Provider::Whapi) },
         ..world.wanted(None)
     };

@@ -3,8 +3,10 @@
 use chrono::TimeDelta;
 use sincro_core::{
     awaiting::Completion,
+    clock,
     hook::Event,
     job::{Job, Outcome, Step},
+    once::Hindrance,
     provider::{Capabilities, OneShot, Provider},
 };
 use sincro_store::{
@@ -105,12 +107,12 @@ async fn a_number_that_was_onboarded_too_long_ago_is_not_asked_unless_somebody_a
     let world = World::new().await;
     let one_shot =
         OneShot { within: Some(std::time::Duration::from_hours(24)), after_initial_sync: false, risk: "everything" };
-    let hindrance = || world.store.hindrance(world.channel.id, one_shot);
-    assert_eq!(hindrance().await.unwrap(), None);
+    let hindrance = async || world.store.facts(world.channel.id).await.unwrap().hindrance(one_shot, clock::now());
+    assert_eq!(hindrance().await, None);
     world.execute("UPDATE channels SET created_at = now() - interval '25 hours'").await;
-    assert!(hindrance().await.unwrap().unwrap().contains("25 hours"));
+    assert!(matches!(hindrance().await, Some(Hindrance::TooLate(why)) if why.detail.contains("25 hours")));
     world.store.allow_requests(world.channel.id).await.unwrap();
-    assert_eq!(hindrance().await.unwrap(), None);
+    assert_eq!(hindrance().await, None);
 }
 
 #[tokio::test]

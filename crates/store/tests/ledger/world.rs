@@ -65,7 +65,7 @@ impl World {
             kind: SyncKind::Channel,
             messages_wanted: 25,
             contacts,
-            message: None,
+            only: None,
             deep: false,
             window_days: None,
             capabilities: WUZAPI,

@@ -14,6 +14,7 @@ use sincro_core::{
     drill::{Point, reach, reach_with},
     gateway::{Answer, Call, Refusal, Session},
     job::{Await, Ending, Failure, Job, Outcome, SkipReason, Step},
+    once::Hindrance,
     plan::{TOP_UP_AT_ONCE, behind},
     provider::{Capabilities, OneShot},
     verdict::after_failure,
@@ -188,12 +189,12 @@ impl Executor {
         one_shot: OneShot,
     ) -> Result<Option<Outcome>, Error> {
         let facts = answered(self.store.facts(channel.id)).await?;
-        let allowed = facts.allowed_at.is_some_and(|at| at >= facts.onboarded_at);
-        if one_shot.after_initial_sync && facts.initial_sync_at.is_none() && !allowed {
-            return Ok(Some(self.waiting(job, Awaits::InitialSync, Completion::Quiescence)));
-        }
-        if let Some(hindrance) = answered(self.store.hindrance(channel.id, one_shot)).await? {
-            return Ok(Some(Outcome::Ended(Ending::Failed(Failure::new("too_late", hindrance)))));
+        match facts.hindrance(one_shot, clock::now()) {
+            Some(Hindrance::InitialSync) => {
+                return Ok(Some(self.waiting(job, Awaits::InitialSync, Completion::Quiescence)));
+            }
+            Some(Hindrance::TooLate(failure)) => return Ok(Some(Outcome::Ended(Ending::Failed(failure)))),
+            None => {}
         }
         let url = self.hook_url(channel);
         if let Err(why) = self.gateways.knock(&url).await {
@@ -206,7 +207,7 @@ impl Executor {
         Ok(None)
     }
 
-    fn hook_url(&self, channel: &Channel) -> String {
+    pub(super) fn hook_url(&self, channel: &Channel) -> String {
         format!("{}/hooks/{}/{}", self.public_url, channel.provider, channel.hook_token)
     }
 }

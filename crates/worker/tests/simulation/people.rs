@@ -98,7 +98,7 @@ impl World<'_> {
             kind,
             messages_wanted: wanted,
             contacts,
-            message: None,
+            only: None,
             deep: false,
             window_days: None,
             capabilities: capabilities(Provider::Wuzapi).unwrap(),

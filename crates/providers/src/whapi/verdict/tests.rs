@@ -21,7 +21,7 @@ fn wording(call: &Call) -> Wording<'_> {
 
 fn reply(status: u16, body: &str, retry_after_s: Option<u64>) -> Reply {
     let retry_after = retry_after_s.map(Duration::from_secs);
-    Reply { status, retry_after, names_server: false, held: Held::default(), body: body.to_owned() }
+    Reply { status, retry_after, names_server: false, clock: None, held: Held::default(), body: body.to_owned() }
 }
 
 /// The verdict as one word.
