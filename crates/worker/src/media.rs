@@ -19,7 +19,7 @@ use std::{fmt, fs::File, sync::Arc};
 
 use sincro_core::{channel::ChannelId, job::JobId};
 
-pub use self::place::{Access, BadPlace, EXPECTED, Place};
+pub use self::place::{Access, BadPlace, Place};
 use self::{bucket::Bucket, folder::Folder};
 
 /// A file could not be put into its place, or whether that can be done could not be seen.

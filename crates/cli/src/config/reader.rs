@@ -13,7 +13,7 @@ use base64::{Engine as _, prelude::BASE64_STANDARD};
 use chrono::TimeDelta;
 use config::{Map, Value, ValueKind};
 use secrecy::SecretString;
-use sincro_worker::media::{self, Place};
+use sincro_worker::media::{BadPlace, Place};
 use tracing_subscriber::EnvFilter;
 use url::Url;
 
@@ -197,13 +197,11 @@ impl Reader {
     }
 
     pub(super) fn media_place(&mut self, key: &str) -> Option<Place> {
-        match self.text(key).map(|text| Place::read(text.trim())) {
-            Some(Ok(place)) => place,
-            _ => {
-                self.refuse(key, media::EXPECTED);
-                None
-            }
-        }
+        let read = self.text(key).ok_or(BadPlace).and_then(|text| Place::read(text.trim()));
+        read.unwrap_or_else(|problem| {
+            self.refuse(key, &problem.to_string());
+            None
+        })
     }
 
     /// The name of a key and the key: both or none.

@@ -57,8 +57,8 @@ fn bytes_of(fetched: FetchedMedia) -> Vec<u8> {
     let FetchedMedia::File(file) = fetched else { panic!("{fetched:?}") };
     assert_eq!(file.sha256.len(), 64);
     let (mut bytes, expected) = (Vec::new(), file.bytes);
-    file.into_file().read_to_end(&mut bytes).unwrap();
-    assert_eq!(u64::try_from(bytes.len()).unwrap(), expected);
+    file.into_file().read_to_end(&mut bytes).expect("our own file");
+    assert_eq!(u64::try_from(bytes.len()), Ok(expected));
     bytes
 }
 

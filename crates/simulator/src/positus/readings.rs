@@ -17,6 +17,7 @@ pub enum Refusal {
 /// How the simulator decides them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
+#[expect(clippy::struct_excessive_bools, reason = "each decides a point of its own")]
 pub struct Readings {
     /// What a second request is refused with.
     pub refusal: Refusal,

@@ -27,6 +27,7 @@ pub enum AnswersUnder {
 /// How the simulator decides them.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
+#[expect(clippy::struct_excessive_bools, reason = "each decides a point of its own")]
 pub struct Readings {
     /// How webhooks are written.
     pub format: Format,

@@ -5,9 +5,6 @@ use std::path::PathBuf;
 use secrecy::SecretString;
 use url::Url;
 
-/// What is no place for files.
-pub const EXPECTED: &str = "must be empty, the absolute path of a folder, file:///path, or s3://bucket/prefix";
-
 /// Where files are kept.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Place {
@@ -37,7 +34,7 @@ pub struct Access {
 
 /// It is no place for files.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("{EXPECTED}")]
+#[error("must be empty, the absolute path of a folder, file:///path, or s3://bucket/prefix")]
 pub struct BadPlace;
 
 impl Place {

@@ -51,17 +51,17 @@ impl Store {
     }
 }
 
-async fn answer(request: Request, held: &Mutex<Held>) -> Response {
-    let (head, body) = request.into_parts();
+async fn answer(request: Request, shelf: &Mutex<Held>) -> Response {
+    let (parts, body) = request.into_parts();
     let body = to_bytes(body, usize::MAX).await.unwrap();
-    let path = head.uri.path().to_owned();
-    let query = head.uri.query().unwrap_or_default();
-    let mut held = held.lock().unwrap();
-    if !is_signed(&head.method, &path, query, &head.headers, &body) {
+    let path = parts.uri.path().to_owned();
+    let query = parts.uri.query().unwrap_or_default();
+    let mut held = shelf.lock().unwrap();
+    if !is_signed(&parts.method, &path, query, &parts.headers, &body) {
         held.refused.push(path);
         return StatusCode::FORBIDDEN.into_response();
     }
-    match head.method {
+    match parts.method {
         Method::PUT => drop(held.objects.insert(path, body)),
         _ => return StatusCode::METHOD_NOT_ALLOWED.into_response(),
     }
@@ -82,7 +82,8 @@ fn is_signed(method: &Method, path: &str, query: &str, headers: &HeaderMap, body
     if header("x-amz-content-sha256") != hex(digest::digest(&digest::SHA256, body).as_ref()) {
         return false;
     }
-    let names = signed.split(';').map(|name| format!("{name}:{}\n", header(name).trim())).collect::<String>();
+    let lines: Vec<_> = signed.split(';').map(|name| [name, ":", header(name).trim(), "\n"].concat()).collect();
+    let names = lines.concat();
     let canonical = format!("{method}\n{path}\n{query}\n{names}\n{signed}\n{}", header("x-amz-content-sha256"));
     let hash = hex(digest::digest(&digest::SHA256, canonical.as_bytes()).as_ref());
     let to_sign = format!("AWS4-HMAC-SHA256\n{}\n{scope}\n{hash}", header("x-amz-date"));

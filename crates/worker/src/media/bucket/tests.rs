@@ -28,14 +28,14 @@ struct Held {
     refuses: Option<u32>,
 }
 
-async fn answer(request: Request, held: &Mutex<Held>) -> Response {
-    let (head, body) = request.into_parts();
+async fn answer(request: Request, shelf: &Mutex<Held>) -> Response {
+    let (asked, body) = request.into_parts();
     let body = to_bytes(body, usize::MAX).await.unwrap().to_vec();
-    let path = head.uri.path().to_owned();
-    let query = head.uri.query().unwrap_or_default().to_owned();
+    let path = asked.uri.path().to_owned();
+    let query = asked.uri.query().unwrap_or_default().to_owned();
     let part = query.split('&').find_map(|pair| pair.strip_prefix("partNumber=")?.parse::<u32>().ok());
-    let mut held = held.lock().unwrap();
-    match (head.method, part) {
+    let mut held = shelf.lock().unwrap();
+    match (asked.method, part) {
         (Method::PUT, Some(part)) if held.refuses == Some(part) => return StatusCode::FORBIDDEN.into_response(),
         (Method::PUT, Some(part)) => drop(held.parts.insert(part, body)),
         (Method::PUT, None) => drop(held.objects.insert(path, body)),
