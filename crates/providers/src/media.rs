@@ -26,6 +26,9 @@ const LONGEST_POINTER: u64 = 64 * 1_024;
 /// What the usual servers say of a path that they do not have at all.
 const NO_PATH: [&str; 4] = ["cannot get", "no route", "route not found", "page not found"];
 
+/// The word of a refusal that says that a file is gone, whatever its status.
+pub(crate) const GONE: &str = "media_gone";
+
 /// What a request for the file of a message came to.
 #[derive(Debug)]
 pub enum FetchedMedia {
@@ -84,6 +87,7 @@ pub(crate) async fn by_id(
         Download::TooLarge => Ok(FetchedMedia::TooLarge),
         Download::Elsewhere(url) => Ok(FetchedMedia::Elsewhere(url.into())),
         Download::Refused(reply) => match refuse(&reply) {
+            Refusal::Permanent { code: GONE, detail } => Ok(FetchedMedia::Gone(detail)),
             Refusal::Permanent { detail, .. } | Refusal::Transient { detail, .. } if is_gone(&reply) => {
                 Ok(FetchedMedia::Gone(detail))
             }

@@ -363,4 +363,9 @@ pub(crate) fn describe_metrics() {
         "Permits given back because even moving them took too long, several times over"
     );
     metrics::describe_counter!("sincro_late_results_total", "Results that came too late and changed nothing");
+    metrics::describe_counter!(
+        "sincro_media_bytes_total",
+        metrics::Unit::Bytes,
+        "Bytes of files that were put into their place"
+    );
 }

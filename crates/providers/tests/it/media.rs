@@ -176,6 +176,16 @@ async fn what_is_not_there_any_more_is_gone_and_a_path_that_is_not_there_is_not(
 }
 
 #[tokio::test]
+async fn metas_word_for_a_file_that_expired_is_understood_and_another_bad_parameter_is_none() {
+    for (text, gone) in [("Object with ID 'm1' does not exist, cannot be loaded", true), ("Invalid parameter", false)] {
+        let body = json!({"error": {"message": format!("(#100) {text}"), "type": "GraphMethodException", "code": 100}});
+        let answer = move || (StatusCode::BAD_REQUEST, body.to_string()).into_response();
+        let fetched = answered(Provider::Positus, answer).await;
+        assert_eq!(matches!(fetched, Ok(FetchedMedia::Gone(_))), gone, "{fetched:?}");
+    }
+}
+
+#[tokio::test]
 async fn a_gateway_without_a_session_and_a_token_that_opens_nothing_are_named() {
     for (status, body) in [
         (StatusCode::CONFLICT, r#"{"status":409,"detail":"device not paired"}"#),
