@@ -10,6 +10,7 @@ use std::{
 use sincro_core::{channel::ChannelId, clock};
 use tokio::task::spawn_blocking;
 use url::Url;
+use uuid::Uuid;
 
 use super::{Bringer, Error};
 
@@ -52,13 +53,10 @@ impl Folder {
         self.blocking(move || {
             fs::create_dir_all(&under_way)?;
             fs::create_dir_all(&folder)?;
+            forget_earlier(&under_way, bringer)?;
             let Bringer { job, attempt } = bringer;
-            let beside = |attempt| under_way.join(format!("{job}-{attempt}"));
-            // What earlier attempts left when they died; it was never complete.
-            for dead in 1..attempt {
-                let _ = fs::remove_file(beside(dead));
-            }
-            let beside = beside(attempt);
+            // A name that nobody else has, whoever takes himself for the same attempt.
+            let beside = under_way.join(format!("{job}-{attempt}-{}", Uuid::now_v7().simple()));
             let written = write(&mut file, &beside).and_then(|()| fs::rename(&beside, &place));
             if written.is_err() {
                 let _ = fs::remove_file(&beside);
@@ -83,6 +81,22 @@ impl Folder {
         let done = spawn_blocking(work).await.unwrap_or_else(|error| Err(io::Error::other(error)));
         done.map_err(|error| Error(format!("the folder for files, {}: {error}", self.path.display())))
     }
+}
+
+/// What earlier attempts of a job left when they died: it was never complete. Few files are under way at once.
+fn forget_earlier(under_way: &Path, bringer: Bringer) -> io::Result<()> {
+    for entry in fs::read_dir(under_way)? {
+        let entry = entry?;
+        let name = entry.file_name();
+        let mut parts = name.to_str().unwrap_or_default().split('-');
+        let job = parts.next().and_then(|job| job.parse().ok());
+        let attempt = parts.next().and_then(|attempt| attempt.parse::<i32>().ok());
+        if job == Some(bringer.job) && attempt.is_some_and(|attempt| attempt < bringer.attempt) {
+            // Somebody else may have been faster.
+            let _ = fs::remove_file(entry.path());
+        }
+    }
+    Ok(())
 }
 
 fn write(from: &mut File, to: &Path) -> io::Result<()> {
@@ -117,8 +131,6 @@ fn clean(under_way: &Path) -> io::Result<usize> {
 mod tests {
     use std::io::{Seek as _, Write as _};
 
-    use uuid::Uuid;
-
     use super::*;
 
     const BRINGER: Bringer = Bringer { job: 7, attempt: 3 };
@@ -135,14 +147,19 @@ mod tests {
         let home = tempfile::tempdir().unwrap();
         let folder = Folder::new(home.path().join("media"));
         folder.check().await.unwrap();
-        fs::write(home.path().join("media/.under-way/7-1"), "half a fi").unwrap();
+        for earlier in ["7-1-a", "7-2-b"] {
+            fs::write(home.path().join("media/.under-way").join(earlier), "half a fi").unwrap();
+        }
+        let others = home.path().join("media/.under-way/8-1-c");
+        fs::write(&others, "half a fi").unwrap();
         for bytes in [&b"one"[..], b"another"] {
             let location = folder.keep(Uuid::nil(), "a%2Fb", file(bytes), BRINGER).await.unwrap();
             let place = Url::parse(&location).unwrap().to_file_path().unwrap();
             assert_eq!(place, home.path().join(format!("media/{}/a%2Fb", Uuid::nil())));
             assert_eq!(fs::read(place).unwrap(), bytes);
         }
-        assert_eq!(fs::read_dir(home.path().join("media/.under-way")).unwrap().count(), 0);
+        let left: Vec<_> = fs::read_dir(home.path().join("media/.under-way")).unwrap().collect();
+        assert!(left.len() == 1 && left[0].as_ref().unwrap().path() == others, "{left:?}");
     }
 
     #[tokio::test]
