@@ -52,8 +52,8 @@ const OF_WORKERS: [(Point, u32); 17] = [
     (Point::Ruled, 8),
 ];
 
-/// What is passed only where a gateway delivers later: `crate::deliveries` has those who die there.
-const OF_DELIVERIES: [Point; 2] = [Point::Attempting, Point::Ingesting];
+/// What is passed only where a gateway delivers later, or files are fetched: `crate::deliveries` has those who die there.
+const OF_DELIVERIES: [Point; 4] = [Point::Attempting, Point::Ingesting, Point::Keeping, Point::Kept];
 
 #[tokio::test]
 async fn a_sync_survives_the_death_of_whoever_works_on_it_at_every_point() {

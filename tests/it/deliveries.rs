@@ -7,6 +7,7 @@ mod crash;
 mod deep;
 mod gdbrns;
 mod inbox;
+mod media;
 mod positus;
 mod restoring;
 mod wsapi;

@@ -40,12 +40,14 @@ const KNOWS: [(&str, &[&str]); 9] = [
 ];
 
 /// What begins with this name is used by these crates alone.
-const OWNED: [(&str, &[&str]); 5] = [
+const OWNED: [(&str, &[&str]); 6] = [
     ("redis", &["sincro-queue"]),
     ("apalis", &["sincro-queue"]),
     ("sqlx", &["sincro-store"]),
     ("reqwest", &["sincro-providers", "sincro-cli"]),
     ("axum", &["sincro-api", "sincro-simulator"]),
+    // It brings an HTTP client of its own, which speaks to the store for files and to nobody else.
+    ("object_store", &["sincro-worker"]),
 ];
 
 /// What does I/O, waits or measures; the vocabulary does none of that.

@@ -105,7 +105,7 @@ mod tests {
     use super::*;
 
     /// The contract: every call, and the scope it needs.
-    const CALLS: [(&str, &str, &str); 35] = [
+    const CALLS: [(&str, &str, &str); 36] = [
         ("get", "/healthz", ""),
         ("get", "/readyz", ""),
         ("get", "/metrics", "read"),
@@ -121,6 +121,7 @@ mod tests {
         ("post", "/v1/channels/{channel_id}/resume", "admin"),
         ("get", "/v1/channels/{channel_id}/messages", "read"),
         ("post", "/v1/channels/{channel_id}/messages/{message_id}/resync", "enqueue"),
+        ("post", "/v1/channels/{channel_id}/media/syncs", "enqueue"),
         ("post", "/v1/channels/{channel_id}/allow-history", "admin"),
         ("get", "/v1/channels/{channel_id}/check", "read"),
         ("post", "/v1/channels/{channel_id}/check", "enqueue"),

@@ -53,6 +53,7 @@ fn enqueueing() -> OpenApiRouter<App> {
         .routes(routes!(syncs::plan::plan))
         .routes(routes!(syncs::start_contact::start_contact))
         .routes(routes!(syncs::resync::resync))
+        .routes(routes!(syncs::media::fetch))
         .routes(routes!(channels::check::check))
         .routes(routes!(syncs::steer::pause))
         .routes(routes!(syncs::steer::resume))

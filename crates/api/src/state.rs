@@ -57,6 +57,8 @@ pub struct Settings {
     pub challenge: Challenge,
     /// The longest webhook.
     pub hook_max_body_bytes: usize,
+    /// No file that is fetched is longer than this; none where files are not fetched.
+    pub media_most_bytes: Option<u64>,
     /// What this process has measured; see [`crate::install_metrics`].
     pub metrics: PrometheusHandle,
 }

@@ -6,6 +6,7 @@ mod idempotency;
 pub(crate) mod jobs;
 pub(crate) mod list;
 mod live;
+pub(crate) mod media;
 pub(crate) mod plan;
 pub(crate) mod receipt;
 pub(crate) mod resync;

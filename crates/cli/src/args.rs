@@ -3,6 +3,7 @@
 
 pub(crate) mod channel;
 pub(crate) mod limit;
+pub(crate) mod media;
 pub(crate) mod messages;
 pub(crate) mod sync;
 
@@ -107,6 +108,9 @@ pub(crate) enum Command {
     /// Messages that were stored, and one that is missing
     #[command(subcommand, visible_alias = "message")]
     Messages(messages::Messages),
+    /// Files of messages that are stored
+    #[command(subcommand)]
+    Media(media::Media),
 }
 
 #[derive(Debug, Clone, clap::Args)]

@@ -13,6 +13,7 @@ use std::{collections::BTreeMap, fmt, net::SocketAddr, path::Path, time::Duratio
 use chrono::TimeDelta;
 use secrecy::SecretString;
 use sincro_core::awaiting::Waits;
+use sincro_worker::media::{Access, Place, Target};
 use url::Url;
 
 use self::reader::Reader;
@@ -75,6 +76,12 @@ pub(crate) struct Config {
     pub retention: Option<TimeDelta>,
     /// How long webhooks are kept that were read; none: for ever.
     pub hook_retention: Option<TimeDelta>,
+    /// Where files go; none: they are not fetched.
+    pub media_place: Option<Place>,
+    /// How that is reached where it is a bucket.
+    pub media_access: Access,
+    /// The longest file.
+    pub media_most_bytes: u64,
     /// Filter directives for the log.
     pub log: String,
     /// How log lines look.
@@ -163,6 +170,14 @@ impl Config {
             },
             retention: reader.days("retention_days", 0..=36_500),
             hook_retention: reader.days("hook_retention_days", 0..=36_500),
+            media_place: reader.media_place("media_target"),
+            media_access: Access {
+                endpoint: reader.http_url("media_s3_endpoint"),
+                region: reader.name("media_s3_region"),
+                keys: reader.key_pair("media_s3_access_key", "media_s3_secret_key"),
+                allow_http: reader.truth("media_s3_allow_http"),
+            },
+            media_most_bytes: reader.whole_number("media_max_bytes", 1..=2_147_483_648),
             log: reader.log_directives("log"),
             log_format: reader.one_of("log_format", &[("text", LogFormat::Text), ("json", LogFormat::Json)]),
             warnings: layers::suspicious_variables(environment),
@@ -170,6 +185,13 @@ impl Config {
         // A value that was refused is zero here and was reported already.
         if !config.retry_cap.is_zero() && config.retry_cap < config.retry_base {
             reader.refuse("retry_cap_seconds", "must be at least retry_base_seconds");
+        }
+        let Access { endpoint, allow_http, .. } = &config.media_access;
+        if endpoint.as_ref().is_some_and(|endpoint| endpoint.scheme() == "http") && !allow_http {
+            reader.refuse(
+                "media_s3_endpoint",
+                "files would travel in the clear: give https, or media_s3_allow_http = true",
+            );
         }
         reader.finish(config)
     }
@@ -180,6 +202,11 @@ impl Config {
             Some(url) => url.as_str().trim_end_matches('/').to_owned(),
             None => format!("http://{listening_on}"),
         }
+    }
+
+    /// The place for files, if there is one. What is in it is not looked at.
+    pub(crate) fn media_target(&self) -> Option<Result<Target, sincro_worker::media::Error>> {
+        self.media_place.as_ref().map(|place| Target::new(place, &self.media_access))
     }
 
     /// Where Postgres is, or how to say so.

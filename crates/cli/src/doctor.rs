@@ -78,7 +78,19 @@ async fn examine(config: &Config) -> Vec<Finding> {
     });
     findings.extend(examine_postgres(config).await);
     findings.extend(examine_redis(config).await);
+    findings.push(examine_media(config).await);
     findings
+}
+
+async fn examine_media(config: &Config) -> Finding {
+    match config.media_target() {
+        None => Finding::ok("files", "are not fetched: media_target is empty"),
+        Some(Err(error)) => Finding::broken("files", format!("media_target: {error}")),
+        Some(Ok(target)) => match target.check().await {
+            Ok(()) => Finding::ok("files", "media_target can be written"),
+            Err(error) => Finding::broken("files", format!("media_target cannot be written: {error}")),
+        },
+    }
 }
 
 async fn examine_postgres(config: &Config) -> Vec<Finding> {

@@ -53,6 +53,7 @@ async fn dispatch(command: Command, global: &Global) -> anyhow::Result<ExitCode>
         Command::Channel(command) => return verbs::channel(command, global).await,
         Command::Sync(command) => return verbs::sync(command, global).await,
         Command::Messages(command) => return verbs::messages(command, global).await,
+        Command::Media(command) => return verbs::media(command, global).await,
         Command::Limit(command) => verbs::limit(command, global).await?,
         Command::Plan(plan) => verbs::plan(plan, global).await?,
         Command::Providers(wanted) => verbs::providers(&wanted, global)?,

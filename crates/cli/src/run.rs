@@ -12,6 +12,7 @@ use sincro_core::retry::RetryPolicy;
 use sincro_providers::{GatewaySettings, Gateways};
 use sincro_queue::{Queue, QueueSettings};
 use sincro_store::{SecretKey, Store};
+use sincro_worker::media;
 use tokio::{net::TcpListener, time::sleep};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
@@ -194,6 +195,7 @@ fn api_over(parts: &Parts, config: &Config, listener: &TcpListener) -> anyhow::R
         prove: sincro_providers::prove,
         challenge: sincro_providers::challenge,
         hook_max_body_bytes: config.hook_max_body_bytes,
+        media_most_bytes: config.media_place.as_ref().map(|_| config.media_most_bytes),
         metrics,
     };
     Ok(Api::new(parts.store.clone(), parts.queue.clone(), settings))
@@ -208,6 +210,7 @@ async fn run_worker(parts: Parts, config: &Config, public_url: String, drain: Ca
         memory_bytes: config.gateway_memory_bytes,
         ..GatewaySettings::default()
     })?;
+    let target = config.media_target().transpose().context("media_target")?;
     let settings = sincro_worker::Settings {
         name: format!("{}-{}", host_name(), Uuid::now_v7().simple()),
         concurrency: config.worker_concurrency,
@@ -218,6 +221,7 @@ async fn run_worker(parts: Parts, config: &Config, public_url: String, drain: Ca
         sweep_every: config.sweep_every,
         retention: config.retention,
         hook_retention: config.hook_retention,
+        media: target.map(|target| media::Settings { target, most_bytes: config.media_most_bytes }),
         waits: config.waits,
         public_url,
     };

@@ -3,6 +3,7 @@
 mod channel;
 mod check;
 mod limit;
+mod media;
 mod messages;
 mod plan;
 mod providers;
@@ -16,6 +17,7 @@ use serde_json::Value;
 pub(crate) use self::{
     channel::channel,
     limit::limit,
+    media::media,
     messages::messages,
     plan::{plan, scaling},
     providers::providers,

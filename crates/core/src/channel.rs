@@ -17,6 +17,8 @@ words! {
     pub enum Feature {
         /// Channel syncs: the whole contact list at once.
         ImportMessages = "import_messages",
+        /// Files are fetched without being asked for.
+        FetchMedia = "fetch_media",
     }
 }
 

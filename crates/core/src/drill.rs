@@ -27,6 +27,10 @@ words! {
         Ingesting = "ingesting",
         /// The gateway has answered; nobody else knows.
         Called = "called",
+        /// A file has come whole; what it is kept in is about to be written.
+        Keeping = "keeping",
+        /// A file is in its place; the ledger has not heard.
+        Kept = "kept",
         /// What the answer comes to is decided, and the lease still held; the ledger has not heard.
         Judged = "judged",
         /// Results are written, not committed.

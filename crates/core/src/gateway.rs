@@ -12,6 +12,7 @@ use crate::{
     contact::Contact,
     job::Step,
     limit::Level,
+    media::MediaPlace,
     message::{Message, Page, Pairing},
 };
 
@@ -64,6 +65,15 @@ pub enum Call {
         /// Whether the phone is to send it once more.
         resync: bool,
     },
+    /// The file of a message.
+    Media {
+        /// Where it is to be had.
+        place: MediaPlace,
+        /// What its message says of its type.
+        mime: Option<String>,
+        /// More bytes than these are not taken.
+        most: u64,
+    },
     /// Where webhooks go, and which.
     Subscriptions,
     /// From now on webhooks go there.
@@ -110,7 +120,7 @@ impl Call {
             Step::RequestContacts => Self::RequestContacts,
             Step::RequestHistory => Self::RequestHistory { count: messages_wanted },
             Step::Restore { message_id, reads } => Self::Message { id: message_id.clone(), resync: *reads == 0 },
-            Step::TopUp { .. } | Step::Look { .. } => return None,
+            Step::TopUp { .. } | Step::Look { .. } | Step::Media { .. } => return None,
         })
     }
 
@@ -126,6 +136,7 @@ impl Call {
             Self::RequestHistory { .. } => "request_history",
             Self::TopUp { .. } => "top_up",
             Self::Message { .. } => "message",
+            Self::Media { .. } => "media",
             Self::Subscriptions => "subscriptions",
             Self::Connect { .. } => "connect",
         }
@@ -178,7 +189,8 @@ pub struct ContactsPiece {
     pub pairings: Vec<Pairing>,
 }
 
-/// A gateway's good answer, read whole. One to [`Call::Contacts`] is too long for that, and comes in pieces.
+/// A gateway's good answer, read whole. One to [`Call::Contacts`] is too long for that, and comes in pieces; one to [`Call::Media`] is
+/// a file.
 #[derive(Debug, Clone)]
 pub enum Answer {
     /// To [`Call::Status`].

@@ -40,6 +40,8 @@ words! {
         Restore = "restore",
         /// Looks at the channel's set-up.
         Check = "check",
+        /// Fetches the file of one message.
+        Media = "media",
     }
 }
 
@@ -90,6 +92,8 @@ words! {
         NoAnchor = "no anchor",
         /// The phone answered none of the requests before this one.
         PhoneSilent = "phone silent",
+        /// The file is larger than files may be.
+        TooLarge = "too large",
     }
 }
 
@@ -104,6 +108,8 @@ words! {
         Unrecovered = "unrecovered",
         /// It can be asked for once, and an earlier sync did.
         AlreadyRequested = "already requested",
+        /// The gateway does not have the file any more.
+        MediaGone = "media gone",
     }
 }
 
@@ -152,6 +158,14 @@ pub enum Step {
         message_id: String,
         /// How often it was looked for.
         reads: u8,
+    },
+    /// Fetch the file of a message.
+    Media {
+        /// The provider's id of the message.
+        message_id: String,
+        /// Where the gateway said that it is to be had, when it was asked for it; none before.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        link: Option<String>,
     },
     /// Look at the channel's set-up, and have webhooks sent here where that was asked for.
     Look {

@@ -13,6 +13,7 @@
 //! | [`sync`] | one request, its states and its status |
 //! | [`job`] | the unit of work, its steps, states and endings |
 //! | [`message`] | what a gateway call brings, in one neutral shape |
+//! | [`media`] | the file that comes with a message, and what became of it |
 //! | [`gateway`] | the calls a job can make and the ways a gateway can answer |
 //! | [`hook`] | what shows that a webhook comes from the gateway, and what it tells |
 //! | [`awaiting`] | what a job waits for while there is nothing to call |
@@ -45,6 +46,7 @@ pub mod gateway;
 pub mod hook;
 pub mod job;
 pub mod limit;
+pub mod media;
 pub mod message;
 pub mod notice;
 pub mod once;

@@ -4,7 +4,11 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
-use crate::{address::Address, word::words};
+use crate::{
+    address::Address,
+    media::{Media, StoredMedia},
+    word::words,
+};
 
 words! {
     /// What a message is; the original stays in the payload.
@@ -63,6 +67,8 @@ pub struct Message {
     pub text: Option<String>,
     /// Delivery status in the provider's words, lower case, where it says one.
     pub status: Option<String>,
+    /// Its file, where it has one.
+    pub media: Option<Media>,
     /// The provider's JSON, untouched.
     pub payload: Box<RawValue>,
 }
@@ -107,6 +113,9 @@ pub struct StoredMessage {
     pub status: Option<String>,
     /// How it came to us.
     pub origin: Origin,
+    /// Its file, where it has one.
+    #[serde(default)]
+    pub media: Option<StoredMedia>,
     /// The provider's JSON.
     pub payload: serde_json::Value,
 }

@@ -107,6 +107,8 @@ pub struct Capabilities {
     pub bodies: bool,
     /// Whether webhooks can be registered by a call.
     pub connect: Connect,
+    /// Whether the files of messages can be fetched.
+    pub media: bool,
 }
 
 impl Capabilities {
@@ -129,6 +131,7 @@ impl Capabilities {
             one_shot: None,
             bodies: true,
             connect: Connect::No,
+            media: false,
         }
     }
 

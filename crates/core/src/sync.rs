@@ -1,4 +1,4 @@
-//! One request: a whole channel, one contact, one message, or a look at the set-up.
+//! One request: a whole channel, one contact, one message, files, or a look at the set-up.
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
@@ -20,6 +20,8 @@ words! {
         Message = "message",
         /// A look at the channel's set-up, urgent: somebody waits for it.
         Check = "check",
+        /// The files of messages that are stored.
+        Media = "media",
     }
 }
 

@@ -160,6 +160,7 @@ mod tests {
             kind: MessageKind::Text,
             text: None,
             status: None,
+            media: None,
             payload: serde_json::from_str("{}").unwrap(),
         }
     }

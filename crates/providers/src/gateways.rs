@@ -8,7 +8,7 @@ use sincro_core::{
 };
 use tokio::time::Instant;
 
-use crate::{contacts::ContactList, http::Http, registry, room::Held, telemetry};
+use crate::{contacts::ContactList, http::Http, media::FetchedMedia, registry, room::Held, telemetry};
 
 /// How patient and how greedy a gateway call may be.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -60,6 +60,8 @@ pub enum Answered {
     Whole(Answer, Held),
     /// To [`Call::Contacts`]: to be read piece by piece.
     Contacts(ContactList),
+    /// To [`Call::Media`].
+    Media(FetchedMedia),
 }
 
 /// All gateways, over one pool of connections. Clones share it.

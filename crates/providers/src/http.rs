@@ -5,6 +5,8 @@
 //! the environment, and nothing is sent twice. What is read is bounded three times: each answer by its length and by the clock, and
 //! all answers in memory together by their room; a list of contacts goes to a file.
 
+mod download;
+
 use std::{
     error::Error as StdError,
     io,
@@ -32,6 +34,9 @@ use crate::{
     signs,
     spool::{Spool, SpoolWriter},
 };
+
+pub use download::MediaFile;
+pub(crate) use download::{Download, is_web};
 
 /// Shorter than servers keep an idle connection (60 s and more), so that a request seldom meets a closed one.
 const POOL_IDLE: Duration = Duration::from_secs(30);
@@ -88,6 +93,12 @@ impl Request {
             url.query_pairs_mut().extend_pairs(query);
         }
         Ok(Self { method, url, headers: HeaderMap::new(), body: None, patience: Duration::ZERO, name })
+    }
+
+    /// What is at an address of anybody's. Its name says the host alone: the rest may hold the right to read it.
+    pub(crate) fn link(url: Url) -> Self {
+        let name = format!("GET a link at {}", excerpt(url.host_str().unwrap_or_default(), excerpt::BODY));
+        Self { method: Method::GET, url, headers: HeaderMap::new(), body: None, patience: Duration::ZERO, name }
     }
 
     /// Waits at least so long for the answer, however impatient the settings are.
@@ -215,6 +226,16 @@ impl Http {
 
     /// The answer up to its body.
     async fn ask(&self, request: Request) -> Result<(Response, Reply), Refusal> {
+        let name = request.name.clone();
+        let (response, reply) = self.head(request).await?;
+        if response.status().is_redirection() {
+            return Err(redirected(&name, &response));
+        }
+        Ok((response, reply))
+    }
+
+    /// The same where a redirect is an answer like others.
+    async fn head(&self, request: Request) -> Result<(Response, Reply), Refusal> {
         let patience = self.patience(&request);
         let Request { method, url, headers, body, patience: _, name } = request;
         let mut asking = self.client.request(method, url).headers(headers).timeout(patience);
@@ -222,9 +243,6 @@ impl Http {
             asking = asking.header(CONTENT_TYPE, "application/json").body(body);
         }
         let response = asking.send().await.map_err(|error| self.broken(&name, patience, error, 0))?;
-        if response.status().is_redirection() {
-            return Err(redirected(&name, &response));
-        }
         let reply = Reply {
             status: response.status().as_u16(),
             retry_after: retry_after::read(response.headers(), clock::now()),

@@ -12,7 +12,8 @@
 //! | [`contacts`](ContactList) | a contact list, piece by piece |
 //! | [`hooks`](prove) | what shows that a webhook comes from the gateway, and that an address is ours |
 //! | [`events`](read_hook) | what a webhook tells, piece by piece |
-//! | `http` | one bounded request, and what a broken transport means |
+//! | `http` | one bounded request, and what a broken transport means; a file of any length |
+//! | [`media`](MediaFile) | the files of messages: what is said of one, and fetching it |
 //! | `spool` | an answer that is too long for memory, in a file |
 //! | `room` | how much of all answers may be in memory at once |
 //! | `retry_after` | the wait that a gateway asks for |
@@ -44,6 +45,7 @@ mod hooks;
 mod http;
 mod json;
 mod listing;
+mod media;
 mod moment;
 mod name;
 mod person;
@@ -67,6 +69,7 @@ pub use credentials::CredentialsError;
 pub use events::{HookPieces, read_hook};
 pub use gateways::{Answered, Error, GatewaySettings, Gateways};
 pub use hooks::{challenge, hook_secret, prove};
+pub use media::{FetchedMedia, MediaFile};
 pub use registry::{capabilities, check_credentials};
 pub use room::Held;
 pub use telemetry::describe_metrics;

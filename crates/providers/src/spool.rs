@@ -60,6 +60,12 @@ impl Spool {
         Ok(Text::new(BufReader::with_capacity(WRITE, &mut self.file), left))
     }
 
+    /// The bytes themselves, to be read from their beginning.
+    pub(crate) fn into_file(mut self) -> io::Result<File> {
+        self.file.seek(SeekFrom::Start(0))?;
+        Ok(self.file)
+    }
+
     /// How it begins, for people.
     pub(crate) fn beginning(&mut self, most: u64) -> io::Result<String> {
         self.file.seek(SeekFrom::Start(0))?;

@@ -53,6 +53,12 @@ impl Call {
         self.asks == Asks::Message
     }
 
+    /// Whether it is for the file of a message.
+    #[must_use]
+    pub fn is_file(&self) -> bool {
+        self.asks == Asks::File
+    }
+
     /// Whether it asked for others of its kind to stay away for a while, and for how long after its end.
     fn rest_us(&self) -> Option<Range<u64>> {
         let (ended_us, seconds) = (self.ended_us?, self.retry_after_s?);

@@ -28,6 +28,8 @@ pub enum Asks {
     Request,
     /// One message.
     Message,
+    /// The file of a message.
+    File,
     /// Anything else.
     #[default]
     Other,

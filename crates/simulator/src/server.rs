@@ -1,7 +1,7 @@
 //! The state all parts of a running simulator share.
 
 use std::{
-    collections::HashMap,
+    collections::{BTreeSet, HashMap},
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
@@ -82,6 +82,8 @@ pub(crate) struct Channel {
     pub(crate) deep: Guarded<wuzapi::Deep>,
     pub(crate) restored: whapi::Restored,
     pub(crate) settings: Guarded<Map<String, Value>>,
+    /// Messages whose files are gone, whatever their age.
+    pub(crate) lost_files: Guarded<BTreeSet<String>>,
 }
 
 impl Server {
@@ -106,6 +108,7 @@ impl Server {
                 deep: Guarded::default(),
                 restored: whapi::Restored::default(),
                 settings: Guarded::default(),
+                lost_files: Guarded::default(),
             })
         };
         let limiter = Limiter::default();

@@ -70,6 +70,12 @@ impl Simulator {
         self.server.contract.restore(&self.server, self.channel(token)?, message_id)
     }
 
+    /// Has the file of a message gone, where the gateway gives files. Fails if there is no such channel.
+    pub fn lose_file(&self, token: &str, message_id: &str) -> Result<()> {
+        self.channel(token)?.lost_files.with(|lost| lost.insert(message_id.to_owned()));
+        Ok(())
+    }
+
     /// Lets the hour pass after which WSAPI forgets what it holds of the channel's history.
     pub fn expire_cache(&self, token: &str) -> Result<()> {
         self.channel(token)?.cache.with(wsapi::Cache::forget);

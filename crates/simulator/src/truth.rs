@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     account::{self, AccountMessage},
     archive::{Archive, Stored},
+    media::Media,
     messages::Kind,
     people::Person,
 };
@@ -91,6 +92,13 @@ impl Truth {
     #[must_use]
     pub fn expected_rows(&self, limit: usize) -> usize {
         self.addresses().map(|address| self.0.newest(address, limit).len()).sum()
+    }
+
+    /// The bytes of the file of a message; none where it has none.
+    #[must_use]
+    pub fn file(&self, message_id: &str) -> Option<Vec<u8>> {
+        let (_, message, _) = self.0.find(message_id)?;
+        Media::of(message.kind).map(|media| media.content(&message.id))
     }
 
     /// What only the phone holds of the person with this address, newest first: no chat has it before it is asked for.

@@ -485,7 +485,7 @@ async fn write_gains(connection: &mut PgConnection, waiters: &[Waiter]) -> Resul
                 .execute(&mut *connection)
                 .await?;
             }
-            JobKind::Plan | JobKind::History | JobKind::Check => {}
+            JobKind::Plan | JobKind::History | JobKind::Check | JobKind::Media => {}
         }
     }
     Ok(())

@@ -23,6 +23,8 @@
 //! | `restored` | a message that was brought back |
 //! | [`checks`] | what looks at a channel's set-up found |
 //! | `messages` | messages into their table |
+//! | [`media`] | the files of messages: what is known, and what became of them |
+//! | [`fetches`] | media syncs |
 //! | [`unreadable`] | jobs that cannot be read fail |
 //! | [`reading`] | stored messages and receipts |
 //! | [`prune`] | old jobs are deleted |
@@ -47,12 +49,14 @@ pub mod checks;
 pub mod contacts;
 mod cooldowns;
 mod error;
+pub mod fetches;
 pub mod inbox;
 pub mod ingest;
 pub mod jobs;
 mod knock;
 pub mod limits;
 pub mod listing;
+pub mod media;
 mod messages;
 mod migrate;
 pub mod notices;

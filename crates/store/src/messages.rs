@@ -10,7 +10,7 @@ use sincro_core::{
 };
 use sqlx::PgConnection;
 
-use crate::Error;
+use crate::{Error, media};
 
 /// Whose a message is, and who brought it.
 #[derive(Debug, Clone, Copy)]
@@ -39,6 +39,7 @@ pub(crate) struct Rows<'m> {
     payloads: Vec<&'m str>,
     jobs: Vec<Option<JobId>>,
     origins: Vec<&'static str>,
+    media: media::Rows<'m>,
 }
 
 /// A message that was not there before.
@@ -61,9 +62,12 @@ impl<'m> Rows<'m> {
         self.payloads.push(message.payload.get());
         self.jobs.push(place.job);
         self.origins.push(place.origin.as_str());
+        if let Some(media) = &message.media {
+            self.media.push(place.channel, &message.id, message.sent_at, media);
+        }
     }
 
-    /// Stores those that are not there yet; gives these.
+    /// Stores those that are not there yet, and gives these; and what is known of the files of all.
     pub(crate) async fn insert(self, connection: &mut PgConnection) -> Result<Vec<Stored>, Error> {
         if self.ids.is_empty() {
             return Ok(Vec::new());
@@ -92,7 +96,9 @@ impl<'m> Rows<'m> {
             &self.origins as _,
             clock::now()
         );
-        Ok(stored.fetch_all(connection).await?)
+        let stored = stored.fetch_all(&mut *connection).await?;
+        self.media.insert(connection).await?;
+        Ok(stored)
     }
 }
 
@@ -111,7 +117,14 @@ pub(crate) async fn complete(
         message.text,
         message.payload.get()
     );
-    if updated.execute(&mut *connection).await?.rows_affected() > 0 || !asked_for {
+    if updated.execute(&mut *connection).await?.rows_affected() > 0 {
+        let mut file = media::Rows::default();
+        if let Some(media) = &message.media {
+            file.push(place.channel, &message.id, message.sent_at, media);
+        }
+        return file.insert(connection).await;
+    }
+    if !asked_for {
         return Ok(());
     }
     let mut rows = Rows::default();

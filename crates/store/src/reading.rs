@@ -5,6 +5,7 @@ use sincro_core::{
     address::Address,
     channel::ChannelId,
     job::JobId,
+    media::StoredMedia,
     message::StoredMessage,
     receipt::{Receipt, ReceiptLine},
     sync::SyncId,
@@ -32,11 +33,12 @@ impl Store {
             None => None,
         };
         let rows = sqlx::query!(
-            "SELECT message_id, contact_id, address, from_me, sent_at, kind, text, status, origin, payload
-             FROM messages
-             WHERE channel_id = $1 AND ($2::bigint IS NULL OR contact_id = $2)
-               AND ($3::text IS NULL OR (sent_at, message_id) > ($4, $3))
-             ORDER BY sent_at, message_id LIMIT $5",
+            r#"SELECT m.message_id, m.contact_id, m.address, m.from_me, m.sent_at, m.kind, m.text, m.status, m.origin, m.payload,
+                      f.state AS "media_state?", f.mime, f.bytes, f.stored_bytes, f.file_name, f.stored_at, f.location, f.sha256, f.reason
+             FROM messages m LEFT JOIN media f ON f.channel_id = m.channel_id AND f.message_id = m.message_id
+             WHERE m.channel_id = $1 AND ($2::bigint IS NULL OR m.contact_id = $2)
+               AND ($3::text IS NULL OR (m.sent_at, m.message_id) > ($4, $3))
+             ORDER BY m.sent_at, m.message_id LIMIT $5"#,
             channel,
             contact as _,
             after as _,
@@ -46,6 +48,19 @@ impl Store {
         .fetch_all(&self.pool)
         .await?;
         let messages = rows.into_iter().map(|row| {
+            let media = match row.media_state {
+                None => None,
+                Some(state) => Some(StoredMedia {
+                    state: state.parse().map_err(Error::unreadable)?,
+                    mime: row.mime,
+                    bytes: row.stored_bytes.or(row.bytes),
+                    file_name: row.file_name,
+                    stored_at: row.stored_at,
+                    location: row.location,
+                    sha256: row.sha256,
+                    reason: row.reason,
+                }),
+            };
             Ok(StoredMessage {
                 message_id: row.message_id,
                 contact_id: row.contact_id,
@@ -56,6 +71,7 @@ impl Store {
                 text: row.text,
                 status: row.status,
                 origin: row.origin.parse().map_err(Error::unreadable)?,
+                media,
                 payload: row.payload,
             })
         });

@@ -22,7 +22,7 @@ use crate::{
     awaiting::{self, Waiting},
     channels,
     contacts::{self, Learned},
-    syncs,
+    media, syncs,
 };
 
 pub(crate) mod write;
@@ -106,6 +106,7 @@ impl Store {
             .collect::<Result<Vec<_>, _>>()?;
         write::jobs(&mut tx, &changes).await?;
         awaiting::settled(&mut tx, &passed).await?;
+        media::note_failures(&mut tx, &passed).await?;
         let touched = write::syncs(&mut tx, &changes).await?;
         let notices = syncs::close_finished(&mut tx, &touched).await?;
         reach(Point::Settling).await;

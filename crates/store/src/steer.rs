@@ -11,7 +11,7 @@ use sincro_core::{
 };
 use sqlx::PgConnection;
 
-use crate::{Conflict, Error, Store, channels, notices, syncs};
+use crate::{Conflict, Error, Store, channels, fetches, notices, syncs};
 
 /// Failed jobs in one notice.
 const REQUEUED_AT_ONCE: i64 = 1_000;
@@ -109,6 +109,12 @@ impl Store {
         if was_over
             && matches!(status.kind, SyncKind::Channel | SyncKind::Check)
             && let Some(running) = syncs::open_sync(&mut tx, channel, status.kind).await?
+        {
+            return Err(Conflict::SyncRunning(running).into());
+        }
+        if was_over
+            && status.kind == SyncKind::Media
+            && let Some(running) = fetches::open_media_sync(&mut tx, channel).await?
         {
             return Err(Conflict::SyncRunning(running).into());
         }

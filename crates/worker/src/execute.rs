@@ -4,6 +4,7 @@
 //! without losing its attempt, and the call is made again later.
 
 mod check;
+mod media;
 mod plan;
 mod request;
 mod restore;
@@ -66,6 +67,7 @@ pub(crate) struct Executor {
     retry: RetryPolicy,
     waits: Waits,
     public_url: String,
+    media: Option<crate::media::Settings>,
     /// Since when the ledger has taken nothing.
     refused_since: Mutex<Option<Instant>>,
 }
@@ -76,6 +78,7 @@ pub(crate) struct Ways {
     pub(crate) retry: RetryPolicy,
     pub(crate) waits: Waits,
     pub(crate) public_url: String,
+    pub(crate) media: Option<crate::media::Settings>,
 }
 
 impl Executor {
@@ -84,7 +87,7 @@ impl Executor {
         let prober = Prober::new(store.clone(), queue.clone(), gateways.clone());
         let (punctuality, suspects) = (Punctuality::default(), Suspects::default());
         let refused_since = Mutex::default();
-        let Ways { retry, waits, public_url } = ways;
+        let Ways { retry, waits, public_url, media } = ways;
         Self {
             store,
             queue,
@@ -97,6 +100,7 @@ impl Executor {
             retry,
             waits,
             public_url,
+            media,
             refused_since,
         }
     }
@@ -171,6 +175,9 @@ impl Executor {
         if let Step::RequestContacts | Step::RequestHistory | Step::TopUp { .. } = job.step {
             return self.request(claim, job, &connection, capabilities).await;
         }
+        if let Step::Media { .. } = job.step {
+            return self.fetch_media(claim, job, &connection).await;
+        }
         if !self.punctuality.admits(claim, &self.queue).await {
             return Ok(Ruling::Back);
         }
@@ -193,7 +200,9 @@ impl Executor {
             Ok(Answered::Contacts(list)) if job.kind == JobKind::Plan => {
                 self.keep_list(claim, job, &connection.channel, list).await
             }
-            Ok(Answered::Contacts(_)) => self.settle(job, fence, Reading::bare(answer_does_not_fit())).await,
+            Ok(Answered::Contacts(_) | Answered::Media(_)) => {
+                self.settle(job, fence, Reading::bare(answer_does_not_fit())).await
+            }
             Ok(Answered::Whole(Answer::Session(session), _)) if job.step == Step::Prepare => {
                 self.prepared(job, fence, &connection.channel, capabilities, &session).await
             }
@@ -354,4 +363,9 @@ pub(crate) fn describe_metrics() {
         "Permits given back because even moving them took too long, several times over"
     );
     metrics::describe_counter!("sincro_late_results_total", "Results that came too late and changed nothing");
+    metrics::describe_counter!(
+        "sincro_media_bytes_total",
+        metrics::Unit::Bytes,
+        "Bytes of files that were put into their place"
+    );
 }

@@ -5,6 +5,8 @@
 //! | `execute` | one claimed job: load, call the gateway, settle |
 //! | `awaiter` | jobs that wait for a delivery, a turn or a time |
 //! | `ingest` | webhooks that were kept are read |
+//! | `fetcher` | files are fetched for channels that want theirs |
+//! | [`media`] | where files are kept |
 //! | `outcome` | a gateway's answer -> what the job came to |
 //! | `ledger` | the ledger in batches: loads and settlements of many jobs at once |
 //! | `batch` | many callers, one call |
@@ -30,8 +32,10 @@ mod batch;
 mod connections;
 mod deliver;
 mod execute;
+mod fetcher;
 mod ingest;
 mod ledger;
+pub mod media;
 mod outcome;
 mod patience;
 mod probe;
@@ -98,6 +102,8 @@ pub struct Settings {
     pub retention: Option<TimeDelta>,
     /// How long webhooks are kept after they came, once they are read; none: for ever.
     pub hook_retention: Option<TimeDelta>,
+    /// Where the files of messages go; none: they are not fetched.
+    pub media: Option<media::Settings>,
 }
 
 /// Works until `stop`; then finishes or hands back what runs. Where Redis is away by then, the leases run out instead.
@@ -116,11 +122,16 @@ pub async fn run(
     beside.spawn(report::run(store.clone(), queue.clone()));
     beside.spawn(awaiter::run(store.clone(), queue.clone(), settings.waits, settings.retry.max_attempts));
     beside.spawn(ingest::run(store.clone(), queue.clone()));
+    if let Some(media) = &settings.media {
+        let max_attempts = settings.retry.max_attempts;
+        beside.spawn(fetcher::run(store.clone(), queue.clone(), media.clone(), settings.sweep_every, max_attempts));
+    }
     let (ledger, [loading, settling]) = Ledger::new(&store, settings.settle_batch);
     beside.spawn(loading);
     beside.spawn(settling);
 
-    let ways = Ways { retry: settings.retry, waits: settings.waits, public_url: settings.public_url };
+    let ways =
+        Ways { retry: settings.retry, waits: settings.waits, public_url: settings.public_url, media: settings.media };
     let executor = Arc::new(Executor::new(store, queue.clone(), gateways, ledger, ways));
     let worker = WorkerSettings {
         name: settings.name,

@@ -108,6 +108,7 @@ mod tests {
             kind: MessageKind::Text,
             text: None,
             status: None,
+            media: None,
             payload: serde_json::value::RawValue::NULL.to_owned(),
         };
         Answer::History(Page { messages: ages_in_days.iter().map(message).collect(), next: next.map(str::to_owned) })

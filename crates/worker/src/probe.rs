@@ -81,7 +81,7 @@ impl Prober {
         claim.use_permit();
         match self.gateways.call(connection, &Call::Status).await? {
             Answered::Whole(answer, _) => Ok(answer),
-            Answered::Contacts(_) => {
+            Answered::Contacts(_) | Answered::Media(_) => {
                 let detail = "the provider's answer is no session status".to_owned();
                 Err(Refusal::Permanent { code: "internal", detail })
             }

@@ -51,7 +51,7 @@ impl Hand {
         settle_batch: usize,
     ) -> (Self, [BoxFuture<'static, ()>; 2]) {
         let (ledger, serving) = Ledger::new(store, settle_batch);
-        let ways = Ways { retry, waits: Waits::default(), public_url: String::new() };
+        let ways = Ways { retry, waits: Waits::default(), public_url: String::new(), media: None };
         (Self(Executor::new(store.clone(), queue.clone(), gateways.clone(), ledger, ways)), serving)
     }
 

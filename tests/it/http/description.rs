@@ -10,7 +10,7 @@ use super::{PHONE, Subject, operations};
 use crate::support::World;
 
 /// Calls of this version's contract (design, section 5), without those about the process.
-const CONTRACT: [(&str, &str); 31] = [
+const CONTRACT: [(&str, &str); 32] = [
     ("POST", "/v1/channels"),
     ("GET", "/v1/channels"),
     ("GET", "/v1/channels/{channel_id}"),
@@ -38,6 +38,7 @@ const CONTRACT: [(&str, &str); 31] = [
     ("POST", "/hooks/{provider}/{hook_token}"),
     ("GET", "/hooks/{provider}/{hook_token}"),
     ("POST", "/v1/channels/{channel_id}/messages/{message_id}/resync"),
+    ("POST", "/v1/channels/{channel_id}/media/syncs"),
     ("POST", "/v1/channels/{channel_id}/allow-history"),
     ("POST", "/v1/channels/{channel_id}/check"),
     ("GET", "/v1/channels/{channel_id}/check"),

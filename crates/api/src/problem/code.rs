@@ -67,8 +67,10 @@ codes! {
     ContactNotFound = NOT_FOUND "contact_not_found" "No such contact",
     /// The path exists, but not with this method.
     MethodNotAllowed = METHOD_NOT_ALLOWED "method_not_allowed" "Not with this method",
-    /// A channel sync of this channel is still open; `running_sync` names it.
-    SyncRunning = CONFLICT "sync_running" "A channel sync is running already",
+    /// A channel sync of this channel is still open, or a media sync where another one is asked for; `running_sync` names it.
+    SyncRunning = CONFLICT "sync_running" "Such a sync is running already",
+    /// No place for files is set: give `media_target` to API and workers, and start them again.
+    MediaOff = CONFLICT "media_off" "Files are not fetched here",
     /// The channel cannot go while a sync of it is open; `open_sync` names one.
     SyncOpen = CONFLICT "sync_open" "The channel has an open sync",
     /// The channel stands still, and this would wait for somebody to resume it.

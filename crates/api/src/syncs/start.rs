@@ -30,7 +30,7 @@ use crate::{
 
 /// Room for the longest list with names.
 const MAX_BYTES: usize = 32 * 1024 * 1024;
-const REPLAYED: HeaderName = HeaderName::from_static("idempotent-replayed");
+pub(super) const REPLAYED: HeaderName = HeaderName::from_static("idempotent-replayed");
 
 /// What to sync.
 #[derive(Debug, Default, Deserialize, utoipa::ToSchema)]

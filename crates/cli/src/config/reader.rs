@@ -13,6 +13,7 @@ use base64::{Engine as _, prelude::BASE64_STANDARD};
 use chrono::TimeDelta;
 use config::{Map, Value, ValueKind};
 use secrecy::SecretString;
+use sincro_worker::media::{BadPlace, Place};
 use tracing_subscriber::EnvFilter;
 use url::Url;
 
@@ -192,6 +193,48 @@ impl Reader {
         self.text(key).filter(allowed).unwrap_or_else(|| {
             self.refuse(key, "must be 1 to 32 letters, digits, - or _");
             String::new()
+        })
+    }
+
+    pub(super) fn media_place(&mut self, key: &str) -> Option<Place> {
+        let read = self.text(key).ok_or(BadPlace).and_then(|text| Place::read(text.trim()));
+        read.unwrap_or_else(|problem| {
+            self.refuse(key, &problem.to_string());
+            None
+        })
+    }
+
+    /// The name of a key and the key: both or none.
+    pub(super) fn key_pair(&mut self, name: &str, key: &str) -> Option<(String, SecretString)> {
+        let plain = |text: &String, least| {
+            text.is_empty() || (text.len() >= least && text.bytes().all(|byte| byte.is_ascii_graphic()))
+        };
+        let (name_text, key_text) = (self.text(name), self.text(key));
+        let named = name_text.filter(|text| plain(text, 3));
+        if named.is_none() {
+            self.refuse_unseen(name, "must be empty, or at least 3 visible ASCII characters");
+        }
+        let secret = key_text.filter(|text| plain(text, 8));
+        if secret.is_none() {
+            self.refuse_unseen(key, "must be empty, or at least 8 visible ASCII characters");
+        }
+        let (named, secret) = (named?, secret?);
+        if named.is_empty() != secret.is_empty() {
+            let (missing, given) = if named.is_empty() { (name, key) } else { (key, name) };
+            self.refuse_unseen(missing, &format!("is missing, and {given} is given"));
+        }
+        (!named.is_empty()).then(|| (named, secret.into()))
+    }
+
+    pub(super) fn truth(&mut self, key: &str) -> bool {
+        let truth = match self.kind(key) {
+            ValueKind::Boolean(truth) => Some(truth),
+            ValueKind::String(text) => text.trim().parse().ok(),
+            _ => None,
+        };
+        truth.unwrap_or_else(|| {
+            self.refuse(key, "must be true or false");
+            false
         })
     }
 

@@ -54,7 +54,7 @@ fn every_key_can_be_set_by_its_variable() {
         .filter(|line| !line.starts_with('#'))
         .filter_map(|line| line.split_once(" = "))
         .collect();
-    assert_eq!(defaults.len(), 39);
+    assert_eq!(defaults.len(), 46);
     for (key, value) in defaults {
         let name = format!("SINCRO_{}", key.to_uppercase());
         let value = value.trim_matches('"').to_owned();
@@ -116,6 +116,12 @@ fn values_of_the_wrong_kind_are_refused() {
         ("log_format = 'xml'", "must be text or json"),
         ("log = 'inof'", r#""inof" is not a level"#),
         ("log = 'sincro=loud'", "is not understood"),
+        ("media_target = 'media'", "must be empty, the absolute path of a folder"),
+        ("media_target = 's3://bucket/a?b=c'", "must be empty, the absolute path of a folder"),
+        ("media_max_bytes = 0", "must be 1 to 2147483648"),
+        ("media_s3_allow_http = 'perhaps'", "must be true or false"),
+        ("media_s3_endpoint = 'http://minio:9000'", "or media_s3_allow_http = true"),
+        ("media_s3_access_key = 'name'", "is missing, and media_s3_access_key is given"),
         ("retry_base_seconds = 60\nretry_cap_seconds = 30", "must be at least retry_base_seconds"),
     ] {
         let problems = problems(text, &[]);
@@ -157,6 +163,17 @@ fn secrets_show_up_neither_in_errors_nor_in_debug_output() {
     assert_eq!(refused.0.len(), 3);
     assert!(!format!("{refused} {refused:?}").contains(secret));
     assert!(refused.0.iter().any(|p| p.starts_with("secret_key (from SINCRO_SECRET_KEY): must be base64")));
+
+    let short = load("media_s3_secret_key = 'hush'", &[]).unwrap_err();
+    assert!(short.to_string().contains("media_s3_secret_key (from ") && !short.to_string().contains("hush"), "{short}");
+    let bucket = [
+        ("SINCRO_MEDIA_TARGET", "s3://b"),
+        ("SINCRO_MEDIA_S3_ACCESS_KEY", "name"),
+        ("SINCRO_MEDIA_S3_SECRET_KEY", secret),
+    ];
+    let config = load("", &bucket).unwrap();
+    let target = config.media_target().unwrap().unwrap();
+    assert!(!format!("{config:?} {target:?}").contains(secret));
 
     let unparsable = load("secret_key = \"hunter2hunter2\nlisten = 1", &[]).unwrap_err();
     assert!(!unparsable.to_string().contains(secret), "{unparsable}");

@@ -11,7 +11,7 @@ use crate::{
     output::{self, Table},
 };
 
-const COLUMNS: [&str; 11] = [
+const COLUMNS: [&str; 12] = [
     "provider",
     "history",
     "contacts",
@@ -23,6 +23,7 @@ const COLUMNS: [&str; 11] = [
     "asked once",
     "bodies",
     "registers webhooks",
+    "files",
 ];
 
 /// Prints the table: for people, as the README has it, or as JSON.
@@ -74,6 +75,7 @@ fn cells(capabilities: &Capabilities) -> [String; COLUMNS.len()] {
         capabilities.one_shot.map_or_else(|| "no".to_owned(), |one_shot| once(&one_shot)),
         yes(capabilities.bodies),
         yes(capabilities.connect.is_possible()),
+        yes(capabilities.media),
     ]
 }
 

@@ -70,6 +70,7 @@ impl Gateway for Gdbrns {
             one_shot: None,
             bodies: false,
             connect: Connect::Adds,
+            media: false,
         }
     }
 

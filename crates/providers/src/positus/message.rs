@@ -4,11 +4,12 @@ use serde_json::{Value, value::RawValue};
 use sincro_core::{
     address::Address,
     contact::Contact,
+    media::Media,
     message::{Message, MessageKind},
 };
 
 use crate::{
-    json, moment, person,
+    json, media, moment, person,
     rows::{Flaw, LONGEST_ID},
 };
 
@@ -42,6 +43,7 @@ pub(super) fn read(raw: &RawValue, around: Around<'_>) -> Result<Option<(Contact
         kind: kind(&type_word),
         text: text(&record, &type_word),
         status: json::at(&record, &["history_context", "status"]).and_then(json::text).and_then(|said| status(&said)),
+        media: file(&record, &type_word),
         payload: json::storable(raw),
     };
     Ok(Some((Contact::under(chat, None), message)))
@@ -71,6 +73,17 @@ fn kind(type_word: &str) -> MessageKind {
         "interactive" | "button" => MessageKind::Interactive,
         "revoke" | "deleted" => MessageKind::Deleted,
         _ => MessageKind::Unknown,
+    }
+}
+
+/// A placeholder has one as well, of which nothing is known.
+fn file(record: &Value, type_word: &str) -> Option<Media> {
+    match type_word {
+        "media_placeholder" => Some(Media::default()),
+        "image" | "video" | "audio" | "voice" | "document" | "sticker" => {
+            Some(json::field(record, type_word).map(media::described).unwrap_or_default())
+        }
+        _ => None,
     }
 }
 
@@ -108,6 +121,7 @@ fn word(record: &Value, name: &str) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use serde_json::json;
+    use sincro_core::media::MediaPlace;
 
     use super::*;
 
@@ -141,6 +155,27 @@ mod tests {
         ] {
             let message = message(&fields);
             assert_eq!((message.kind, message.text.as_deref()), (kind, text), "{fields}");
+        }
+    }
+
+    #[test]
+    fn a_file_is_known_by_its_id_and_a_placeholder_holds_its_place() {
+        let media = |fields: Value| message(&fields).media;
+        let image = json!({"type": "image", "image": {"id": "998877", "mime_type": "image/jpeg", "sha256": "9b1f"}});
+        let known = Media {
+            place: Some(MediaPlace::Id("998877".into())),
+            mime: Some("image/jpeg".into()),
+            sha256: Some("9b1f".into()),
+            ..Media::default()
+        };
+        assert_eq!(media(image), Some(known));
+        let document = media(json!({"type": "document", "document": {"id": "1", "filename": "a.pdf"}})).unwrap();
+        assert_eq!(document.file_name.as_deref(), Some("a.pdf"));
+        assert_eq!(media(json!({"type": "media_placeholder"})), Some(Media::default()));
+        assert_eq!(media(json!({"type": "voice"})), Some(Media::default()));
+        for without in [json!({}), json!({"type": "location", "location": {"id": "1"}}), json!({"type": "unsupported"})]
+        {
+            assert_eq!(media(without), None);
         }
     }
 

@@ -3,8 +3,8 @@
 //!
 //! Facts about the two requests are from Positus' public documentation; about what comes, from Meta's. How Positus words its answers
 //! is not documented: any good status counts as accepted, and what it said is kept. Whether it passes Meta's webhooks on unchanged is
-//! known by examples only, so other wrappings of the same content are read too. Not spoken: Meta's own API, anything that sends,
-//! media.
+//! known by examples only, so other wrappings of the same content are read too. Whether a file is answered with its bytes or with
+//! the address where Meta has them is not documented either, and both are taken. Not spoken: Meta's own API, anything that sends.
 //!
 //! | module | what it holds |
 //! |---|---|
@@ -15,12 +15,14 @@
 //! | `hooks` | what is wrapped in a webhook: changes of fields |
 //! | `history`, `contacts`, `messages`, `account`, `workspace` | what the fields tell |
 //! | `message` | one message |
+//! | `files` | who may be given the token for a file |
 
 mod account;
 mod calls;
 mod challenge;
 mod contacts;
 mod credentials;
+mod files;
 mod history;
 mod hooks;
 mod message;
@@ -39,6 +41,7 @@ use sincro_core::{
     channel::Connection,
     gateway::{Answer, Call, Refusal},
     hook::Told,
+    media::MediaPlace,
     provider::{Capabilities, Connect, HistoryAccess, OneShot, Provider},
 };
 
@@ -49,6 +52,7 @@ use crate::{
     gateways::Answered,
     hooks::{Query, Sign},
     http::{Http, Reply},
+    media,
     registry::Gateway,
     wording::Wording,
 };
@@ -84,6 +88,7 @@ impl Gateway for Positus {
             }),
             bodies: true,
             connect: Connect::No,
+            media: true,
         }
     }
 
@@ -112,14 +117,23 @@ impl Gateway for Positus {
     async fn call(&self, http: &Http, connection: &Connection, call: &Call) -> Result<Answered, Refusal> {
         let credentials = Credentials::of(connection)
             .map_err(|error| Refusal::Unauthorized { detail: format!("{}: not sent, {error}", call.name()) })?;
+        if let Call::Media { place: MediaPlace::Link(link), most, .. } = call {
+            return files::at(http, connection, &credentials, link, *most).await.map(Answered::Media);
+        }
         let request = calls::request(&connection.channel.base_url, call, &credentials.number_id)?;
         let name = request.name().to_owned();
         let token = credentials.access_token.expose_secret();
         let request = request.with_secret(AUTHORIZATION, &format!("Bearer {token}")).ok_or_else(|| {
             Refusal::Unauthorized { detail: format!("{name}: not sent, no header can hold the token") }
         })?;
+        let wording = Wording { call, name: &name, secrets: &[token] };
+        if let Call::Media { mime, most, .. } = call {
+            let refuse = |reply: &Reply| verdict::refuse(reply, &wording);
+            let fetched = media::by_id(http, request, *most, refuse).await?;
+            return Ok(Answered::Media(media::followed(fetched, mime.as_deref())));
+        }
         let reply = http.order(request).await?;
-        let answer = understand(&reply, &Wording { call, name: &name, secrets: &[token] })?;
+        let answer = understand(&reply, &wording)?;
         Ok(Answered::Whole(reply.dated(answer), reply.held))
     }
 }

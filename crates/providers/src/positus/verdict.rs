@@ -5,11 +5,14 @@
 //! "sync request limit exceeded", or 2593107, "already synced".
 
 use serde_json::Value;
-use sincro_core::{gateway::Refusal, limit::Level};
+use sincro_core::{
+    gateway::{Call, Refusal},
+    limit::Level,
+};
 
 use crate::{
     http::Reply,
-    json,
+    json, media,
     refusing::{self, Said},
     wording::Wording,
 };
@@ -23,6 +26,9 @@ const APPLICATION_LIMIT: [&str; 1] = ["application request limit"];
 /// An access token that opens nothing.
 const TOKEN_CODE: &str = "190";
 const TOO_FAST_CODE: &str = "130429";
+/// Meta's number for a parameter that it cannot use, and its words where that is a thing which is not there.
+const PARAMETER_CODE: &str = "100";
+const NOT_THERE: [&str; 1] = ["does not exist"];
 
 /// The refusal of an answer with a bad status.
 pub(super) fn refuse(reply: &Reply, wording: &Wording<'_>) -> Refusal {
@@ -39,6 +45,9 @@ pub(super) fn refuse(reply: &Reply, wording: &Wording<'_>) -> Refusal {
     }
     if is(TOKEN_CODE) {
         return Refusal::Unauthorized { detail };
+    }
+    if matches!(wording.call, Call::Media { .. }) && is(PARAMETER_CODE) && said.any(&NOT_THERE) {
+        return Refusal::Permanent { code: media::GONE, detail };
     }
     refusing::refuse(reply, &said, &[], wording)
 }

@@ -5,6 +5,7 @@ use std::time::Duration;
 use sincro_core::{
     address::Address,
     gateway::{Call, Refusal},
+    media::MediaPlace,
     provider::Provider,
 };
 use url::Url;
@@ -45,6 +46,7 @@ pub(super) fn request(base: &Url, call: &Call, hook_key: Option<&str>) -> Result
             Request::get(base, &["messages", "list", address.as_str()], &query)
         }
         Call::Message { id, resync } => message(base, id, *resync),
+        Call::Media { place: MediaPlace::Id(id), .. } => Request::get(base, &["media", id], &[]),
         Call::Subscriptions => Request::get(base, &["settings"], &[]),
         Call::Connect { url, kept } => {
             let body = settings::patch(url, hook_key, kept.as_ref()).ok_or_else(|| {

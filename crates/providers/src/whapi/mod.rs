@@ -2,8 +2,8 @@
 //!
 //! A closed service: what is known of it is its published method list, an SDK that was generated from its OpenAPI file (both
 //! as of April 2026), and its help desk. Where these leave a point open, both readings are built, and the place says so.
-//! Spoken: health, contacts, the LID of a phone, the messages of a chat, the restoring of single messages, the webhooks in the
-//! settings. Not spoken: anything that sends, media, the rest of the settings.
+//! Spoken: health, contacts, the LID of a phone, the messages of a chat, the restoring of single messages, files, the webhooks in
+//! the settings. Not spoken: anything that sends, the rest of the settings.
 //!
 //! | module | what it holds |
 //! |---|---|
@@ -40,6 +40,7 @@ use sincro_core::{
     contact::Contact,
     gateway::{Answer, Call, Refusal},
     hook::Told,
+    media::MediaPlace,
     message::Page,
     provider::{Capabilities, Connect, HistoryAccess, Provider},
 };
@@ -52,6 +53,7 @@ use crate::{
     gateways::Answered,
     hooks::Sign,
     http::{Http, Reply},
+    media,
     registry::Gateway,
     wording::Wording,
 };
@@ -78,6 +80,7 @@ impl Gateway for Whapi {
             one_shot: None,
             bodies: true,
             connect: Connect::Adds,
+            media: true,
         }
     }
 
@@ -96,6 +99,9 @@ impl Gateway for Whapi {
     }
 
     async fn call(&self, http: &Http, connection: &Connection, call: &Call) -> Result<Answered, Refusal> {
+        if let Call::Media { place: MediaPlace::Link(link), most, .. } = call {
+            return media::at_bare_link(http, link, *most).await.map(Answered::Media);
+        }
         let credentials = Credentials::of(connection);
         let hook_key = credentials.as_ref().ok().and_then(|credentials| credentials.hook_key.as_ref());
         let hook_key = hook_key.map(secrecy::ExposeSecret::expose_secret);
@@ -107,8 +113,13 @@ impl Gateway for Whapi {
         let request = request
             .with_secret(AUTHORIZATION, &format!("Bearer {token}"))
             .ok_or_else(|| unusable("no header can hold the token"))?;
+        let wording = Wording { call, name: &name, secrets: &[token, hook_key.unwrap_or_default()] };
+        if let Call::Media { most, .. } = call {
+            let refuse = |reply: &Reply| verdict::refusal(reply, &wording);
+            return media::by_id(http, request, *most, refuse).await.map(Answered::Media);
+        }
         let reply = http.send(request).await?;
-        match understand(&reply, &Wording { call, name: &name, secrets: &[token, hook_key.unwrap_or_default()] })? {
+        match understand(&reply, &wording)? {
             Understood::Answer(answer) => Ok(Answered::Whole(reply.dated(answer), reply.held)),
             Understood::Contacts(Listed { contacts, left_out, next }) => {
                 let held = reply.held;

@@ -7,11 +7,12 @@ use serde_json::{Value, value::RawValue};
 use sincro_core::{
     address::{Address, AddressKind},
     contact::Contact,
+    media::Media,
     message::{Message, MessageKind},
 };
 
 use crate::{
-    json, moment, name, person,
+    json, media, moment, name, person,
     rows::{Flaw, LONGEST_ID},
 };
 
@@ -53,6 +54,7 @@ impl Row {
             kind,
             text: self.text(kind),
             status: self.status(),
+            media: self.media(kind),
             payload: json::storable(raw),
         })
     }
@@ -118,6 +120,15 @@ impl Row {
         let found =
             places.iter().find_map(|place| json::at(content, place).and_then(json::text).filter(|text| !blank(text)));
         found.or_else(|| json::text(content).filter(|text| !blank(text)))
+    }
+
+    /// What is under the type's key, also where the file has not come.
+    fn media(&self, kind: MessageKind) -> Option<Media> {
+        let is_file = matches!(
+            kind,
+            MessageKind::Image | MessageKind::Video | MessageKind::Audio | MessageKind::Document | MessageKind::Sticker
+        );
+        is_file.then(|| json::field(&self.0, &self.type_word()).map(media::described).unwrap_or_default())
     }
 
     fn status(&self) -> Option<String> {

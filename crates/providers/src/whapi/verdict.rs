@@ -58,6 +58,12 @@ pub(super) fn judge<'a>(reply: &'a Reply, wording: &Wording<'_>) -> Result<Optio
     }
 }
 
+/// The refusal of a bad status to a call whose good answer is no JSON.
+pub(super) fn refusal(reply: &Reply, wording: &Wording<'_>) -> Refusal {
+    let detail = || wording.detail(&reply.status.to_string());
+    judge(reply, wording).err().unwrap_or_else(|| Refusal::Permanent { code: "not_found", detail: detail() })
+}
+
 /// What the state of a channel means: a session, or why it is lost.
 pub(super) fn session(word: &str, wording: &Wording<'_>) -> Result<Session, Refusal> {
     if word == WORKS {

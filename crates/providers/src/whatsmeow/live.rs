@@ -39,6 +39,8 @@ pub(crate) fn read(raw: &RawValue) -> Result<Option<(Contact, Message)>, Flaw> {
         kind,
         text,
         status: None,
+        // The library gives no address at which anybody but the phone could read it.
+        media: None,
         payload: json::storable(raw),
     };
     Ok(Some((person, message)))

@@ -38,6 +38,8 @@ pub(crate) fn read(item: &RawValue) -> Result<Record, Flaw> {
         kind,
         text,
         status: word(&record, &["status"]).and_then(|said| status(&said)),
+        // The library gives no address at which anybody but the phone could read it.
+        media: None,
         payload: json::storable(raw),
     };
     Ok(Record { message, chat: word(&record, &["key", "remoteJID"]), push_name: word(&record, &["pushName"]) })

@@ -3,6 +3,7 @@
 use serde_json::json;
 use sincro_core::{
     gateway::{Call, Refusal},
+    media::MediaPlace,
     provider::Provider,
 };
 use url::Url;
@@ -28,6 +29,7 @@ pub(super) fn request(base: &Url, call: &Call) -> Result<Request, Refusal> {
             });
             Request::post(base, &["chats", address.as_str(), "messages"], Some(&body))
         }
+        Call::Media { place: MediaPlace::Id(id), .. } => Request::get(base, &["media", "download"], &[("id", id)]),
         _ => Err(not_supported(Provider::Wsapi, call)),
     }
 }

@@ -8,7 +8,7 @@ use sincro_core::{
 };
 
 use crate::{
-    json, moment, name, person,
+    json, media, moment, name, person,
     rows::{Flaw, LONGEST_ID},
 };
 
@@ -43,6 +43,7 @@ pub(super) fn read(raw: &RawValue, chat: Option<&str>) -> Result<Option<(Contact
         kind,
         text: text(&record),
         status: None,
+        media: json::field(&record, "media").filter(|media| media.is_object()).map(media::described),
         payload: json::storable(raw),
     };
     Ok(Some((person, message)))
@@ -95,6 +96,7 @@ fn word(record: &Value, name: &str) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use serde_json::json;
+    use sincro_core::media::{Media, MediaPlace};
 
     use super::*;
 
@@ -134,6 +136,21 @@ mod tests {
             let message = message(&fields);
             assert_eq!((message.kind, message.text.as_deref()), (kind, text), "{fields}");
         }
+    }
+
+    #[test]
+    fn a_file_is_known_by_its_id_with_its_type_and_length() {
+        let media = json!({"id": "med_1", "mediaType": "image", "mimeType": "image/jpeg", "fileLength": 1234});
+        let known = Media {
+            place: Some(MediaPlace::Id("med_1".into())),
+            mime: Some("image/jpeg".into()),
+            bytes: Some(1_234),
+            ..Media::default()
+        };
+        assert_eq!(message(&json!({"type": "media", "media": media})).media, Some(known));
+        assert_eq!(message(&json!({"type": "media", "media": {"mediaType": "ptt"}})).media, Some(Media::default()));
+        assert_eq!(message(&json!({"media": "med_1"})).media, None);
+        assert_eq!(message(&json!({})).media, None);
     }
 
     #[test]

@@ -2,8 +2,8 @@
 //!
 //! Facts about it are from the source of its open build (v2.0.1), its documentation and its own client; the hosted service may
 //! differ, and where it is known to, both readings are built. Spoken: session status, contacts, the flush of what was cached at
-//! pairing, requests to the phone for one chat, webhooks. Not spoken: anything that sends, administration (which asks for another
-//! key, so webhooks cannot be registered from here), media.
+//! pairing, requests to the phone for one chat, files, webhooks. Not spoken: anything that sends, administration (which asks for
+//! another key, so webhooks cannot be registered from here).
 //!
 //! | module | what it holds |
 //! |---|---|
@@ -43,7 +43,7 @@ use crate::{
     gateways::Answered,
     hooks::Sign,
     http::{Http, Reply},
-    listing,
+    listing, media,
     registry::Gateway,
     wording::{Wording, not_supported},
 };
@@ -83,6 +83,7 @@ impl Gateway for Wsapi {
             }),
             bodies: true,
             connect: Connect::No,
+            media: true,
         }
     }
 
@@ -113,6 +114,10 @@ impl Gateway for Wsapi {
         if let Call::Contacts { .. } = call {
             let refuse = |reply: &Reply| verdict::refuse(reply, &wording);
             return listing::ask(http, request, &wording, contacts::read, refuse).await.map(Answered::Contacts);
+        }
+        if let Call::Media { most, .. } = call {
+            let refuse = |reply: &Reply| verdict::refuse(reply, &wording);
+            return media::by_id(http, request, *most, refuse).await.map(Answered::Media);
         }
         let is_order = matches!(call, Call::RequestHistory { .. } | Call::TopUp { .. });
         let reply = if is_order { http.order(request).await? } else { http.send(request).await? };

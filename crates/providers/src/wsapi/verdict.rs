@@ -3,7 +3,7 @@
 //! Errors are `{"status":409,"detail":"device not paired"}` in the open build. Limits and `Retry-After` are not documented and
 //! honoured where they come.
 
-use sincro_core::gateway::Refusal;
+use sincro_core::gateway::{Call, Refusal};
 
 use crate::{
     http::Reply,
@@ -27,6 +27,10 @@ pub(super) fn refuse(reply: &Reply, wording: &Wording<'_>) -> Refusal {
         // It has no other meaning here.
         409 if said.own => Refusal::SessionLost { detail: said.detail(reply, wording) },
         503 if said.any(&NOT_THERE) => Refusal::SessionLost { detail: said.detail(reply, wording) },
+        // A file comes from WhatsApp itself: the instance is not there to ask for it.
+        503 if said.own && reply.retry_after.is_none() && matches!(wording.call, Call::Media { .. }) => {
+            Refusal::SessionLost { detail: said.detail(reply, wording) }
+        }
         _ => refusing::refuse(reply, &said, &NO_SESSION, wording),
     }
 }

@@ -42,6 +42,7 @@ fn message(raw: &RawValue, asked: &Address) -> Result<Message, Flaw> {
         kind,
         text: row.text(kind),
         status: row.status(),
+        media: row.media(),
         payload: json::storable(raw),
     })
 }

@@ -2,7 +2,7 @@
 //!
 //! Facts about it are from its source, "handlers as of April 2026" throughout this folder, and from the notes of its
 //! releases up to v1.1.1 where they say so. Spoken: session status, contacts, the LID of a phone, stored history, requests to the
-//! phone for one chat, webhooks. Not spoken: lookups that reach WhatsApp itself (`/user/check`, `/user/info`), the chat index
+//! phone for one chat, what is behind the links to its files, webhooks. Not spoken: lookups that reach WhatsApp itself (`/user/check`, `/user/info`), the chat index
 //! (`chat_jid=index` lists the chats of all tenants), administration.
 //!
 //! | module | what it holds |
@@ -36,6 +36,7 @@ use sincro_core::{
     channel::Connection,
     gateway::{Answer, Call, Refusal},
     hook::Told,
+    media::MediaPlace,
     provider::{Capabilities, Connect, HistoryAccess, Provider},
 };
 
@@ -47,6 +48,7 @@ use crate::{
     gateways::Answered,
     hooks::Sign,
     http::{Http, Reply, Request},
+    media,
     registry::Gateway,
     wording::Wording,
 };
@@ -79,6 +81,7 @@ impl Gateway for Wuzapi {
             one_shot: None,
             bodies: true,
             connect: Connect::Replaces,
+            media: true,
         }
     }
 
@@ -97,6 +100,9 @@ impl Gateway for Wuzapi {
     }
 
     async fn call(&self, http: &Http, connection: &Connection, call: &Call) -> Result<Answered, Refusal> {
+        if let Call::Media { place: MediaPlace::Link(link), most, .. } = call {
+            return media::at_bare_link(http, link, *most).await.map(Answered::Media);
+        }
         let request = calls::request(&connection.channel.base_url, call)?;
         let name = request.name().to_owned();
         let unusable = |problem: &str| Refusal::Unauthorized { detail: format!("{name}: not sent, {problem}") };

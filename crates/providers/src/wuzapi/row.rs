@@ -6,10 +6,10 @@
 
 use chrono::{DateTime, Utc};
 use serde_json::{Value, value::RawValue};
-use sincro_core::{address::Address, message::MessageKind};
+use sincro_core::{address::Address, media::Media, message::MessageKind};
 
 use crate::{
-    json, moment,
+    json, media, moment,
     rows::{Flaw, LONGEST_ID},
     whatsmeow,
 };
@@ -108,6 +108,12 @@ impl Row {
     /// Only the phone's own record says one.
     pub(super) fn status(&self) -> Option<String> {
         self.event_word(&["RawMessage", "status"]).and_then(|said| whatsmeow::status(&said))
+    }
+
+    /// Where the gateway put its file, if it has a place for files: rows out of a history blob never say one.
+    pub(super) fn media(&self) -> Option<Media> {
+        let place = self.word("media_link").and_then(|link| media::at(&link))?;
+        Some(Media { place: Some(place), ..Media::default() })
     }
 
     fn word(&self, name: &str) -> Option<String> {

@@ -204,7 +204,7 @@ pub(crate) async fn call(base_url: &str, call: &Call) -> Result<Answer, Refusal>
 pub(crate) fn whole(answered: Answered) -> Answer {
     match answered {
         Answered::Whole(answer, _) => answer,
-        Answered::Contacts(list) => panic!("{list:?}"),
+        other => panic!("{other:?}"),
     }
 }
 
@@ -222,7 +222,7 @@ pub(crate) async fn contacts(
 pub(crate) fn listed(answered: Answered) -> ContactList {
     match answered {
         Answered::Contacts(list) => list,
-        Answered::Whole(answer, _) => panic!("{answer:?}"),
+        other => panic!("{other:?}"),
     }
 }
 

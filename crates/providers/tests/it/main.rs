@@ -3,6 +3,7 @@
 mod gate;
 mod gdbrns;
 mod hooks;
+mod media;
 mod positus;
 mod transport;
 mod whapi;

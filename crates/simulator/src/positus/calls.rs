@@ -5,9 +5,10 @@ use std::sync::Arc;
 use axum::{
     Extension,
     extract::{Path, State},
-    http::StatusCode,
+    http::{HeaderMap, StatusCode, header},
     response::Response,
 };
+use serde_json::json;
 
 use super::{
     answers, events, message,
@@ -17,8 +18,8 @@ use super::{
 use crate::{
     gate::Pretence,
     hooks::{HookFault, emit},
-    media::Media,
-    messages,
+    media::{self, Media},
+    messages::{self, Message},
     server::{Channel, Server},
 };
 
@@ -67,20 +68,39 @@ pub(super) async fn history(
 }
 
 pub(super) async fn media(
+    State(server): Running,
     Extension(channel): Asking,
     Extension(pretence): Pretending,
-    Path((_, id)): Path<(String, String)>,
+    Path((number, id)): Path<(String, String)>,
+    headers: HeaderMap,
 ) -> Response {
     if !pretence.session {
         return disconnected();
     }
-    let found = id.strip_prefix(message::MEDIA).and_then(|id| channel.archive.find(id));
-    let found = found.filter(|(_, message, _)| (messages::told_at() - message.sent_at).num_days() <= FILES_LAST_DAYS);
-    let media = found.and_then(|(_, message, _)| Media::of(message.kind));
-    media.map_or_else(
-        || answers::error(StatusCode::NOT_FOUND, "404", "Media not found", "The media does not exist or has expired"),
-        Media::download,
-    )
+    let Some((message, media)) = find(&channel, &id) else { return gone() };
+    if !readings(&server).files_by_address {
+        return media.download(&message);
+    }
+    let host = headers.get(header::HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();
+    let told = json!({
+        "messaging_product": "whatsapp", "id": id, "mime_type": media.mime_type, "file_size": media.bytes, "sha256": "9b1f",
+        "url": format!("http://{host}/v2/whatsapp/numbers/{number}/files/{id}"),
+    });
+    answers::respond(StatusCode::OK, &told)
+}
+
+pub(super) async fn file(Extension(channel): Asking, Path((_, id)): Path<(String, String)>) -> Response {
+    find(&channel, &id).map_or_else(gone, |(message, media)| media.download(&message))
+}
+
+/// Files are kept for some days.
+fn find(channel: &Channel, id: &str) -> Option<(Message, Media)> {
+    let found = media::find(channel, id.strip_prefix(message::MEDIA)?);
+    found.filter(|(message, _)| (messages::told_at() - message.sent_at).num_days() <= FILES_LAST_DAYS)
+}
+
+fn gone() -> Response {
+    answers::error(StatusCode::NOT_FOUND, "404", "Media not found", "The media does not exist or has expired")
 }
 
 fn readings(server: &Server) -> Readings {

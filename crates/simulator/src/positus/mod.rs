@@ -50,6 +50,8 @@ const NUMBERS: &str = "/v2/whatsapp/numbers/";
 const SYNC_CONTACTS: &str = "/v2/whatsapp/numbers/{number}/onboarding-smb-app/sync-contacts";
 const SYNC_HISTORY: &str = "/v2/whatsapp/numbers/{number}/onboarding-smb-app/sync-message-history";
 const MEDIA: &str = "/v2/whatsapp/numbers/{number}/media/{id}";
+/// Where an answer leads that is an address.
+const FILE: &str = "/v2/whatsapp/numbers/{number}/files/{id}";
 /// What stands before the number of a channel.
 const NUMBER: &str = "number-";
 
@@ -63,6 +65,7 @@ impl Contract for Positus {
             .route(SYNC_CONTACTS, post(calls::contacts))
             .route(SYNC_HISTORY, post(calls::history))
             .route(MEDIA, get(calls::media))
+            .route(FILE, get(calls::file))
             .route_layer(middleware::from_fn_with_state(Arc::clone(&server), only_with_token))
             .fallback(|| async { not_found("Not found") })
             .with_state(server)
@@ -73,7 +76,8 @@ impl Contract for Positus {
         let (path, asks) = match path.strip_prefix(NUMBERS).and_then(|rest| rest.split_once('/')) {
             Some((_, "onboarding-smb-app/sync-contacts")) => (Cow::Borrowed(SYNC_CONTACTS), Asks::Contacts),
             Some((_, "onboarding-smb-app/sync-message-history")) => (Cow::Borrowed(SYNC_HISTORY), Asks::Request),
-            Some((_, rest)) if rest.starts_with("media/") => (Cow::Borrowed(MEDIA), Asks::Other),
+            Some((_, rest)) if rest.starts_with("media/") => (Cow::Borrowed(MEDIA), Asks::File),
+            Some((_, rest)) if rest.starts_with("files/") => (Cow::Borrowed(FILE), Asks::File),
             _ => (Cow::Owned(path.to_owned()), Asks::Other),
         };
         let token = token_of(request);

@@ -17,6 +17,7 @@ pub enum Refusal {
 /// How the simulator decides them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
+#[expect(clippy::struct_excessive_bools, reason = "each decides a point of its own")]
 pub struct Readings {
     /// What a second request is refused with.
     pub refusal: Refusal,
@@ -32,6 +33,8 @@ pub struct Readings {
     pub batch: usize,
     /// What accepted requests are answered with: 202 instead of 200.
     pub accepted_is_202: bool,
+    /// A file is answered with the address where it is, as Meta does.
+    pub files_by_address: bool,
 }
 
 impl Default for Readings {
@@ -44,6 +47,7 @@ impl Default for Readings {
             contacts_chunk: 100,
             batch: 1,
             accepted_is_202: false,
+            files_by_address: false,
         }
     }
 }

@@ -10,9 +10,14 @@ use axum::{
 };
 use serde_json::{Value, json};
 
-use super::{answers, chat, message::OWN_NUMBER, readings::UnknownChat};
+use super::{
+    answers, chat,
+    message::{MEDIA, OWN_NUMBER},
+    readings::UnknownChat,
+};
 use crate::{
     gate::Pretence,
+    media,
     people::Person,
     server::{Channel, Server},
 };
@@ -142,6 +147,22 @@ pub(super) async fn chat(
     answers::ok(&json!({
         "count": count, "total": page.len(), "offset": offset, "first": offset, "last": last, "messages": page,
     }))
+}
+
+pub(super) async fn file(
+    State(server): Running,
+    Extension(channel): Asking,
+    Extension(pretence): Extension<Pretence>,
+    Path(id): Path<String>,
+) -> Response {
+    if !pretence.session {
+        return no_session(&server);
+    }
+    let found = id.strip_prefix(MEDIA).and_then(|id| media::find(&channel, id));
+    found.map_or_else(
+        || answers::error(&server, StatusCode::NOT_FOUND, "media not found"),
+        |(message, media)| media.download(&message),
+    )
 }
 
 /// `^[\d-]{10,31}@[\w\.]{1,}$`

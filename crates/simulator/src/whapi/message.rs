@@ -1,5 +1,5 @@
 //! One message as the gateway writes it: its content under a key that is named after its type. Media carry ids that open
-//! nothing.
+//! their files.
 
 use serde_json::{Value, json};
 
@@ -11,6 +11,9 @@ use crate::{
 
 /// The channel's own number.
 pub(super) const OWN_NUMBER: &str = "5511999990000";
+
+/// What stands before a message's id in the id of its file.
+pub(super) const MEDIA: &str = "media-";
 
 /// A message of the archive.
 pub(super) fn known(person: &Person, chat: &str, stored: &Stored) -> Value {
@@ -60,7 +63,7 @@ fn number_of(address: &str) -> &str {
 fn content(message: &Message) -> (&'static str, Value) {
     let text = message.text.as_str();
     let media = |mime_type: &str, bytes: u32| {
-        let mut media = json!({ "id": format!("media-{}", message.id), "mime_type": mime_type, "file_size": bytes });
+        let mut media = json!({ "id": format!("{MEDIA}{}", message.id), "mime_type": mime_type, "file_size": bytes });
         if !text.is_empty() {
             media["caption"] = json!(text);
         }

@@ -1,8 +1,8 @@
 //! A simulated Whapi.Cloud: the calls a history reader makes, as its published descriptions say.
 //!
 //! Spoken: `GET /health`, `/contacts`, `/contacts/lids/{id}`, `/messages/list/{chat}`, `/messages/{id}` with its resync,
-//! `GET` and `PATCH` of `/settings`. Events: `messages`, `channel`, `users`. Not spoken: media. What the descriptions leave
-//! open is decided by [`Readings`].
+//! `/media/{id}`, `GET` and `PATCH` of `/settings`. Events: `messages`, `channel`, `users`. What the descriptions leave open is
+//! decided by [`Readings`].
 //!
 //! `answers` is the shape of what is said, `calls`, `resync` and `channel_settings` the handlers, `chat` a page of a chat,
 //! `message` one message of it, `restored` what came one by one.
@@ -50,6 +50,7 @@ const CONTACTS: &str = "/contacts";
 const LID: &str = "/contacts/lids/{jid}";
 const CHAT: &str = "/messages/list/{jid}";
 const MESSAGE: &str = "/messages/{id}";
+const FILE: &str = "/media/{id}";
 const SETTINGS: &str = "/settings";
 
 /// The contract.
@@ -64,6 +65,7 @@ impl Contract for Whapi {
             .route(LID, get(calls::lid))
             .route(CHAT, get(calls::chat))
             .route(MESSAGE, get(resync::message))
+            .route(FILE, get(calls::file))
             .route(SETTINGS, get(channel_settings::told).patch(channel_settings::change))
             .route_layer(middleware::from_fn_with_state(Arc::clone(&server), only_with_token))
             .fallback(unknown_path)
@@ -80,6 +82,7 @@ impl Contract for Whapi {
                 // Asked for by number alone; the log knows people by their addresses.
                 (Some(number), _) => (Cow::Borrowed(LID), Asks::Lid, Some(format!("{number}@s.whatsapp.net"))),
                 (_, Some(chat)) => (Cow::Borrowed(CHAT), Asks::History, Some(chat)),
+                _ if behind("/media/").is_some() => (Cow::Borrowed(FILE), Asks::File, None),
                 _ if behind("/messages/").is_some() => (Cow::Borrowed(MESSAGE), Asks::Message, None),
                 _ => (Cow::Owned(path.to_owned()), Asks::Other, None),
             },

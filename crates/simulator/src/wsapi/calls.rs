@@ -15,7 +15,7 @@ use super::{answers, events, message};
 use crate::{
     gate::Pretence,
     hooks::emit,
-    media::Media,
+    media,
     messages::{self, Message},
     people::Person,
     server::{Channel, Server},
@@ -145,10 +145,12 @@ pub(super) async fn download(
     let Some(id) = asked.get("id").filter(|id| !id.is_empty()) else {
         return answers::error(StatusCode::BAD_REQUEST, "id is required");
     };
-    let found = id.strip_prefix(message::MEDIA).and_then(|id| channel.archive.find(id));
+    let found = id.strip_prefix(message::MEDIA).and_then(|id| media::find(&channel, id));
     let lasts = |message: &Message| (messages::told_at() - message.sent_at).num_days() <= FILES_LAST_DAYS;
-    let media = found.filter(|(_, message, _)| lasts(message)).and_then(|(_, message, _)| Media::of(message.kind));
-    media.map_or_else(|| answers::error(StatusCode::NOT_FOUND, "media not found"), Media::download)
+    found.filter(|(message, _)| lasts(message)).map_or_else(
+        || answers::error(StatusCode::NOT_FOUND, "media not found"),
+        |(message, media)| media.download(&message),
+    )
 }
 
 fn unpaired(pretence: Pretence) -> Option<Response> {

@@ -80,6 +80,7 @@ impl Contract for Wsapi {
             (_, Some(chat)) => (Cow::Borrowed(MORE), Asks::Request, percent_decoded(chat)),
             (STATUS, _) => (Cow::Borrowed(STATUS), Asks::Status, None),
             (CONTACTS, _) => (Cow::Borrowed(CONTACTS), Asks::Contacts, None),
+            (DOWNLOAD, _) => (Cow::Borrowed(DOWNLOAD), Asks::File, None),
             (FLUSH, _) => (Cow::Borrowed(FLUSH), Asks::Request, None),
             (other, _) => (Cow::Owned(other.to_owned()), Asks::Other, None),
         };

@@ -6,7 +6,7 @@ use std::{collections::HashMap, sync::Arc};
 use axum::{
     Extension,
     extract::{Path, Query, State},
-    http::{StatusCode, header},
+    http::{HeaderMap, StatusCode, header},
     response::{IntoResponse, Response},
 };
 use chrono::{DateTime, SecondsFormat, Utc};
@@ -16,6 +16,7 @@ use serde_json::{Map, Value, json};
 use super::{envelope, rows, webhooks};
 use crate::{
     gate::Pretence,
+    media,
     people::Person,
     server::{Channel, Server},
 };
@@ -143,6 +144,7 @@ pub(crate) async fn history(
     Extension(channel): Asking,
     Extension(pretence): Extension<Pretence>,
     Query(asked): Query<HashMap<String, String>>,
+    headers: HeaderMap,
 ) -> Response {
     if !pretence.client {
         return no_session();
@@ -165,7 +167,16 @@ pub(crate) async fn history(
         let why = "failed to get message history: pq: LIMIT must not be negative";
         return envelope::error(StatusCode::INTERNAL_SERVER_ERROR, why);
     };
-    envelope::ok(&rows::chat(&channel, address, limit))
+    let host = headers.get(header::HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();
+    let files = server.wuzapi.with(|readings| readings.keeps_files);
+    let files = files.then(|| format!("http://{host}/files/{}", channel.number));
+    envelope::ok(&rows::chat(&channel, address, limit, files.as_deref()))
+}
+
+/// A file, for whoever has its address.
+pub(super) async fn file(State(server): State<Arc<Server>>, Path((number, id)): Path<(usize, String)>) -> Response {
+    let found = server.channels.get(number).and_then(|channel| media::find(channel, &id));
+    found.map_or_else(|| StatusCode::NOT_FOUND.into_response(), |(message, media)| media.download(&message))
 }
 
 pub(super) fn no_session() -> Response {

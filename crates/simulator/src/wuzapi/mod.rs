@@ -57,6 +57,8 @@ const LID: &str = "/user/lid/{jid}";
 const HISTORY: &str = "/chat/history";
 const DEEP: &str = "/session/history";
 const WEBHOOK: &str = "/webhook";
+/// In a place for files, which knows no token.
+const FILE: &str = "/files/{channel}/{id}";
 const HMAC: &str = "/session/hmac/config";
 
 /// The contract.
@@ -75,6 +77,7 @@ impl Contract for Wuzapi {
             .route(HMAC, get(webhooks::hmac).post(webhooks::set_hmac).delete(webhooks::remove_hmac))
             .route_layer(middleware::from_fn_with_state(Arc::clone(&server), only_with_token))
             .route("/health", get(calls::health))
+            .route(FILE, get(calls::file))
             // The real server hands unknown paths to a file server.
             .fallback(|| async { (StatusCode::NOT_FOUND, "404 page not found\n") })
             .with_state(server)
@@ -89,6 +92,7 @@ impl Contract for Wuzapi {
             (DEEP, _) => (Cow::Borrowed(DEEP), Asks::Request, query_of(request.uri()).remove("chat_jid")),
             (STATUS, _) => (Cow::Borrowed(STATUS), Asks::Status, None),
             (CONTACTS, _) => (Cow::Borrowed(CONTACTS), Asks::Contacts, None),
+            (file, _) if file.starts_with("/files/") => (Cow::Borrowed(FILE), Asks::File, None),
             (other, _) => (Cow::Owned(other.to_owned()), Asks::Other, None),
         };
         Arrival {

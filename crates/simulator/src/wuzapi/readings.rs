@@ -27,6 +27,7 @@ pub enum AnswersUnder {
 /// How the simulator decides them.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
+#[expect(clippy::struct_excessive_bools, reason = "each decides a point of its own")]
 pub struct Readings {
     /// How webhooks are written.
     pub format: Format,
@@ -38,4 +39,6 @@ pub struct Readings {
     pub no_end_told: bool,
     /// The phone reveals the number of persons of whom only the LID is known.
     pub reveals_phones: bool,
+    /// The gateway has a place of its own for the files of live messages, and says where they are.
+    pub keeps_files: bool,
 }

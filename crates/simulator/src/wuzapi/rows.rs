@@ -10,6 +10,7 @@ use super::event;
 use crate::{
     archive::Stored,
     dice,
+    media::Media,
     messages::{Kind, Message, Origin},
     people::Person,
     server::{Channel, Server},
@@ -26,15 +27,15 @@ pub(crate) fn user_id(channel: &Channel) -> String {
     format!("{:016x}{:016x}", dice::scramble(seed), dice::scramble(!seed))
 }
 
-/// The last `limit` stored rows of one chat.
-pub(crate) fn chat(channel: &Channel, address: &str, limit: usize) -> Value {
+/// The last `limit` stored rows of one chat. `files` is where those of live messages are, if the gateway keeps them.
+pub(crate) fn chat(channel: &Channel, address: &str, limit: usize, files: Option<&str>) -> Value {
     // What a deep request brought was inserted last.
     let mut stored = channel.deep.with(|deep| deep.rows(address));
     stored.extend(channel.archive.chat(address, limit));
     stored.truncate(limit);
     let Some(person) = channel.archive.person(address).filter(|_| !stored.is_empty()) else { return Value::Null };
     let user_id = user_id(channel);
-    stored.iter().map(|stored| row(&user_id, &person, address, stored)).collect()
+    stored.iter().map(|stored| row(&user_id, &person, address, stored, files)).collect()
 }
 
 /// The chats of all channels of the server, which the real one gives to anybody with any token.
@@ -50,7 +51,15 @@ pub(crate) fn index(server: &Server) -> Value {
     Value::Object(server.channels.iter().map(|channel| (user_id(channel), chats(channel))).collect::<Map<_, _>>())
 }
 
-fn row(user_id: &str, person: &Person, address: &str, Stored { row, message, .. }: &Stored) -> Value {
+fn row(
+    user_id: &str,
+    person: &Person,
+    address: &str,
+    Stored { row, message, .. }: &Stored,
+    files: Option<&str>,
+) -> Value {
+    let is_kept = message.origin == Origin::Live && Media::of(message.kind).is_some();
+    let link = files.filter(|_| is_kept).map(|files| format!("{files}/{}", message.id));
     let mut fields = json!({
         "id": row,
         "user_id": user_id,
@@ -60,7 +69,7 @@ fn row(user_id: &str, person: &Person, address: &str, Stored { row, message, .. 
         "timestamp": message.stored_at.to_rfc3339_opts(SecondsFormat::AutoSi, true),
         "message_type": message_type(message.kind),
         "text_content": text_content(message),
-        "media_link": "",
+        "media_link": link.unwrap_or_default(),
         "data_json": event::data_json(person, address, message),
     });
     if let Some(quoted) = &message.quoted {

@@ -5,6 +5,7 @@ mod client;
 mod contract;
 mod control;
 mod faults;
+mod files;
 mod fleet;
 mod gdbrns;
 mod hooks;

@@ -35,6 +35,14 @@ pub(crate) struct JobChange {
     pub(super) left_out: i32,
 }
 
+impl JobChange {
+    /// The same of a job that brings something else than messages.
+    pub(crate) const fn counting(mut self, fetched: i32, stored: i32) -> Self {
+        (self.fetched, self.stored) = (fetched, stored);
+        self
+    }
+}
+
 /// Stores the batch's messages, each once per channel, and says how many new ones each job brought.
 pub(super) async fn messages(
     connection: &mut PgConnection,

@@ -9,6 +9,7 @@ mod delivering;
 mod durability;
 mod identity;
 mod limits;
+mod media;
 mod once;
 mod outlooks;
 mod pauses;

@@ -239,6 +239,7 @@ pub(crate) fn message(id: &str) -> Message {
         kind: MessageKind::Text,
         text: Some(format!("text of {id}")),
         status: None,
+        media: None,
         payload: serde_json::value::RawValue::from_string(format!(r#"{{"id":"{id}"}}"#)).unwrap(),
     }
 }

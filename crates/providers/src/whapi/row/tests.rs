@@ -1,6 +1,7 @@
 //! Every type of message, and every word in one.
 
 use serde_json::json;
+use sincro_core::media::MediaPlace;
 
 use super::*;
 
@@ -19,6 +20,25 @@ fn under(asked: &str, changes: &Value) -> Result<Message, Flaw> {
 
 fn message(changes: &Value) -> Message {
     under(PHONE, changes).unwrap()
+}
+
+#[test]
+fn a_file_is_known_by_its_id_or_by_the_link_of_an_automatic_download() {
+    let media = |fields: Value| message(&fields).media;
+    let voice = json!({"type": "voice", "voice": {"id": "ogg-AbC", "mime_type": "audio/ogg", "file_size": 9_310, "seconds": 3}});
+    let known = Media {
+        place: Some(MediaPlace::Id("ogg-AbC".into())),
+        mime: Some("audio/ogg".into()),
+        bytes: Some(9_310),
+        ..Media::default()
+    };
+    assert_eq!(media(voice), Some(known));
+    let linked = json!({"type": "image", "image": {"id": "media_init", "link": "https://store/a.jpg"}});
+    assert_eq!(media(linked).unwrap().place, Some(MediaPlace::Link("https://store/a.jpg".into())));
+    assert_eq!(media(json!({"type": "image", "image": {"id": "media_init"}})), Some(Media::default()));
+    assert_eq!(media(json!({"type": "sticker"})), Some(Media::default()));
+    assert_eq!(media(json!({"type": "location", "location": {"id": "1"}})), None);
+    assert_eq!(media(json!({})), None);
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! Every form of row, and every word in one.
 
 use serde_json::json;
+use sincro_core::media::MediaPlace;
 
 use super::*;
 use crate::whatsmeow::STATUSES;
@@ -29,6 +30,16 @@ fn asked() -> Address {
 
 fn sent_at(row: &Row) -> String {
     row.sent_at().unwrap().to_rfc3339()
+}
+
+#[test]
+fn a_file_is_known_where_the_gateway_has_a_place_for_files() {
+    let place = |link: &str| row(&json!({"media_link": link})).media().and_then(|media| media.place);
+    let link = "https://s3.example.org/bucket/users/1/a.jpg";
+    assert_eq!(place(link), Some(MediaPlace::Link(link.into())));
+    for none in ["", " ", "data:image/jpeg;base64,AA==", "/files/a.jpg", "file:///etc/passwd"] {
+        assert_eq!(place(none), None, "{none}");
+    }
 }
 
 #[test]
