@@ -123,6 +123,9 @@ pub struct Delivered {
     pub conversations: Option<u64>,
     /// An event said that it was all.
     pub complete: bool,
+    /// Answers under an address that nobody knows to be this person's.
+    #[serde(skip_serializing_if = "is_none")]
+    pub unmapped: u64,
     /// The phone said that there is nothing older.
     pub exhausted: bool,
     /// Nobody knows whether the gateway took the request.
@@ -130,6 +133,11 @@ pub struct Delivered {
     /// Whoever owns the number declined.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub declined: Option<Failure>,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes it so")]
+const fn is_none(count: &u64) -> bool {
+    *count == 0
 }
 
 impl Delivered {
@@ -267,7 +275,8 @@ impl Awaited {
         if delivered.uncertain {
             return Ending::Failed(unknown_outcome());
         }
-        Ending::Nothing(NothingReason::NothingReceived, None)
+        let told = "the phone answered under an address that nobody knows to be this person's; what came is stored under that one";
+        Ending::Nothing(NothingReason::NothingReceived, (delivered.unmapped > 0).then(|| told.to_owned()))
     }
 }
 

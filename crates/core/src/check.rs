@@ -30,6 +30,8 @@ words! {
         Webhooks = "webhooks",
         /// Whether webhooks can show where they come from.
         Proof = "proof",
+        /// Whether webhooks are sent however old what they are about.
+        Age = "age",
     }
 }
 
@@ -153,7 +155,11 @@ pub fn of_refusal(about: Aspect, refusal: &Refusal, provider: Provider) -> Optio
             bad(Aspect::Session, "connect the number at the gateway; pair it again if it was logged out")
         }
         Refusal::Permanent { .. } => {
-            let mend = format!("see whether base_url is the gateway's root, and compare with {}", page(provider));
+            let mend = if about == Aspect::Webhooks {
+                format!("the gateway says why; what it takes: {}", page(provider))
+            } else {
+                format!("see whether base_url is the gateway's root, and compare with {}", page(provider))
+            };
             Some(Finding::of(about, Health::Bad, refusal.to_string(), mend))
         }
         Refusal::Transient { .. } => bad(about, "check again; if it stays so, look at the gateway's own log"),
@@ -206,6 +212,25 @@ pub fn of_subscriptions(found: &Subscriptions, ours: &str, connect: Connect) -> 
         return Finding::of(Aspect::Webhooks, Health::Bad, says, register);
     }
     Finding::good(Aspect::Webhooks, "our address is registered for everything that is needed")
+}
+
+/// What is told beside where webhooks go: whether history is taken in, and what would not be sent.
+#[must_use]
+pub fn of_settings(found: &Subscriptions, provider: Provider) -> Vec<Finding> {
+    let history = found.keeps_history.map(|keeps| {
+        if keeps {
+            return Finding::good(Aspect::History, "the gateway takes in the whole history");
+        }
+        let mend = format!("turn it on in its settings and connect the number again: {}", page(provider));
+        let says = "the gateway takes in new messages only: old ones are not there to be read";
+        Finding::of(Aspect::History, Health::Warning, says, mend)
+    });
+    let old = found.forgets_after.map(|age| {
+        let says =
+            format!("webhooks about what is older than {} s are not sent: restored messages are old", age.as_secs());
+        Finding::of(Aspect::Age, Health::Warning, says, "turn webhook_max_age_seconds off")
+    });
+    history.into_iter().chain(old).collect()
 }
 
 /// What keeps our address from being registered now, or that it is there already; none where the call can be made.
@@ -307,7 +332,12 @@ mod tests {
 
     fn registered(urls: &[&str], missing: &[&str], kept: bool) -> Subscriptions {
         let own = |list: &[&str]| list.iter().map(|&text| text.to_owned()).collect();
-        Subscriptions { urls: own(urls), missing: own(missing), kept: kept.then(|| Kept("[]".into())) }
+        Subscriptions {
+            urls: own(urls),
+            missing: own(missing),
+            kept: kept.then(|| Kept("[]".into())),
+            ..Subscriptions::default()
+        }
     }
 
     #[test]

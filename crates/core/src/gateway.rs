@@ -163,6 +163,10 @@ pub struct Subscriptions {
     pub urls: Vec<String>,
     /// Names of events that are needed and not subscribed to.
     pub missing: Vec<String>,
+    /// Whether the gateway takes in history, where that is told beside.
+    pub keeps_history: Option<bool>,
+    /// Events that are older are not sent, where that is told beside.
+    pub forgets_after: Option<Duration>,
     /// What a [`Call::Connect`] has to be given, where the gateway knows no other way to add a receiver.
     pub kept: Option<Kept>,
 }

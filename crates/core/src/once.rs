@@ -50,14 +50,25 @@ impl Facts {
     }
 }
 
+impl Facts {
+    /// Whether what the gateway would hand out is gone by now, as far as anybody told.
+    #[must_use]
+    pub fn is_gone(&self, one_shot: OneShot, now: DateTime<Utc>) -> bool {
+        let keeps_for = one_shot.keeps_for.and_then(|keeps_for| TimeDelta::from_std(keeps_for).ok());
+        keeps_for.zip(self.initial_sync_at).is_some_and(|(keeps_for, synced_at)| now - synced_at > keeps_for)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use std::time::Duration;
 
     use super::*;
 
-    const DAY: OneShot = OneShot { within: Some(Duration::from_hours(24)), after_initial_sync: false, risk: "" };
-    const SYNCED: OneShot = OneShot { within: None, after_initial_sync: true, risk: "" };
+    const DAY: OneShot =
+        OneShot { within: Some(Duration::from_hours(24)), keeps_for: None, after_initial_sync: false, risk: "" };
+    const SYNCED: OneShot =
+        OneShot { within: None, keeps_for: Some(Duration::from_hours(1)), after_initial_sync: true, risk: "" };
 
     fn hours(hours: i64) -> DateTime<Utc> {
         DateTime::UNIX_EPOCH + TimeDelta::hours(hours)
@@ -86,5 +97,13 @@ mod tests {
         let synced = Facts { initial_sync_at: Some(hours(0)), ..onboarded() };
         assert_eq!(synced.hindrance(SYNCED, hours(900)), None);
         assert_eq!(Facts { allowed_at: Some(hours(1)), ..onboarded() }.hindrance(SYNCED, hours(1)), None);
+    }
+
+    #[test]
+    fn what_a_gateway_cached_is_gone_when_its_time_is_over() {
+        let synced = Facts { initial_sync_at: Some(hours(0)), ..onboarded() };
+        assert!(!synced.is_gone(SYNCED, hours(1)));
+        assert!(synced.is_gone(SYNCED, hours(1) + TimeDelta::seconds(1)));
+        assert!(!onboarded().is_gone(SYNCED, hours(9)) && !synced.is_gone(DAY, hours(9)), "nobody told");
     }
 }

@@ -62,6 +62,8 @@ impl Connect {
 pub struct OneShot {
     /// So long after the number was onboarded it can be made; none: as long as one likes.
     pub within: Option<Duration>,
+    /// So long after its first sync the gateway has what it hands out; none: for good, or nobody knows.
+    pub keeps_for: Option<Duration>,
     /// Whether the gateway's first sync after pairing has to be over.
     pub after_initial_sync: bool,
     /// What is at stake, for whoever allows it once more.

@@ -99,6 +99,10 @@ impl<'t> Batches<'t> {
             let (provider, name) = (self.provider, self.name);
             let reasons = self.flaws.count(provider, "webhook");
             tracing::warn!(%provider, event = name, %reasons, "messages of a webhook were left out");
+            if self.told {
+                // What came with them is of use; for what was left out the webhook is kept.
+                (self.tell)(Told { name: format!("left out of {name}"), event: Event::Unknown });
+            }
         }
         match (self.told, self.flaws.is_empty()) {
             (true, _) => Found::Something,
@@ -204,6 +208,18 @@ mod tests {
         });
         let [batch] = &told[..] else { panic!("{told:?}") };
         assert_eq!((batch.messages.len(), batch.chat.lid().map(Address::as_str)), (3, Some(LID)));
+    }
+
+    #[test]
+    fn a_webhook_of_which_some_was_left_out_is_kept_for_people() {
+        let mut told = Vec::new();
+        let mut tell = |one: Told| told.push(one);
+        let mut batches = Batches::new(Provider::Positus, "history", Source::History, &mut tell);
+        batches.add(chat(&[PHONE]), message(0));
+        batches.leave_out(Flaw::UnknownChat);
+        assert_eq!(batches.finish(), Found::Something);
+        let names: Vec<_> = told.iter().map(|one| (one.name.as_str(), matches!(one.event, Event::Unknown))).collect();
+        assert_eq!(names, [("history", false), ("left out of history", true)]);
     }
 
     #[test]

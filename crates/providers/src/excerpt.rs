@@ -2,6 +2,9 @@
 
 /// How much of an answer is shown.
 pub(crate) const BODY: usize = 120;
+/// How much is kept of an answer that nobody understands, and of one that says no more than that an order was taken: whoever wants to know
+/// why reads it.
+pub(crate) const KEPT: usize = 2_000;
 /// How much of an error text is shown.
 pub(crate) const CAUSE: usize = 200;
 

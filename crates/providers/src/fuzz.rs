@@ -94,9 +94,9 @@ pub fn read_webhook(input: &[u8]) {
         _ => {}
     };
     let read = match which % 6 {
-        0 => wuzapi::doors::hook("application/json", &body, &mut tell),
-        1 => wuzapi::doors::hook("application/x-www-form-urlencoded", &body, &mut tell),
-        2 => whapi::doors::hook(&body, &mut tell),
+        0 => wuzapi::doors::hook("application/json", &body, Some("acct-7"), &mut tell),
+        1 => wuzapi::doors::hook("application/x-www-form-urlencoded", &body, Some("acct-7"), &mut tell),
+        2 => whapi::doors::hook(&body, Some("CH-1"), &mut tell),
         3 => wsapi::doors::hook(&body, Some("ins_7"), &mut tell),
         4 => positus::doors::hook(&body, &mut tell),
         _ => gdbrns::doors::hook(&body, Some("dev-1"), &mut tell),

@@ -71,8 +71,8 @@ pub fn capabilities(provider: Provider) -> Option<Capabilities> {
 ///
 /// | provider | fields |
 /// |---|---|
-/// | `wuzapi` | `{token, hmac_key?}`, the key of at least 32 characters |
-/// | `whapi` | `{token, hook_key?}` |
+/// | `wuzapi` | `{token, hmac_key?, instance?}`, the key of at least 32 characters |
+/// | `whapi` | `{token, hook_key?, channel_id?}` |
 /// | `wsapi` | `{api_key, instance_id, signing_secret?}` |
 /// | `positus` | `{access_token, number_id, phone_number_id?, app_secret?, verify_token?}` |
 /// | `gdbrns` | `{token, webhook_secret?}` |

@@ -32,7 +32,7 @@ impl Wording<'_> {
             // short would pass the redaction.
             Call::Status | Call::Subscriptions | Call::Connect { .. } => String::new(),
             _ if body.trim().is_empty() => String::new(),
-            _ => format!(": {}", excerpt(&self.redacted(body), excerpt::BODY)),
+            _ => format!(": {}", excerpt(&self.redacted(body), excerpt::KEPT)),
         };
         let detail = format!("{}: the answer is {cause}{shown}", self.name);
         Refusal::Transient { code: "unreadable_answer", detail }
@@ -40,7 +40,7 @@ impl Wording<'_> {
 
     /// The answer to an order that was taken.
     pub(crate) fn accepted(&self, reply: &Reply) -> Answer {
-        let body = excerpt(&self.redacted(&reply.body), excerpt::CAUSE);
+        let body = excerpt(&self.redacted(&reply.body), excerpt::KEPT);
         Answer::Accepted(format!("{} {body}", reply.status).trim_end().to_owned())
     }
 

@@ -134,6 +134,15 @@ impl Archive {
         chat
     }
 
+    /// The newest of what is stored under this address, as far as they are among the hundred that were kept last: more than that a gateway
+    /// gives nobody at once.
+    pub(crate) fn newest(&self, address: &str, limit: usize) -> Vec<Stored> {
+        let mut chat = self.chat(address, limit.max(100));
+        chat.sort_by_key(|stored| Reverse(stored.readable_at));
+        chat.truncate(limit);
+        chat
+    }
+
     /// Everything the gateway stored of a person, whatever chat it is in, oldest sent first.
     pub(crate) fn stored(&self, person: &Person) -> Vec<Message> {
         self.spelled(messages::draw_all(&self.population, self.seed, person))

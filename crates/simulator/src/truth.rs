@@ -42,7 +42,7 @@ pub struct TrueMessage {
 pub struct Chat {
     /// The phone JID or LID.
     pub address: String,
-    /// In the gateway's order.
+    /// The newest first.
     pub messages: Vec<TrueMessage>,
 }
 
@@ -75,23 +75,23 @@ impl Truth {
         self.0.people().iter().flat_map(Person::addresses)
     }
 
-    /// What a reader asking this address for `limit` messages gets, in the gateway's order. Messages that arrive while a chat is
+    /// What a careful reader gets who wants the newest `limit` messages of this address, the newest first. Messages that arrive while a chat is
     /// read are not among them.
     #[must_use]
     pub fn chat(&self, address: &str, limit: usize) -> Vec<TrueMessage> {
-        self.0.chat(address, limit).into_iter().map(TrueMessage::from).collect()
+        self.0.newest(address, limit).into_iter().map(TrueMessage::from).collect()
     }
 
     /// The distinct message ids a reader must hold after asking every address for `limit` messages.
     #[must_use]
     pub fn expected(&self, limit: usize) -> BTreeSet<String> {
-        self.addresses().flat_map(|address| self.0.chat(address, limit)).map(|stored| stored.message.id).collect()
+        self.addresses().flat_map(|address| self.0.newest(address, limit)).map(|stored| stored.message.id).collect()
     }
 
     /// How many rows that reader receives in all; above `expected().len()` by the messages stored under both addresses.
     #[must_use]
     pub fn expected_rows(&self, limit: usize) -> usize {
-        self.addresses().map(|address| self.0.chat(address, limit).len()).sum()
+        self.addresses().map(|address| self.0.newest(address, limit).len()).sum()
     }
 
     /// The bytes of the file of a message; none where it has none.

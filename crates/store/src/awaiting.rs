@@ -138,7 +138,7 @@ impl Store {
                 looked.concluding = Some(Concluding { job: waiting.id, channel: due.channel, delivered });
             }
             Look::Over(ending) => {
-                looked.notices.extend(end(&mut tx, &waiting, &ending, awaited.heard_at.is_some()).await?);
+                looked.notices.extend(end(&mut tx, &waiting, &ending, is_heard(&awaited)).await?);
                 looked.ended = Some(write::state_of(&ending));
             }
         }
@@ -151,6 +151,11 @@ impl Store {
         let mut connection = self.pool.acquire().await?;
         look_later(&mut connection, job, at).await
     }
+}
+
+/// Whether the phone said anything: it is not silent, whoever it was about.
+fn is_heard(awaited: &Awaited) -> bool {
+    awaited.heard_at.is_some() || awaited.delivered.unmapped > 0
 }
 
 /// What a batch of results changes on what its jobs wait for.

@@ -5,7 +5,7 @@
 //!
 //! The way of a piece: lock the channel -> lock those of its jobs that wait -> persons -> whose messages these are -> messages -> counters.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use chrono::{DateTime, TimeDelta, Utc};
 use sincro_core::{
@@ -28,6 +28,8 @@ use crate::{
     requests,
 };
 
+/// A message that was asked for may come by webhook so long after it was given up.
+const WANTED_BACK: TimeDelta = TimeDelta::days(1);
 /// A gateway tells times to the second, by a clock of its own.
 const CLOCKS_DIFFER: TimeDelta = TimeDelta::seconds(2);
 
@@ -52,6 +54,8 @@ struct Waiter {
     delivered: Delivered,
     gains: Gains,
     heard: bool,
+    /// Something is to be written down that is no part of its delivery.
+    noted: bool,
 }
 
 /// What a piece adds to a job.
@@ -141,6 +145,7 @@ async fn waiters(connection: &mut PgConnection, channel: ChannelId) -> Result<Ve
             delivered: row.delivered.0,
             gains: Gains::default(),
             heard: false,
+            noted: false,
         })
     });
     waiters.collect()
@@ -204,6 +209,7 @@ async fn store_messages(
     people: &People,
     waiters: &mut [Waiter],
 ) -> Result<(), Error> {
+    let wanted = wanted_back(connection, channel, events).await?;
     let mut rows = Rows::default();
     let mut late: Vec<(Place<'_>, &Message)> = Vec::new();
     for event in events {
@@ -216,10 +222,17 @@ async fn store_messages(
             waiter.delivered.events += 1;
             waiter.delivered.exhausted |= batch.exhausted;
         }
+        if meant.is_none()
+            && let Some(waiter) = perhaps_meant(waiters, batch)
+        {
+            waiter.delivered.unmapped += 1;
+            waiter.noted = true;
+        }
         for message in &batch.messages {
             let restored = restored(waiters, batch, message);
             let waiter = restored.or(meant).map(|waiter| &mut waiters[waiter]);
-            let origin = if restored.is_some() { Origin::Restored } else { origin(batch.source) };
+            let is_restored = restored.is_some() || wanted.contains(&message.id);
+            let origin = if is_restored { Origin::Restored } else { origin(batch.source) };
             let job = waiter.as_ref().map(|waiter| waiter.job);
             if let Some(waiter) = waiter
                 && !waiter.takes(contact, message)
@@ -278,6 +291,40 @@ fn meant(waiters: &[Waiter], batch: &Batch, contact: ContactId) -> Option<usize>
         Source::History => of_chat.or(of_all).and_then(place),
         Source::Unasked | Source::Live | Source::LateAsset => None,
     }
+}
+
+/// The one request that is under way to a phone, where an answer comes under an address that stands alone: it may be that person's other
+/// one. Nothing is credited by that, as it may also be late.
+fn perhaps_meant<'w>(waiters: &'w mut [Waiter], batch: &Batch) -> Option<&'w mut Waiter> {
+    let is_alone = batch.chat.phone().is_some() != batch.chat.lid().is_some();
+    if batch.source != Source::OnDemand || !is_alone {
+        return None;
+    }
+    waiters.iter_mut().find(|waiter| waiter.awaits == Awaits::Delivery && waiter.kind == JobKind::History)
+}
+
+/// Which of the new messages somebody wanted back within the last day: they are not new, though nobody waits for them any more.
+async fn wanted_back(
+    connection: &mut PgConnection,
+    channel: ChannelId,
+    events: &[Event],
+) -> Result<HashSet<String>, Error> {
+    let live = events.iter().filter_map(|event| match event {
+        Event::Messages(batch) if batch.source == Source::Live => Some(&batch.messages),
+        _ => None,
+    });
+    let ids: Vec<&str> = live.flatten().map(|message| message.id.as_str()).collect();
+    if ids.is_empty() {
+        return Ok(HashSet::new());
+    }
+    let wanted = sqlx::query_scalar!(
+        r#"SELECT DISTINCT j.step->>'message_id' AS "id!" FROM syncs s JOIN jobs j ON j.sync_id = s.id
+           WHERE s.channel_id = $1 AND s.kind = 'message' AND s.created_at > $2 AND j.kind = 'restore' AND j.step->>'message_id' = ANY($3::text[])"#,
+        channel,
+        clock::now() - WANTED_BACK,
+        &ids as _
+    );
+    Ok(wanted.fetch_all(connection).await?.into_iter().collect())
 }
 
 /// The job that brings this very message back.
@@ -383,6 +430,15 @@ async fn note_facts(
 /// Adds up what the piece brought.
 async fn write_gains(connection: &mut PgConnection, waiters: &[Waiter]) -> Result<(), Error> {
     let now = clock::now();
+    for waiter in waiters.iter().filter(|waiter| waiter.noted && !waiter.heard) {
+        sqlx::query!(
+            "UPDATE awaiting_jobs SET delivered = $2 WHERE job_id = $1",
+            waiter.job,
+            Json(&waiter.delivered) as _
+        )
+        .execute(&mut *connection)
+        .await?;
+    }
     for waiter in waiters.iter().filter(|waiter| waiter.heard) {
         let Gains { fetched, stored, left_out, credits } = &waiter.gains;
         sqlx::query!(

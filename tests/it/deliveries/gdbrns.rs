@@ -1,7 +1,7 @@
 //! gdbrns: one request for the whole number, which as a rule is answered with counts and nothing else.
 
 use sincro_core::{job::JobState, sync::SyncState};
-use sincro_simulator::{Bodies, Call, GdbrnsReadings, HookFault, HookRule, Provider, Settings, When};
+use sincro_simulator::{Bodies, Call, Fault, GdbrnsReadings, HookFault, HookRule, Provider, Rule, Settings, When};
 
 use super::{Line, talkative};
 
@@ -66,4 +66,14 @@ async fn a_queue_that_the_gateway_drops_is_a_normal_absence() {
     let end = line.sync().await;
     let job = line.account_job(end.id).await;
     assert_eq!((job.state, job.reason.as_deref()), (JobState::Empty, Some("nothing received")));
+}
+
+#[tokio::test]
+async fn a_request_without_an_answer_is_not_repeated_and_what_comes_of_it_counts() {
+    let line = Line::with(gdbrns(GdbrnsReadings::default()), &[("SINCRO_GATEWAY_TIMEOUT_SECONDS", "1")]).await;
+    line.gateway.set_faults(Rule::new(Fault::Hang, When::Always).on_path("/history/sync")).unwrap();
+    let end = line.sync().await;
+    let job = line.account_job(end.id).await;
+    assert_eq!((job.state, job.reason.as_deref()), (JobState::Empty, Some("nothing received")));
+    assert_eq!(line.gateway.calls().count(is_request), 1, "it may have been taken: not again within minutes");
 }

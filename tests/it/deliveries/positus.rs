@@ -176,3 +176,30 @@ async fn single_contacts_cannot_be_asked_for_and_that_is_said_at_once() {
     assert_eq!(line.api.post_json(&path, &body).await.refused(422), "not_supported");
     assert_eq!(line.api.post_json(&path, &serde_json::json!({"deep": true})).await.refused(422), "not_supported");
 }
+
+#[tokio::test]
+async fn an_account_that_is_reconnected_goes_on_whatever_took_it_away() {
+    let line = Line::with(positus(5), &[]).await;
+    for word in ["ACCOUNT_DISCONNECTED", "PRIMARY_INACTIVITY"] {
+        line.gateway.lose_session_with(line.gateway.token(), word).unwrap();
+        line.settled().await;
+        let channel = line.api.channel(line.channel).await;
+        assert_eq!((&channel["state"], &channel["paused_by"]), (&"paused".into(), &"session".into()), "{channel}");
+        line.gateway.set_session(true);
+        line.settled().await;
+        assert_eq!(line.api.channel(line.channel).await["state"], "active");
+    }
+    let end = line.sync().await;
+    assert_eq!(end.state, SyncState::Completed);
+}
+
+#[tokio::test]
+async fn contacts_that_are_refused_do_not_spend_the_one_request_for_history() {
+    let line = Line::with(positus(3), &[]).await;
+    let contacts = HISTORY_PATH.replace(HISTORY_CALL, "sync-contacts");
+    line.gateway.set_faults(Rule::new(Fault::Redirect { location: None }, When::Always).on_path(&contacts)).unwrap();
+    let end = line.sync().await;
+    let job = line.account_job(end.id).await;
+    assert_eq!((job.state, job.reason.as_deref()), (JobState::Failed, Some("redirect")));
+    assert_eq!(line.gateway.calls().count(is_history_request), 0);
+}

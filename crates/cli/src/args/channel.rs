@@ -21,10 +21,10 @@ pub(crate) enum Channel {
     /// Connect a number at a gateway
     #[command(after_help = "\
 Credentials by provider:
-  wuzapi   {\"token\", \"hmac_key\"?}
+  wuzapi   {\"token\", \"hmac_key\"?, \"instance\"?}
   positus  {\"access_token\", \"number_id\", \"phone_number_id\"?, \"app_secret\"?, \"verify_token\"?}
   wsapi    {\"api_key\", \"instance_id\", \"signing_secret\"?}
-  whapi    {\"token\", \"hook_key\"?}
+  whapi    {\"token\", \"hook_key\"?, \"channel_id\"?}
   gdbrns   {\"token\", \"webhook_secret\"?}
 
 Example:

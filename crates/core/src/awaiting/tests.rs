@@ -148,3 +148,15 @@ fn reports_in_any_order_and_twice_leave_the_same_progress() {
     assert_eq!(forth, back);
     assert_eq!(forth.told().as_deref(), Some("phase 2, chunk 1, 100 %"));
 }
+
+#[test]
+fn an_answer_under_an_address_that_nobody_knows_is_said_and_does_not_end_the_wait() {
+    let waits = waits();
+    let mut silent = delivery(Completion::Reply);
+    silent.delivered.unmapped = 1;
+    assert_eq!(silent.look(&waits, at(999)), Look::Later(at(1_000)));
+    let Look::Over(Ending::Nothing(NothingReason::NothingReceived, Some(told))) = silent.look(&waits, at(1_000)) else {
+        panic!("{silent:?}")
+    };
+    assert!(told.contains("under an address"), "{told}");
+}

@@ -46,7 +46,7 @@ pub(super) fn subscriptions(body: &str) -> Result<Subscriptions, String> {
     let everything = unlimited || ALL.iter().any(|all| has(all));
     let missing = EVENTS.iter().filter(|event| !everything && !has(event)).map(|&event| event.to_owned()).collect();
     let urls = active().filter_map(|webhook| json::field(webhook, "url").and_then(json::text)).collect();
-    Ok(Subscriptions { urls, missing, kept: None })
+    Ok(Subscriptions { urls, missing, ..Subscriptions::default() })
 }
 
 /// The secret of what was registered, where the answer holds one.

@@ -8,8 +8,6 @@ use crate::{
 };
 
 const FIELD: &str = "account_update";
-/// The phone or its connection slept too long: it comes back by itself when it wakes up.
-const ASLEEP: [&str; 2] = ["COMPANION_INACTIVITY", "PRIMARY_INACTIVITY"];
 
 /// What an update says of the session. A field of its own may be all that names the event.
 pub(super) fn read(field: &str, value: &str) -> Event {
@@ -31,10 +29,9 @@ pub(super) fn read(field: &str, value: &str) -> Event {
     );
     match event.to_ascii_uppercase().as_str() {
         "ACCOUNT_RECONNECTED" => Event::Session(SessionChange::Up),
-        "PARTNER_REMOVED" if reason.is_some_and(|reason| ASLEEP.contains(&reason.to_ascii_uppercase().as_str())) => {
-            Event::Session(SessionChange::Lost(told))
-        }
-        "PARTNER_REMOVED" | "ACCOUNT_OFFBOARDED" | "ACCOUNT_DELETED" => Event::Session(SessionChange::Ended(told)),
+        // Whether a phone wakes up, or its owner connects it again: `ACCOUNT_RECONNECTED` ends it.
+        "PARTNER_REMOVED" | "ACCOUNT_OFFBOARDED" => Event::Session(SessionChange::Lost(told)),
+        "ACCOUNT_DELETED" => Event::Session(SessionChange::Ended(told)),
         "DISABLED_UPDATE" if word(&["ban_info", "waba_ban_state"]).is_some_and(|state| state == "DISABLE") => {
             Event::Session(SessionChange::Ended(told))
         }
@@ -58,36 +55,36 @@ mod tests {
     }
 
     #[test]
-    fn whoever_was_removed_comes_back_by_waking_up_or_by_onboarding_anew() {
-        for (reason, comes_back) in [
-            ("ACCOUNT_DISCONNECTED", false),
-            ("BUSINESS_DOWNGRADE", false),
-            ("CHANGE_NUMBER", false),
-            ("COMPANION_INACTIVITY", true),
-            ("PRIMARY_INACTIVITY", true),
-            ("USER_RE_REGISTERED", false),
+    fn whoever_was_removed_for_whatever_reason_can_come_back() {
+        for reason in [
+            "ACCOUNT_DISCONNECTED",
+            "BUSINESS_DOWNGRADE",
+            "CHANGE_NUMBER",
+            "COMPANION_INACTIVITY",
+            "PRIMARY_INACTIVITY",
+            "USER_RE_REGISTERED",
         ] {
             let told = format!("PARTNER_REMOVED: {reason}, initiated by BUSINESS");
-            match of("PARTNER_REMOVED", reason) {
-                Event::Session(SessionChange::Lost(said)) => assert!(comes_back && said == told, "{said}"),
-                Event::Session(SessionChange::Ended(said)) => assert!(!comes_back && said == told, "{said}"),
-                other => panic!("{other:?}"),
-            }
+            assert!(
+                matches!(of("PARTNER_REMOVED", reason), Event::Session(SessionChange::Lost(said)) if said == told),
+                "{reason}"
+            );
         }
+        assert!(matches!(of("ACCOUNT_DELETED", "x"), Event::Session(SessionChange::Ended(_))));
     }
 
     #[test]
     fn an_offboarded_number_stops_and_a_reconnected_one_goes_on() {
         assert!(matches!(
             read(FIELD, r#"{"event":"ACCOUNT_OFFBOARDED"}"#),
-            Event::Session(SessionChange::Ended(said)) if said == "ACCOUNT_OFFBOARDED"
+            Event::Session(SessionChange::Lost(said)) if said == "ACCOUNT_OFFBOARDED"
         ));
         assert!(matches!(read(FIELD, r#"{"event":"ACCOUNT_RECONNECTED"}"#), Event::Session(SessionChange::Up)));
         assert!(matches!(read(FIELD, r#"{"event":"VERIFIED_ACCOUNT"}"#), Event::Ignored));
         assert!(matches!(read("account_reconnected", "{}"), Event::Session(SessionChange::Up)));
         assert!(matches!(
             read("account_offboarded", r#"{"reason":"HISTORY_SYNC_DEADLINE_EXPIRED"}"#),
-            Event::Session(SessionChange::Ended(said)) if said == "ACCOUNT_OFFBOARDED: HISTORY_SYNC_DEADLINE_EXPIRED"
+            Event::Session(SessionChange::Lost(said)) if said == "ACCOUNT_OFFBOARDED: HISTORY_SYNC_DEADLINE_EXPIRED"
         ));
         for unknown in ["{}", "7", r#"{"event":"something else"}"#] {
             assert!(matches!(read(FIELD, unknown), Event::Unknown), "{unknown}");

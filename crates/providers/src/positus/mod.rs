@@ -81,6 +81,7 @@ impl Gateway for Positus {
             proof: self.sign().proof(),
             one_shot: Some(OneShot {
                 within: Some(ONBOARDING),
+                keeps_for: None,
                 after_initial_sync: false,
                 risk: "it can be asked for once per onboarding: where it was taken already, the number has to be onboarded \
                        anew to ask again",

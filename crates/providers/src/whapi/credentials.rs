@@ -11,6 +11,8 @@ use crate::credentials::{self, CredentialsError, Fields};
 pub(super) struct Credentials {
     /// One token opens one channel, which is one number.
     pub(super) token: SecretString,
+    /// The channel's own id, as webhooks name it.
+    pub(super) channel_id: Option<String>,
     /// What webhooks are asked to come with.
     pub(super) hook_key: Option<SecretString>,
 }
@@ -21,9 +23,13 @@ impl Credentials {
     }
 
     pub(super) fn read(given: &Value) -> Result<Self, CredentialsError> {
-        let fields = Fields::read(given, &["token", "hook_key"])?;
+        let fields = Fields::read(given, &["token", "hook_key", "channel_id"])?;
         let token = fields.required("token")?;
-        Ok(Self { token: token.into(), hook_key: fields.optional("hook_key")?.map(Into::into) })
+        Ok(Self {
+            token: token.into(),
+            channel_id: fields.optional("channel_id")?.map(str::to_owned),
+            hook_key: fields.optional("hook_key")?.map(Into::into),
+        })
     }
 }
 

@@ -1,6 +1,6 @@
 //! What a webhook of this gateway tells: a list under the name of its type, `event` with that type and a method, and `channel_id`.
 //!
-//! The channel's id is nowhere in its credentials, so nothing can be told to be foreign. A restored message looks like a new one:
+//! Whether it is about another channel can be told where the credentials name the channel's id. A restored message looks like a new one:
 //! whoever asked for it knows its id.
 
 use serde_json::value::RawValue;
@@ -10,7 +10,11 @@ use sincro_core::{
 };
 
 use super::{health, row, verdict};
-use crate::{batches::Batches, json};
+use crate::{
+    batches::Batches,
+    excerpt::{self, excerpt},
+    json,
+};
 
 /// Methods under which a list holds messages that came, and not what changed in them.
 const ARRIVALS: [&str; 2] = ["post", "put"];
@@ -34,12 +38,18 @@ const IGNORED: [&str; 12] = [
 ];
 
 /// Tells what is in a webhook.
-pub(crate) fn read(body: &str, tell: &mut dyn FnMut(Told)) -> Result<(), String> {
+pub(crate) fn read(body: &str, own: Option<&str>, tell: &mut dyn FnMut(Told)) -> Result<(), String> {
     let body = body.trim();
     let flaw = |error: serde_json::Error| format!("an event that is {}", json::flaw(&error));
-    let [event, messages, health] = json::pick(body, ["event", "messages", "health"]).map_err(flaw)?;
+    let [event, messages, health, channel] =
+        json::pick(body, ["event", "messages", "health", "channel_id"]).map_err(flaw)?;
     let about = event.and_then(|event| json::pick(event.get(), ["type", "event"]).ok());
     let [kind, method] = about.unwrap_or_default().map(json::word);
+    if let Some(other) = json::word(channel).filter(|id| own.is_some_and(|own| own != id)) {
+        let event = Event::Foreign(format!("channel {}", excerpt(&other, excerpt::BODY)));
+        tell(Told { name: kind.unwrap_or_else(|| "unknown".to_owned()), event });
+        return Ok(());
+    }
     if let Some(messages) = messages {
         let name = kind.clone().unwrap_or_else(|| "messages".to_owned());
         arrived(&name, messages, method.as_deref(), tell)?;
@@ -96,7 +106,7 @@ mod tests {
 
     fn told(body: &str) -> Vec<Event> {
         let mut events = Vec::new();
-        read(body, &mut |told| events.push(told.event)).unwrap();
+        read(body, None, &mut |told| events.push(told.event)).unwrap();
         events
     }
 
@@ -118,6 +128,18 @@ mod tests {
         assert_eq!((batch.source, batch.messages[0].id.as_str()), (Source::Live, "PsqXn"));
         assert_eq!(batch.chat.phone().map(Address::as_str), Some("5511988887777@s.whatsapp.net"));
         assert_eq!(batch.messages[0].text.as_deref(), Some("oi"));
+    }
+
+    #[test]
+    fn what_is_about_another_channel_is_foreign_where_the_channel_s_id_is_known() {
+        for (own, foreign) in [(None, false), (Some("CH-1"), false), (Some("CH-2"), true)] {
+            let mut events = Vec::new();
+            read(PAGE, own, &mut |told| events.push(told.event)).unwrap();
+            assert_eq!(matches!(&events[..], [Event::Foreign(_)]), foreign, "{own:?}");
+        }
+        let mut events = Vec::new();
+        read(r#"{"messages":[]}"#, Some("CH-2"), &mut |told| events.push(told.event)).unwrap();
+        assert!(!matches!(&events[..], [Event::Foreign(_)]), "nobody says whose it is");
     }
 
     #[test]
@@ -187,7 +209,7 @@ mod tests {
             ("[1]", "an event that is JSON of another shape"),
             (r#"{"messages":7}"#, "messages that are JSON of another shape"),
         ] {
-            assert_eq!(read(body, &mut |_| ()).unwrap_err(), flaw, "{body}");
+            assert_eq!(read(body, None, &mut |_| ()).unwrap_err(), flaw, "{body}");
         }
     }
 }

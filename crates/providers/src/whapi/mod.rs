@@ -94,7 +94,8 @@ impl Gateway for Whapi {
     }
 
     fn read_hook(&self, hook: &Hook<'_>, tell: &mut dyn FnMut(Told)) -> Result<(), String> {
-        hooks::read(hook.body, tell)
+        let own = Credentials::of(hook.connection).ok().and_then(|credentials| credentials.channel_id);
+        hooks::read(hook.body, own.as_deref(), tell)
     }
 
     async fn call(&self, http: &Http, connection: &Connection, call: &Call) -> Result<Answered, Refusal> {

@@ -2,6 +2,8 @@
 //!
 //! A list that is patched may replace the one that stands there (nobody has tried), so what stands there is sent along, as it came.
 
+use std::time::Duration;
+
 use serde::Serialize;
 use serde_json::{Value, json, value::RawValue};
 use sincro_core::gateway::{Kept, Subscriptions};
@@ -15,7 +17,8 @@ pub(super) const KEY_HEADER: &str = "X-Ingest-Key";
 
 /// Where webhooks go.
 pub(super) fn subscriptions(body: &str) -> Result<Subscriptions, String> {
-    let [list] = json::pick(body.trim_start_matches('\u{feff}').trim(), ["webhooks"])
+    let names = ["webhooks", "full_history", "webhook_max_age_seconds"];
+    let [list, full_history, max_age] = json::pick(body.trim_start_matches('\u{feff}').trim(), names)
         .map_err(|error| format!("settings that are {}", json::flaw(&error)))?;
     let list = list.map_or("[]", RawValue::get);
     let (mut urls, mut subscribed) = (Vec::new(), Vec::new());
@@ -28,7 +31,15 @@ pub(super) fn subscriptions(body: &str) -> Result<Subscriptions, String> {
     .map_err(|error| format!("webhooks that are {}", json::flaw(&error)))?;
     let missing = EVENTS.iter().filter(|event| !subscribed.iter().any(|one| one.eq_ignore_ascii_case(event)));
     let missing = missing.map(|&event| event.to_owned()).collect();
-    Ok(Subscriptions { urls, missing, kept: Some(Kept(list.to_owned())) })
+    let value = |raw: Option<&RawValue>| raw.and_then(|raw| serde_json::from_str::<Value>(raw.get()).ok());
+    let max_age = value(max_age).and_then(|age| json::text(&age)).and_then(|age| age.parse().ok());
+    Ok(Subscriptions {
+        urls,
+        missing,
+        keeps_history: value(full_history).as_ref().and_then(json::flag),
+        forgets_after: max_age.filter(|age| *age > 0).map(Duration::from_secs),
+        kept: Some(Kept(list.to_owned())),
+    })
 }
 
 /// The type of an event; none where nothing but changes or deletions of it are sent.
@@ -80,6 +91,10 @@ mod tests {
     fn the_settings_of_the_page_are_read_and_what_is_missing_is_named() {
         let found = subscriptions(PAGE).unwrap();
         assert_eq!((found.urls, found.missing), (vec![OURS.to_owned()], vec![]));
+        assert_eq!((found.keeps_history, found.forgets_after), (Some(true), None));
+        let odd = subscriptions(r#"{"full_history":false,"webhook_max_age_seconds":"600"}"#).unwrap();
+        assert_eq!((odd.keeps_history, odd.forgets_after), (Some(false), Some(Duration::from_mins(10))));
+        assert_eq!(subscriptions(r#"{"webhook_max_age_seconds":0}"#).unwrap().forgets_after, None);
         let only_changes = r#"{"webhooks":[{"url":"https://a","events":[{"type":"messages","method":"patch"}]}]}"#;
         assert_eq!(subscriptions(only_changes).unwrap().missing, ["messages", "channel"]);
         for none in ["{}", r#"{"webhooks":null}"#, r#"{"webhooks":[]}"#] {

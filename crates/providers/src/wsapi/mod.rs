@@ -22,6 +22,8 @@ mod message;
 mod session;
 mod verdict;
 
+use std::time::Duration;
+
 use async_trait::async_trait;
 use reqwest::header::HeaderName;
 use secrecy::ExposeSecret as _;
@@ -49,6 +51,9 @@ use crate::{
 const API_KEY: HeaderName = HeaderName::from_static("x-api-key");
 const INSTANCE_ID: HeaderName = HeaderName::from_static("x-instance-id");
 
+/// What a phone sent at pairing is cached for so long (open build, v2.0.1).
+const CACHED: Duration = Duration::from_hours(1);
+
 /// The gateway; it has no state.
 pub(crate) struct Wsapi;
 
@@ -71,6 +76,7 @@ impl Gateway for Wsapi {
             proof: self.sign().proof(),
             one_shot: Some(OneShot {
                 within: None,
+                keeps_for: Some(CACHED),
                 after_initial_sync: true,
                 risk: "the gateway deletes what it hands out, delivered or not: what does not arrive is lost until the \
                        number is paired again",

@@ -14,6 +14,8 @@ use crate::{
 
 /// The number has no device any more, or its connection is away: paired or connected again, it goes on.
 const NO_SESSION: [&str; 4] = ["not paired", "not logged in", "not connected", "logged out"];
+/// The instance is being started or moved: nothing was done, and it will be there again.
+const NOT_THERE: [&str; 2] = ["instance not available", "instance is not available"];
 /// Nothing of the channel can work: a person has to look at what it is called.
 const NO_INSTANCE: [&str; 3] = ["instance not found", "unknown instance", "instance does not exist"];
 
@@ -24,6 +26,7 @@ pub(super) fn refuse(reply: &Reply, wording: &Wording<'_>) -> Refusal {
         404 if said.any(&NO_INSTANCE) => Refusal::Unauthorized { detail: said.detail(reply, wording) },
         // It has no other meaning here.
         409 if said.own => Refusal::SessionLost { detail: said.detail(reply, wording) },
+        503 if said.any(&NOT_THERE) => Refusal::SessionLost { detail: said.detail(reply, wording) },
         // A file comes from WhatsApp itself: the instance is not there to ask for it.
         503 if said.own && reply.retry_after.is_none() && matches!(wording.call, Call::Media { .. }) => {
             Refusal::SessionLost { detail: said.detail(reply, wording) }
@@ -88,7 +91,8 @@ mod tests {
             (413, "body too large", "too_large"),
             (429, "slow down", "throttled"),
             (502, "upstream failed", "gateway_error"),
-            (503, "instance not available", "gateway_error"),
+            (503, "instance not available", "session lost"),
+            (503, "no upstream", "gateway_error"),
             (504, "timed out", "gateway_error"),
         ] {
             let body = json!({"status": status, "detail": detail}).to_string();

@@ -21,8 +21,9 @@ pub(super) fn request(base: &Url, call: &Call) -> Result<Request, Refusal> {
         Call::Contacts { .. } => Request::get(base, &["user", "contacts"], &[]),
         Call::LookUpLid { phone } => Request::get(base, &["user", "lid", phone.as_str()], &[]),
         // An `Address` is digits and a domain, so `index`, which would list the chats of all tenants, cannot be sent.
-        Call::History { address, limit, .. } => {
-            let limit = limited(*limit).to_string();
+        // As many as there may be, however few are wanted: see `messages`.
+        Call::History { address, .. } => {
+            let limit = LIMIT.end().to_string();
             Request::get(base, &["chat", "history"], &[("chat_jid", address.as_str()), ("limit", &limit)])
         }
         // All five, always: what is left out the gateway fills in from the last message of any chat.

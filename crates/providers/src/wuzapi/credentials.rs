@@ -13,6 +13,8 @@ const SHORTEST_HMAC_KEY: usize = 32;
 #[derive(Debug)]
 pub(super) struct Credentials {
     pub(super) token: SecretString,
+    /// The instance's name or id, as webhooks name it.
+    pub(super) instance: Option<String>,
 }
 
 impl Credentials {
@@ -22,12 +24,12 @@ impl Credentials {
     }
 
     pub(super) fn read(given: &Value) -> Result<Self, CredentialsError> {
-        let fields = Fields::read(given, &["token", "hmac_key"])?;
+        let fields = Fields::read(given, &["token", "hmac_key", "instance"])?;
         let token = fields.required("token")?;
         if fields.optional("hmac_key")?.is_some_and(|key| key.chars().count() < SHORTEST_HMAC_KEY) {
             return Err(CredentialsError::of("hmac_key", format!("must have at least {SHORTEST_HMAC_KEY} characters")));
         }
-        Ok(Self { token: token.into() })
+        Ok(Self { token: token.into(), instance: fields.optional("instance")?.map(str::to_owned) })
     }
 }
 

@@ -1,7 +1,9 @@
 //! What a webhook of this gateway tells: `{"type","event"}`, as JSON or in the field `jsonData` of a form.
 //!
 //! Deliveries come in any order and more than once, without a name of their own: messages are known by their ids. Nothing in them says
-//! which credentials they belong to, so nothing can be told to be foreign.
+//! which credentials they belong to; where these name the instance, what is about another one is foreign.
+
+use std::borrow::Cow;
 
 use serde_json::value::RawValue;
 use sincro_core::{
@@ -18,6 +20,8 @@ use crate::{
 
 const FORM: &str = "application/x-www-form-urlencoded";
 const FORM_FIELD: &str = "jsonData";
+/// Whose a webhook is, by id and by name.
+const INSTANCE: [&str; 2] = ["userID", "instanceName"];
 /// Reasons of a failed connection: banned for a time, the phone's own session taken away.
 const BANNING: [&str; 3] = ["402", "403", "406"];
 /// Known, and of no use here (asternic/wuzapi, `supportedEventTypes` as of September 2026).
@@ -54,22 +58,37 @@ const IGNORED: [&str; 28] = [
 /// Families of the same.
 const IGNORED_FAMILIES: [&str; 3] = ["Call", "Label", "Newsletter"];
 
-/// Tells what is in a webhook.
-pub(crate) fn read(content_type: &str, body: &str, tell: &mut dyn FnMut(Told)) -> Result<(), String> {
+/// Tells what is in a webhook. `own` is the channel's instance, where it is known.
+pub(crate) fn read(
+    content_type: &str,
+    body: &str,
+    own: Option<&str>,
+    tell: &mut dyn FnMut(Told),
+) -> Result<(), String> {
     let body = body.trim();
     let is_form = content_type.trim_start().get(..FORM.len()).is_some_and(|kind| kind.eq_ignore_ascii_case(FORM));
     if !is_form && (body.starts_with('{') || !body.contains(FORM_FIELD)) {
-        return event(body, tell);
+        return event(body, [None, None], own, tell);
     }
-    let mut fields = form_urlencoded::parse(body.as_bytes());
-    let (_, json) =
-        fields.find(|(name, _)| name.eq_ignore_ascii_case(FORM_FIELD)).ok_or("a form without `jsonData`")?;
-    event(&json, tell)
+    let fields = || form_urlencoded::parse(body.as_bytes());
+    let field = |wanted: &str| fields().find(|(name, _)| name.eq_ignore_ascii_case(wanted)).map(|(_, value)| value);
+    let json = field(FORM_FIELD).ok_or("a form without `jsonData`")?;
+    let names = INSTANCE.map(|name| field(name).map(Cow::into_owned));
+    event(&json, names, own, tell)
 }
 
-fn event(body: &str, tell: &mut dyn FnMut(Told)) -> Result<(), String> {
-    let [kind, event] = json::pick(body.trim(), ["type", "event"])
+/// `names`: whose it is, where something around it says so.
+fn event(body: &str, names: [Option<String>; 2], own: Option<&str>, tell: &mut dyn FnMut(Told)) -> Result<(), String> {
+    let [kind, event, id, instance] = json::pick(body.trim(), ["type", "event", INSTANCE[0], INSTANCE[1]])
         .map_err(|error| format!("an event that is {}", json::flaw(&error)))?;
+    let names: Vec<String> = names.into_iter().chain([json::word(id), json::word(instance)]).flatten().collect();
+    if let (Some(own), Some(other)) = (own, names.first())
+        && !names.iter().any(|name| name == own)
+    {
+        let foreign = Event::Foreign(format!("instance {}", excerpt(other, excerpt::BODY)));
+        tell(Told { name: json::word(kind).unwrap_or_else(|| "unknown".to_owned()), event: foreign });
+        return Ok(());
+    }
     let name = json::word(kind).unwrap_or_else(|| "unknown".to_owned());
     match (name.as_str(), event) {
         ("HistorySync", Some(event)) => {

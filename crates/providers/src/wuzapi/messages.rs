@@ -1,4 +1,9 @@
 //! `GET /chat/history`: the stored rows of one chat, the last inserted first.
+//!
+//! The last inserted are not the newest: after the gateway took in an old part of the history they are the oldest. So as many are read as
+//! can be had at once, and the newest of them are what was asked for.
+
+use std::cmp::Reverse;
 
 use serde_json::value::RawValue;
 use sincro_core::{
@@ -13,12 +18,15 @@ use crate::{
     rows::{self, Flaw},
 };
 
-/// A page of at most `limit` messages in the gateway's order; `null` is an empty chat. There is no next page: the only way to
+/// The newest messages, at most `limit`, newest first; those of one time in the gateway's order. `null` is an empty chat. There is no next page: the only way to
 /// see more is a larger limit.
 pub(super) fn read(data: &str, asked: &Address, limit: u32) -> Result<Page, String> {
-    let limit = usize::try_from(calls::limited(limit)).unwrap_or(usize::MAX);
-    let rows = rows::read(Provider::Wuzapi, asked, limit, data, |raw| message(raw, asked))?;
-    Ok(Page { messages: rows.messages, next: None })
+    let size = |count| usize::try_from(calls::limited(count)).unwrap_or(usize::MAX);
+    let rows = rows::read(Provider::Wuzapi, asked, size(u32::MAX), data, |raw| message(raw, asked))?;
+    let mut messages = rows.messages;
+    messages.sort_by_key(|message| Reverse(message.sent_at));
+    messages.truncate(size(limit));
+    Ok(Page { messages, next: None })
 }
 
 fn message(raw: &RawValue, asked: &Address) -> Result<Message, Flaw> {
@@ -94,6 +102,23 @@ mod tests {
             page(&json!([null, row("")])).unwrap_err(),
             "a history without a single readable row (1 unreadable, 1 without id)"
         );
+    }
+
+    #[test]
+    fn the_newest_are_taken_also_where_old_ones_were_inserted_last() {
+        let at = |id: &str, time: &str| {
+            let mut row = row(id);
+            row["data_json"] = json!(format!(r#"{{"Info":{{"ID":"{id}","Timestamp":"{time}"}}}}"#));
+            row
+        };
+        let rows = json!([
+            at("OLD", "2025-01-01T00:00:00Z"),
+            at("NEW", "2026-03-01T00:00:00Z"),
+            at("MID", "2026-01-01T00:00:00Z")
+        ]);
+        let page = read(&rows.to_string(), &PHONE.parse().unwrap(), 2).unwrap();
+        let ids: Vec<&str> = page.messages.iter().map(|message| message.id.as_str()).collect();
+        assert_eq!(ids, ["NEW", "MID"]);
     }
 
     #[test]

@@ -95,7 +95,8 @@ impl Gateway for Wuzapi {
     }
 
     fn read_hook(&self, hook: &Hook<'_>, tell: &mut dyn FnMut(Told)) -> Result<(), String> {
-        hooks::read(hook.content_type, hook.body, tell)
+        let own = Credentials::of(hook.connection).ok().and_then(|credentials| credentials.instance);
+        hooks::read(hook.content_type, hook.body, own.as_deref(), tell)
     }
 
     async fn call(&self, http: &Http, connection: &Connection, call: &Call) -> Result<Answered, Refusal> {

@@ -33,7 +33,7 @@ pub(super) fn read(data: &str) -> Result<Subscriptions, String> {
     Ok(Subscriptions {
         urls: url.into_iter().filter(|url| !url.trim().is_empty()).collect(),
         missing: EVENTS.iter().filter(|event| !everything && !has(event)).map(|&event| event.to_owned()).collect(),
-        kept: None,
+        ..Subscriptions::default()
     })
 }
 

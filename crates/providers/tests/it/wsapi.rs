@@ -117,14 +117,16 @@ async fn what_became_of_a_flush_is_known_only_where_an_answer_or_its_absence_sho
 }
 
 #[tokio::test]
-async fn a_device_that_is_not_paired_is_a_lost_session_under_409_and_under_400() {
+async fn a_device_that_is_not_paired_and_an_instance_that_is_not_there_are_a_lost_session() {
     for status in [StatusCode::CONFLICT, StatusCode::BAD_REQUEST] {
         let refusal = refused(move || error(status, "device not paired"), &flush()).await;
         let detail = format!("POST /session/flush-history: {} device not paired", status.as_u16());
         assert_eq!(refusal, Refusal::SessionLost { detail });
     }
-    let refusal = refused(|| error(StatusCode::SERVICE_UNAVAILABLE, "instance not available"), &Call::Status).await;
-    assert!(matches!(refusal, Refusal::Transient { .. }), "{refusal}");
+    for call in [flush(), Call::Status] {
+        let refusal = refused(|| error(StatusCode::SERVICE_UNAVAILABLE, "instance not available"), &call).await;
+        assert!(matches!(refusal, Refusal::SessionLost { .. }), "nothing was done: {refusal}");
+    }
 }
 
 #[tokio::test]

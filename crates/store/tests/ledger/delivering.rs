@@ -515,3 +515,41 @@ async fn a_paused_sync_keeps_no_turn_that_it_does_not_use() {
     world.store.resume_sync(created.id).await.unwrap();
     assert_eq!(world.store.give_turns(TimeDelta::zero(), clock::now()).await.unwrap().len(), 1);
 }
+
+#[tokio::test]
+async fn an_answer_under_another_identity_without_a_mapping_is_no_silence_and_credited_to_nobody() {
+    let world = World::new().await;
+    let wanted = NewSync { capabilities: WSAPI, ..world.wanted(Some(vec![by_phone(1)])) };
+    let created = world.store.create_sync(wanted).await.unwrap();
+    let job = world.jobs(&ids_of(&created.notice.unwrap())).await.remove(0);
+    world.armed(&job, Completion::Reply).await;
+    world.awaits(&job, Awaits::Delivery, Completion::Reply).await;
+    world.tell(vec![batch(Source::OnDemand, by_lid(1), &["a"])]).await;
+    assert_eq!(world.status(created.id).await.messages.fetched, 0, "it may be the late answer of another");
+    let looked = world.look(&job, WSAPI, clock::now() + TimeDelta::hours(2)).await;
+    assert_eq!(looked.ended, Some(JobState::Empty));
+    assert_eq!(world.count("SELECT silences::bigint FROM turns").await, 0);
+    assert_eq!(world.count("SELECT count(*) FROM messages").await, 1, "it is stored all the same");
+    let line = world.store.receipt(created.id, 0, 10).await.unwrap().lines.remove(0);
+    assert_eq!(line.reason.as_deref(), Some("nothing received"));
+    assert!(line.last_error.unwrap().contains("under an address"));
+}
+
+#[tokio::test]
+async fn a_message_that_comes_back_after_it_was_given_up_is_restored_all_the_same() {
+    let world = World::new().await;
+    let wanted = NewSync {
+        kind: SyncKind::Message,
+        only: Some(Step::Restore { message_id: "gone".to_owned(), reads: 3 }),
+        capabilities: Capabilities { restore: true, ..Capabilities::per_address(Provider::Whapi) },
+        ..world.wanted(None)
+    };
+    let created = world.store.create_sync(wanted).await.unwrap();
+    let job = world.jobs(&ids_of(&created.notice.unwrap())).await.remove(0);
+    let end = Outcome::Ended(Ending::Nothing(NothingReason::Unrecovered, None));
+    world.settle(&[world.settlement(&job, end, Vec::new())]).await;
+    world.tell(vec![batch(Source::Live, by_phone(1), &["gone", "new"])]).await;
+    let origins = "SELECT string_agg(origin, ' ' ORDER BY message_id) AS all FROM messages";
+    assert_eq!(world.row(origins).await["all"], "restored live");
+    assert_eq!(world.status(created.id).await.messages.stored, 0, "what is over is counted no more");
+}

@@ -105,8 +105,12 @@ async fn a_new_pairing_is_a_new_chance() {
 #[tokio::test]
 async fn a_number_that_was_onboarded_too_long_ago_is_not_asked_unless_somebody_allows_it() {
     let world = World::new().await;
-    let one_shot =
-        OneShot { within: Some(std::time::Duration::from_hours(24)), after_initial_sync: false, risk: "everything" };
+    let one_shot = OneShot {
+        within: Some(std::time::Duration::from_hours(24)),
+        keeps_for: None,
+        after_initial_sync: false,
+        risk: "everything",
+    };
     let hindrance = async || world.store.facts(world.channel.id).await.unwrap().hindrance(one_shot, clock::now());
     assert_eq!(hindrance().await, None);
     world.execute("UPDATE channels SET created_at = now() - interval '25 hours'").await;

@@ -8,8 +8,8 @@ use std::sync::Arc;
 use sincro_core::{
     channel::Connection,
     check::{
-        Aspect, Finding, Health, Stage, against_registration, clocks, of_proof, of_refusal, of_session, of_silence,
-        of_subscriptions, untold_secret,
+        Aspect, Finding, Health, Stage, against_registration, clocks, of_proof, of_refusal, of_session, of_settings,
+        of_silence, of_subscriptions, untold_secret,
     },
     clock,
     drill::{Point, reach, reach_with},
@@ -70,7 +70,11 @@ impl Executor {
             Ok(Answered::Whole(Answer::Session(session), _)) => {
                 look([found, self.of_status(&session, &subject).await?].concat(), next(&subject, at, connect))
             }
-            Ok(Answered::Whole(Answer::Subscriptions(list), _)) => registrable(list, &subject, connect, claim.attempt),
+            Ok(Answered::Whole(Answer::Subscriptions(list), _)) => {
+                let settings = of_settings(&list, capabilities.provider);
+                let seen = registrable(list, &subject, connect, claim.attempt);
+                Look { findings: [settings, seen.findings].concat(), ..seen }
+            }
             Ok(Answered::Whole(Answer::Connected(secret), _)) => Look {
                 secret: secret.map(|secret| (hook_secret(connection).0, secret)),
                 // Whether it holds is seen by looking.
@@ -185,6 +189,12 @@ fn after_refusal(refusal: &Refusal, subject: &Subject<'_>, at: Stage, connect: O
 fn of_history(facts: &Facts, capabilities: Capabilities) -> Option<Finding> {
     let one_shot = capabilities.one_shot?;
     Some(match facts.hindrance(one_shot, clock::now()) {
+        None if facts.is_gone(one_shot, clock::now()) => Finding::of(
+            Aspect::History,
+            Health::Warning,
+            "the gateway's first sync is so long over that what it cached is gone, as a rule: a sync would receive nothing",
+            "pair the number again, and start a sync at once",
+        ),
         None => Finding::good(Aspect::History, format!("can be asked for, once: {}", one_shot.risk)),
         Some(Hindrance::InitialSync) => Finding::of(
             Aspect::History,

@@ -134,7 +134,8 @@ impl Executor {
             Err(refusal) => {
                 // Nobody knows whether a request was taken whose answer did not come.
                 let unknown = once.is_some() && matches!(refusal, Refusal::Transient { .. });
-                let end = if unknown { RequestEnd::Unknown } else { RequestEnd::Refused };
+                let is_kept = unknown || (job.step == Step::RequestHistory && may_be_taken(&refusal));
+                let end = if is_kept { RequestEnd::Unknown } else { RequestEnd::Refused };
                 let told = refusal.to_string();
                 offered(|| self.store.end_request(&job, token, end, &told)).await?;
                 if unknown {
@@ -142,8 +143,16 @@ impl Executor {
                     let outcome = self.accepted(&job, rule, true);
                     return self.settle(job, fence, Reading::bare(outcome)).await;
                 }
-                if job.step == Step::RequestContacts && matches!(refusal, Refusal::Permanent { .. }) {
-                    tracing::warn!(job = job.id, %refusal, "contacts do not come; history is asked for all the same");
+                if job.step == Step::RequestHistory && once.is_none() && may_be_taken(&refusal) {
+                    // Not made again within minutes: what comes of it may come yet.
+                    tracing::warn!(job = job.id, %refusal, "nobody knows whether the gateway took a request; what comes of it is waited for");
+                    let outcome = self.accepted(&job, rule, false);
+                    return self.settle(job, fence, Reading::bare(outcome)).await;
+                }
+                if job.step == Step::RequestContacts
+                    && matches!(refusal, Refusal::Permanent { code: "already_requested", .. })
+                {
+                    tracing::warn!(job = job.id, %refusal, "contacts were asked for before; history is asked for all the same");
                     return self.settle(job, fence, Reading::bare(Outcome::Next(Step::RequestHistory))).await;
                 }
                 self.refused(job, fence, &connection.channel, refusal).await
@@ -210,6 +219,11 @@ impl Executor {
     pub(super) fn hook_url(&self, channel: &Channel) -> String {
         format!("{}/hooks/{}/{}", self.public_url, channel.provider, channel.hook_token)
     }
+}
+
+/// Whether a request without an answer may have been taken all the same.
+fn may_be_taken(refusal: &Refusal) -> bool {
+    matches!(refusal, Refusal::Transient { code: "timeout" | "connection" | "unreadable_answer", .. })
 }
 
 fn spent(at: chrono::DateTime<chrono::Utc>, state: &str) -> Failure {

@@ -204,7 +204,7 @@ fn an_account_s_update_stops_the_number_in_every_wrapping() {
         update.clone(),
     ] {
         let events = told(&body.to_string());
-        assert!(matches!(&events[..], [Event::Session(SessionChange::Ended(_))]), "{events:?}");
+        assert!(matches!(&events[..], [Event::Session(SessionChange::Lost(_))]), "{events:?}");
     }
 }
 

@@ -18,7 +18,7 @@ const PAGE: &str = r#"{"type":"HistorySync","userID":"b1...","instanceName":"acc
 
 fn told_as(content_type: &str, body: &str) -> Vec<Event> {
     let mut events = Vec::new();
-    read(content_type, body, &mut |told| events.push(told.event)).unwrap();
+    read(content_type, body, None, &mut |told| events.push(told.event)).unwrap();
     events
 }
 
@@ -152,6 +152,19 @@ fn what_is_no_event_is_named_and_not_quoted() {
         (FORM, "jsonData=hush", "an event that is no JSON, at line 1 column 1"),
         ("", r#"{"type":"HistorySync","event":7}"#, "a history that is JSON of another shape"),
     ] {
-        assert_eq!(read(content_type, body, &mut |_| ()).unwrap_err(), flaw, "{body}");
+        assert_eq!(read(content_type, body, None, &mut |_| ()).unwrap_err(), flaw, "{body}");
+    }
+}
+
+#[test]
+fn what_is_about_another_instance_is_foreign_where_the_instance_is_known() {
+    let json = r#"{"type":"Connected","userID":"b1","instanceName":"acct-7","event":{}}"#;
+    let form = "jsonData=%7B%22type%22%3A%22Connected%22%7D&userID=b1&instanceName=acct-7";
+    for (content_type, body) in [("application/json", json), ("application/x-www-form-urlencoded", form)] {
+        for (own, foreign) in [(None, false), (Some("b1"), false), (Some("acct-7"), false), (Some("acct-8"), true)] {
+            let mut events = Vec::new();
+            read(content_type, body, own, &mut |told| events.push(told.event)).unwrap();
+            assert_eq!(matches!(&events[..], [Event::Foreign(_)]), foreign, "{own:?} {body}");
+        }
     }
 }
