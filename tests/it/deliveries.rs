@@ -9,6 +9,7 @@ mod gdbrns;
 mod inbox;
 mod positus;
 mod restoring;
+mod topping_up;
 mod wsapi;
 
 use std::collections::{BTreeMap, BTreeSet};
