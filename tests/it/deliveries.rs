@@ -2,12 +2,14 @@
 //!
 //! The simulator posts to the real address for webhooks; times are short, and no test waits longer than it has to.
 
+mod allowing;
 mod checking;
 mod crash;
 mod deep;
 mod gdbrns;
 mod inbox;
 mod positus;
+mod refusing;
 mod restoring;
 mod topping_up;
 mod wsapi;
