@@ -12,6 +12,7 @@ mod positus;
 mod refusing;
 mod restoring;
 mod topping_up;
+mod windows;
 mod wsapi;
 
 use std::collections::{BTreeMap, BTreeSet};
