@@ -9,9 +9,11 @@ mod deep;
 mod gdbrns;
 mod inbox;
 mod positus;
+mod readings;
 mod refusing;
 mod restoring;
 mod topping_up;
+mod trouble;
 mod windows;
 mod wsapi;
 
