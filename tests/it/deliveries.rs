@@ -2,6 +2,7 @@
 //!
 //! The simulator posts to the real address for webhooks; times are short, and no test waits longer than it has to.
 
+mod allowing;
 mod checking;
 mod crash;
 mod deep;
@@ -9,7 +10,12 @@ mod gdbrns;
 mod inbox;
 mod media;
 mod positus;
+mod readings;
+mod refusing;
 mod restoring;
+mod topping_up;
+mod trouble;
+mod windows;
 mod wsapi;
 
 use std::collections::{BTreeMap, BTreeSet};

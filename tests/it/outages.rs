@@ -5,6 +5,7 @@ mod clocks;
 mod postgres;
 mod redis;
 mod upgrade;
+mod webhooks;
 mod workers;
 
 use std::time::{Duration, Instant};

@@ -169,6 +169,7 @@ mod tests {
             path: "/session/status".into(),
             asks: Asks::Status,
             address: None,
+            since_s: None,
             channel: Some(channel),
             token_present: true,
         };

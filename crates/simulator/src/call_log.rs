@@ -53,6 +53,9 @@ pub struct Call {
     pub asks: Asks,
     /// The chat or person asked for.
     pub address: Option<Box<str>>,
+    /// From when on messages are asked for, in seconds since the Unix epoch, where the call says so.
+    #[serde(default)]
+    pub since_s: Option<i64>,
     /// Which channel the token belongs to; nothing without a valid token.
     pub channel: Option<usize>,
     /// Whether any token was sent.
@@ -73,6 +76,7 @@ pub(crate) struct Arrival {
     pub(crate) path: Cow<'static, str>,
     pub(crate) asks: Asks,
     pub(crate) address: Option<String>,
+    pub(crate) since_s: Option<i64>,
     pub(crate) channel: Option<usize>,
     pub(crate) token_present: bool,
 }
@@ -118,6 +122,7 @@ impl CallLog {
                 path: arrival.path,
                 asks: arrival.asks,
                 address: arrival.address.map(String::into_boxed_str),
+                since_s: arrival.since_s,
                 channel: arrival.channel,
                 token_present: arrival.token_present,
                 status: None,
@@ -280,6 +285,7 @@ mod tests {
             path: "/chat/history".into(),
             asks: Asks::History,
             address: Some(address.to_owned()),
+            since_s: None,
             channel: Some(0),
             token_present: true,
         };

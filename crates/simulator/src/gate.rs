@@ -80,6 +80,10 @@ async fn answer(
             server.stopping.cancelled().await;
             server.contract.stopping()
         }
+        Some(Fault::LostAnswer) => {
+            next.run(request).await;
+            transport::lost()
+        }
         Some(Fault::CutConnection) => transport::cut(next.run(request).await).await,
         Some(Fault::TruncatedJson) => transport::truncate(next.run(request).await).await,
         Some(Fault::HugeBody { megabytes }) => transport::huge(megabytes, server.stopping.clone()),

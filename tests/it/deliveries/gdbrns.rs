@@ -1,7 +1,9 @@
 //! gdbrns: one request for the whole number, which as a rule is answered with counts and nothing else.
 
 use sincro_core::{job::JobState, sync::SyncState};
-use sincro_simulator::{Bodies, Call, Fault, GdbrnsReadings, HookFault, HookRule, Provider, Rule, Settings, When};
+use sincro_simulator::{
+    Bodies, Call, Fault, GdbrnsReadings, HookFault, HookRule, Population, Provider, Rule, Settings, When,
+};
 
 use super::{Line, talkative};
 
@@ -10,7 +12,9 @@ fn is_request(call: &Call) -> bool {
 }
 
 fn gdbrns(readings: GdbrnsReadings) -> Settings {
-    Settings { provider: Provider::Gdbrns, population: talkative(15), gdbrns: readings, ..Settings::default() }
+    // Nobody has more messages than are asked for.
+    let population = Population { messages_max: 25, ..talkative(15) };
+    Settings { provider: Provider::Gdbrns, population, gdbrns: readings, ..Settings::default() }
 }
 
 #[tokio::test]
@@ -31,7 +35,8 @@ async fn messages_are_taken_wherever_an_event_carries_them() {
         let line = Line::with(gdbrns(GdbrnsReadings { bodies, ..GdbrnsReadings::default() }), &[]).await;
         let end = line.sync().await;
         assert_eq!(end.state, SyncState::Completed);
-        assert!(end.messages.stored > 0, "{end:?}");
+        line.settled().await;
+        line.holds_the_truth().await;
         line.receipt(&end).await;
     }
 }

@@ -101,6 +101,20 @@ async fn a_webhook_is_answered_within_50_ms_of_its_last_byte_whatever_its_size()
 }
 
 #[tokio::test]
+async fn webhooks_to_a_paused_channel_are_stored_all_the_same() {
+    let line = Line::with(wuzapi(), &[]).await;
+    let path = line.hook_path().await;
+    assert_eq!(line.api.steer_channel(line.channel, "pause").await["state"], "paused");
+    for n in 0..3 {
+        line.post(&path, history(&format!("paused{n}"), 100).as_bytes()).await;
+    }
+    line.all_read().await;
+    assert_eq!(line.api.messages(line.channel).await.len(), 3);
+    assert_eq!(line.api.channel(line.channel).await["state"], "paused");
+    assert_eq!(line.gateway.calls().count(|_| true), 0, "nothing was asked for");
+}
+
+#[tokio::test]
 async fn what_nobody_understands_is_kept_for_people_and_what_is_unknown_is_counted() {
     let line = Line::with(wuzapi(), &[]).await;
     let path = line.hook_path().await;

@@ -111,6 +111,21 @@ async fn a_request_without_an_answer_is_waited_for_and_what_comes_counts() {
 }
 
 #[tokio::test]
+async fn a_request_whose_answer_is_lost_after_it_was_taken_is_made_once_and_brings_everything() {
+    let line = Line::with(positus(15), &[]).await;
+    line.gateway.set_faults(Rule::new(Fault::LostAnswer, When::Always).on_path(HISTORY_PATH)).unwrap();
+    let end = line.sync().await;
+    let job = line.account_job(end.id).await;
+    assert_eq!((end.state, job.state, job.reason), (SyncState::Completed, JobState::Succeeded, None));
+    let asked = line.world.rows("SELECT state FROM account_requests WHERE call = 'request_history'").await;
+    assert_eq!(asked, [serde_json::json!({"state": "unknown"})], "nobody could know that it was taken");
+    line.settled().await;
+    line.holds_the_truth().await;
+    line.receipt(&end).await;
+    assert_eq!(line.gateway.calls().count(is_history_request), 1);
+}
+
+#[tokio::test]
 async fn what_is_missing_at_the_deadline_is_partial_and_says_how_far_it_came() {
     let line = Line::with(positus(20), &[]).await;
     line.gateway.set_hook_faults(HookRule::new(HookFault::LastMissing, When::Always)).unwrap();

@@ -4,11 +4,12 @@ use serde_json::Value;
 use sincro_core::{
     job::JobState,
     message::Origin,
-    sync::{SyncKind, SyncState, SyncStatus},
+    sync::{SyncId, SyncKind, SyncState, SyncStatus},
 };
-use sincro_simulator::{Call, Provider, Restoring, Settings};
+use sincro_simulator::{Call, HookFault, HookRule, Population, Provider, Restoring, Settings, When};
 
 use super::{Line, talkative};
+use crate::support::within;
 
 /// Readings one after the other, soon.
 const SOON: [(&str, &str); 3] = [
@@ -17,8 +18,18 @@ const SOON: [(&str, &str); 3] = [
     ("SINCRO_REREAD_THIRD_SECONDS", "0.4"),
 ];
 
+/// No reading comes in the time of a test.
+const LATE: [(&str, &str); 3] = [
+    ("SINCRO_REREAD_FIRST_SECONDS", "600"),
+    ("SINCRO_REREAD_SECOND_SECONDS", "600"),
+    ("SINCRO_REREAD_THIRD_SECONDS", "600"),
+];
+/// The phone does nothing before the test says so.
+const BY_HAND: Restoring = Restoring { hold_ms: 10, readable_after_ms: None, appends_webhooks: false };
+
 fn whapi(restoring: Restoring) -> Settings {
-    Settings { provider: Provider::Whapi, population: talkative(3), whapi_restoring: restoring, ..Settings::default() }
+    let population = Population { older_on_phone: 6, ..talkative(3) };
+    Settings { provider: Provider::Whapi, population, whapi_restoring: restoring, ..Settings::default() }
 }
 
 fn is_resync(call: &Call) -> bool {
@@ -27,10 +38,15 @@ fn is_resync(call: &Call) -> bool {
 
 impl Line {
     async fn resync(&self, message: &str) -> SyncStatus {
+        let sync = self.ask_back(message).await;
+        self.api.end_of(sync).await
+    }
+
+    async fn ask_back(&self, message: &str) -> SyncId {
         let path = format!("/v1/channels/{}/messages/{message}/resync", self.channel);
         let sync: SyncStatus = self.api.post(&path).await.ok();
         assert_eq!(sync.kind, SyncKind::Message);
-        self.api.end_of(sync.id).await
+        sync.id
     }
 
     /// The id of a message that the gateway can bring back.
@@ -39,6 +55,37 @@ impl Line {
         let address = truth.addresses().next().unwrap().to_owned();
         truth.chat(&address, 1)[0].message_id.clone()
     }
+
+    /// The id of a message that the phone holds and the gateway does not.
+    fn missing_message(&self) -> String {
+        let truth = self.gateway.truth();
+        truth.addresses().flat_map(|address| truth.older(address)).next().unwrap().message_id
+    }
+
+    /// The phone has sent the message.
+    fn restore(&self, message: &str) {
+        self.gateway.restore(self.gateway.token(), message).unwrap();
+    }
+
+    /// What the calls for the message were answered with.
+    fn answers(&self) -> Vec<Option<u16>> {
+        self.gateway.calls().all().iter().filter(|call| is_resync(call)).map(|call| call.status).collect()
+    }
+
+    /// The message is there, once, and marked.
+    async fn is_restored(&self, message: &str, end: &SyncStatus) {
+        assert_eq!((end.state, end.jobs.total, end.jobs.succeeded), (SyncState::Completed, 1, 1), "{end:?}");
+        self.settled().await;
+        let stored = self.api.messages(self.channel).await;
+        assert_eq!(stored.len(), 1);
+        assert_eq!((stored[0].message_id.as_str(), stored[0].origin), (message, Origin::Restored));
+        let line = self.receipt(end).await.lines.remove(0);
+        assert_eq!(
+            (line.outcome, line.expected, line.fetched, line.stored),
+            (JobState::Succeeded, 1, 1, 1),
+            "{line:?}"
+        );
+    }
 }
 
 #[tokio::test]
@@ -46,12 +93,35 @@ async fn a_message_that_comes_back_is_stored_and_marked_as_restored() {
     let line = Line::with(whapi(Restoring::default()), &SOON).await;
     let message = line.some_message();
     let end = line.resync(&message).await;
-    assert_eq!((end.state, end.jobs.total), (SyncState::Completed, 1), "{end:?}");
-    line.settled().await;
-    let stored = line.api.messages(line.channel).await;
-    assert_eq!(stored.len(), 1);
-    assert_eq!((stored[0].message_id.as_str(), stored[0].origin), (message.as_str(), Origin::Restored));
-    line.receipt(&end).await;
+    line.is_restored(&message, &end).await;
+}
+
+#[tokio::test]
+async fn a_message_that_is_missing_at_first_is_found_by_a_later_reading() {
+    let line = Line::with(whapi(BY_HAND), &SOON).await;
+    line.gateway.set_hook_faults(HookRule::new(HookFault::Lost, When::Always)).unwrap();
+    let message = line.missing_message();
+    let sync = line.ask_back(&message).await;
+    let missing = |call: &Call| is_resync(call) && call.status == Some(404);
+    within("the answer that it is not there", line.gateway.calls().wait_for(1, missing)).await;
+    line.restore(&message);
+    let end = line.api.end_of(sync).await;
+    line.is_restored(&message, &end).await;
+    let answers = line.answers();
+    assert_eq!((answers.first(), answers.last()), (Some(&Some(404)), Some(&Some(200))), "{answers:?}");
+    assert_eq!(line.gateway.deliveries().count(|delivery| delivery.status.is_some()), 0, "no webhook brought it");
+}
+
+#[tokio::test]
+async fn a_message_that_comes_by_webhook_alone_ends_the_wait_for_it() {
+    let line = Line::with(whapi(BY_HAND), &LATE).await;
+    let message = line.missing_message();
+    let sync = line.ask_back(&message).await;
+    line.until_waiting(sync, 1, "reread").await;
+    line.restore(&message);
+    let end = line.api.end_of(sync).await;
+    line.is_restored(&message, &end).await;
+    assert_eq!(line.answers(), [Some(404)], "it was not read again");
 }
 
 #[tokio::test]

@@ -39,6 +39,15 @@ fn the_defaults_alone_are_a_configuration() {
 }
 
 #[test]
+fn a_message_that_is_restored_is_read_again_after_30_seconds_2_minutes_and_5_minutes_unless_told_otherwise() {
+    let rereads = |config: Config| config.waits.rereads;
+    let usual = [Duration::from_secs(30), Duration::from_mins(2), Duration::from_mins(5)];
+    assert_eq!(rereads(Config::load(None, &Environment::new()).unwrap()), usual);
+    let told = load("reread_second_seconds = 90\n", &[("SINCRO_REREAD_THIRD_SECONDS", "0.5")]).unwrap();
+    assert_eq!(rereads(told), [usual[0], Duration::from_secs(90), Duration::from_millis(500)]);
+}
+
+#[test]
 fn a_file_goes_before_the_defaults_and_the_environment_before_the_file() {
     let text = "worker_concurrency = 8\nlease_seconds = 2.5\n";
     let config = load(text, &[("SINCRO_WORKER_CONCURRENCY", "16")]).unwrap();

@@ -9,7 +9,7 @@ use std::{fmt, str::FromStr};
 use super::{Fault, Faults, Rule, When};
 
 /// Name, what may follow a colon, and what it does.
-const NAMES: [(&str, &str, &str); 19] = [
+const NAMES: [(&str, &str, &str); 20] = [
     ("429", ":seconds", "too many requests, with Retry-After if seconds are given"),
     ("503", ":seconds", "unavailable behind a proxy, with Retry-After if seconds are given"),
     ("402", "", "plan or trial used up"),
@@ -21,6 +21,7 @@ const NAMES: [(&str, &str, &str); 19] = [
     ("302", ":address", "redirect"),
     ("no-session", "", "session gone for the call"),
     ("hang", "", "no answer"),
+    ("lost-answer", "", "connection broken before the answer to what was done"),
     ("cut", "", "connection broken inside the body"),
     ("truncated", "", "JSON that ends in the middle"),
     ("huge", ":megabytes", "a very long body, endless without megabytes"),
@@ -65,6 +66,7 @@ impl Fault {
             Self::Redirect { .. } => "302",
             Self::NoSession => "no-session",
             Self::Hang => "hang",
+            Self::LostAnswer => "lost-answer",
             Self::CutConnection => "cut",
             Self::TruncatedJson => "truncated",
             Self::HugeBody { .. } => "huge",
@@ -96,6 +98,7 @@ impl Fault {
             ("501", None) => Self::HistoryDisabled,
             ("no-session", None) => Self::NoSession,
             ("hang", None) => Self::Hang,
+            ("lost-answer", None) => Self::LostAnswer,
             ("cut", None) => Self::CutConnection,
             ("truncated", None) => Self::TruncatedJson,
             ("garbage", None) => Self::Garbage,

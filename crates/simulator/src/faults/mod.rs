@@ -51,6 +51,8 @@ pub enum Fault {
     NoSession,
     /// No answer until the caller gives up or the simulator stops.
     Hang,
+    /// The call does what it does, and the connection breaks before anything of the answer is sent.
+    LostAnswer,
     /// 200, half of the true body under its full `Content-Length`, then the connection breaks.
     CutConnection,
     /// 200, a complete answer whose JSON ends in the middle.

@@ -42,6 +42,12 @@ pub(crate) async fn cut(response: Response) -> Response {
     Response::from_parts(head, Body::from_stream(steps))
 }
 
+/// Breaks the connection before anything is sent: what fails at its first step takes the head along, which is not on the line yet.
+pub(crate) fn lost() -> Response {
+    let broken = stream::iter([Err::<Bytes, _>(io::Error::from(io::ErrorKind::ConnectionReset))]);
+    Body::from_stream(broken).into_response()
+}
+
 /// A complete answer with the first half of the body.
 pub(crate) async fn truncate(response: Response) -> Response {
     let (mut head, body) = response.into_parts();

@@ -83,6 +83,7 @@ impl Contract for Gdbrns {
             path,
             asks,
             address: None,
+            since_s: None,
             channel: server.channel_of(token).map(|channel| channel.number),
             token_present: !token.is_empty(),
         }

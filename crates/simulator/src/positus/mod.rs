@@ -86,6 +86,7 @@ impl Contract for Positus {
             path,
             asks,
             address: None,
+            since_s: None,
             channel: server.channel_of(token).map(|channel| channel.number),
             token_present: !token.is_empty(),
         }

@@ -40,7 +40,7 @@ use crate::{
         event::Event,
         posting::{Posting, Retries},
     },
-    request::{header_of, method_of, percent_decoded},
+    request::{header_of, method_of, percent_decoded, query_of},
     server::{Channel, Server},
     session::Change,
 };
@@ -93,6 +93,7 @@ impl Contract for Whapi {
             path,
             asks,
             address,
+            since_s: query_of(request.uri()).get("time_from").and_then(|from| from.parse().ok()),
             channel: server.channel_of(token).map(|channel| channel.number),
             token_present: !token.is_empty(),
         }

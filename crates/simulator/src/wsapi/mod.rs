@@ -89,6 +89,7 @@ impl Contract for Wsapi {
             path,
             asks,
             address,
+            since_s: None,
             channel: opened(server, request).ok().map(|channel| channel.number),
             token_present: !header_of(request, "x-api-key").is_empty(),
         }

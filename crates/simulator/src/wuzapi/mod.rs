@@ -100,6 +100,7 @@ impl Contract for Wuzapi {
             path,
             asks,
             address,
+            since_s: None,
             channel: server.channel_of(&token).map(|channel| channel.number),
             token_present: !token.is_empty(),
         }

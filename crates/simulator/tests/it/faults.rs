@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use serde_json::json;
-use sincro_simulator::{Fault, Faults, Latency, Outage, Rule, Simulator, When};
+use sincro_simulator::{Fault, Faults, Latency, Outage, Provider, Rule, Settings, Simulator, When};
 use tokio::io::AsyncReadExt;
 
 use crate::client::{self, few, get, history, simulator};
@@ -72,6 +72,24 @@ async fn a_cut_connection_breaks_inside_a_body_of_known_length() -> Result<()> {
     assert_eq!(answer.body.len(), promised / 2);
     simulator.set_faults(Faults::default())?;
     assert!(get(&simulator, "/user/contacts").await?.complete);
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_lost_answer_was_made_and_nothing_of_it_is_sent() -> Result<()> {
+    let settings = Settings { provider: Provider::Positus, population: few(5), ..Settings::default() };
+    let simulator = Simulator::start(settings).await?;
+    simulator.set_faults(Rule::new(Fault::LostAnswer, When::Next(1)))?;
+    let number = simulator.name_of(simulator.token()).context("a number")?;
+    let path = format!("/v2/whatsapp/numbers/{number}/onboarding-smb-app/sync-message-history");
+    let mut connection = client::open(&simulator, "POST", &path, Some(simulator.token()), "").await?;
+    let mut bytes = Vec::new();
+    // However it ends, not a byte of an answer came.
+    let _ = connection.read_to_end(&mut bytes).await;
+    assert_eq!(String::from_utf8_lossy(&bytes), "");
+    assert_eq!(simulator.calls().all()[0].fault.as_deref(), Some("lost-answer"));
+    let again = client::send(&simulator, "POST", &path, Some(simulator.token()), "").await?;
+    assert_eq!(again.status, 400, "it was taken the first time: {}", again.body);
     Ok(())
 }
 

@@ -160,6 +160,18 @@ async fn a_chat_comes_newest_first_in_pages_and_is_the_truth() -> Result<()> {
 }
 
 #[tokio::test]
+async fn the_log_notes_from_when_on_a_chat_is_asked_for() -> Result<()> {
+    let simulator = usual(few(1)).await?;
+    let nobody = "5511900000000@s.whatsapp.net";
+    for (query, since_s) in [("time_from=1766000000", Some(1_766_000_000)), ("count=5", None), ("time_from=", None)] {
+        simulator.calls().clear();
+        chat(&simulator, nobody, query).await?;
+        assert_eq!(simulator.calls().all()[0].since_s, since_s, "{query}");
+    }
+    Ok(())
+}
+
+#[tokio::test]
 async fn an_unknown_chat_is_an_empty_list_or_a_404() -> Result<()> {
     let simulator = usual(few(1)).await?;
     let nobody = "5511900000000@s.whatsapp.net";

@@ -1,6 +1,8 @@
 //! What webhooks tell, as the ledger takes it: credited to whom it is for, counted once, lost never.
 //! Longer than most files: all its tests stand on the helpers below.
 
+mod late;
+
 use std::collections::BTreeMap;
 
 use chrono::{DateTime, TimeDelta, Utc};

@@ -115,6 +115,27 @@ fn progress_alone_is_told_and_comes_behind_the_messages_of_its_chunk() {
 }
 
 #[test]
+fn a_phase_without_messages_is_progress_wherever_it_stands() {
+    let empty =
+        |threads: Value| json!({"metadata": {"phase": 0, "chunk_order": 1, "progress": 40}, "threads": threads});
+    let told_of = |events: &[Event]| match events {
+        [Event::Progress(progress)] => (progress.phase, progress.chunk, progress.percent),
+        other => panic!("{other:?}"),
+    };
+    for threads in [json!([]), json!([{"id": "5511988887777", "messages": []}])] {
+        let events = history(&json!({"history": [empty(threads)]}));
+        assert_eq!(told_of(&events), (Some(0), Some(1), Some(40)));
+    }
+    let mut value = value(PAGE);
+    value["history"].as_array_mut().unwrap().insert(0, empty(json!([])));
+    let events = history(&value);
+    let (first, page) = events.split_at(1);
+    assert_eq!(told_of(first), (Some(0), Some(1), Some(40)));
+    is_the_page(page);
+    assert!(matches!(&history(&json!({"history": []}))[..], [Event::Ignored]), "no chunk at all");
+}
+
+#[test]
 fn threads_of_identities_that_are_no_phone_numbers_are_counted_and_not_understood() {
     let mut value = value(PAGE);
     for id in ["US.1234567890", "190000000000001@lid", "12036300000000000000", ""] {
@@ -157,6 +178,43 @@ fn contacts_are_told_by_name_and_whoever_is_removed_lacks_one_and_stays() {
     assert_eq!(told(&json!({"state_sync": many}).to_string()).len(), 2, "a long list comes in pieces");
     let nameless = r#"{"state_sync":[{"type":"contact","action":"add","contact":{"full_name":"Ana"}}]}"#;
     assert!(matches!(&told(nameless)[..], [Event::Unknown]));
+}
+
+#[test]
+fn a_contact_that_is_edited_after_the_sync_is_told_like_a_new_one_under_its_new_name() {
+    // Meta has no word of its own for it: what is edited is added again, later and with the rest as it was.
+    let edited = CONTACTS.replace("Ana P", "Ana Paula").replace("1766000000", "1766090000");
+    let only = |body: &str| match <[Event; 1]>::try_from(told(body)).unwrap() {
+        [Event::Contacts(contacts)] if contacts.len() == 1 => contacts[0].clone(),
+        other => panic!("{other:?}"),
+    };
+    let (before, after) = (only(CONTACTS), only(&edited));
+    assert_eq!(before.phone(), after.phone());
+    assert_eq!((before.name.as_deref(), after.name.as_deref()), (Some("Ana P"), Some("Ana Paula")));
+    let without_last_name = edited.replace(r#""full_name":"Ana Paula","#, "");
+    assert_eq!(only(&without_last_name).name.as_deref(), Some("Ana"));
+}
+
+#[test]
+fn what_meta_cannot_show_soon_after_onboarding_is_a_message_without_words_and_stops_nothing() {
+    // Error 131060: expected, and no reason to think badly of the number.
+    let error = json!({"code": 131_060, "title": "This message is currently unavailable.",
+        "message": "This message is currently unavailable.", "error_data": {"details": ".."}});
+    let received = json!({"field": "messages", "value": {"metadata": {"display_phone_number": "5511999990000"},
+        "contacts": [{"profile": {"name": "ana"}, "wa_id": "5511988887777"}],
+        "messages": [{"from": "5511988887777", "id": "wamid.F", "timestamp": "1766000500", "type": "unsupported",
+            "errors": [error]}]}});
+    let batch = only_batch(told(&received.to_string()));
+    assert_eq!((batch.source, batch.messages.len()), (Source::Live, 1));
+    let message = &batch.messages[0];
+    assert_eq!((message.id.as_str(), message.kind, message.text.as_deref()), ("wamid.F", MessageKind::Unknown, None));
+    assert_eq!((message.from_me, message.sent_at.timestamp()), (false, 1_766_000_500));
+    let of_a_status = json!({"field": "messages", "value": {"metadata": {"display_phone_number": "5511999990000"},
+        "statuses": [{"id": "wamid.E", "status": "failed", "recipient_id": "5511988887777", "errors": [error]}]}});
+    assert!(matches!(&told(&of_a_status.to_string())[..], [Event::Ignored]));
+    let alone = json!({"field": "messages", "value": {"metadata": {"display_phone_number": "5511999990000"},
+        "errors": [error]}});
+    assert!(matches!(&told(&alone.to_string())[..], [Event::Ignored | Event::Unknown]), "nobody's session is lost");
 }
 
 #[test]
