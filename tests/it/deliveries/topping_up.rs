@@ -6,11 +6,15 @@ use sincro_core::{job::JobState, sync::SyncState};
 use sincro_simulator::{AccountMessage, Call, Population, Provider, Settings, TrueMessage, WsapiReadings};
 
 use super::{Line, is_the_same, talkative};
+use crate::support::world::Setting;
 
 /// Fewer at the gateway than are asked for, and enough on the phone for one answer.
 fn few_at_the_gateway(contacts: u32) -> Population {
     Population { messages_mean: 6, messages_max: 12, older_on_phone: 60, ..talkative(contacts) }
 }
+
+/// The phone answers whatever is asked here; a busy machine may take its time for it.
+const PATIENT: [Setting<'_>; 1] = [("SINCRO_PHONE_DEADLINE_SECONDS", "30")];
 
 fn wsapi(population: Population, readings: WsapiReadings) -> Settings {
     Settings { provider: Provider::Wsapi, population, wsapi: readings, ..Settings::default() }
@@ -59,7 +63,7 @@ impl Line {
 async fn chats_with_too_few_messages_are_topped_up_by_the_phone_whether_its_answers_name_them_or_not() {
     for nameless_answers in [false, true] {
         let readings = WsapiReadings { nameless_answers, ..WsapiReadings::default() };
-        let line = Line::with(wsapi(few_at_the_gateway(4), readings), &[]).await;
+        let line = Line::with(wsapi(few_at_the_gateway(4), readings), &PATIENT).await;
         let (_, incoming) = line.chats();
         line.paired().await;
         let end = line.sync().await;
@@ -74,7 +78,7 @@ async fn chats_with_too_few_messages_are_topped_up_by_the_phone_whether_its_answ
 
 #[tokio::test]
 async fn a_chat_that_begins_with_an_own_message_is_asked_about_by_one_that_came_in() {
-    let line = Line::with(wsapi(few_at_the_gateway(8), WsapiReadings::default()), &[]).await;
+    let line = Line::with(wsapi(few_at_the_gateway(8), WsapiReadings::default()), &PATIENT).await;
     let account = line.gateway.truth().account(usize::MAX);
     let (_, incoming) = line.chats();
     let mut first: BTreeMap<String, bool> = BTreeMap::new();
@@ -97,7 +101,7 @@ async fn a_chat_that_begins_with_an_own_message_is_asked_about_by_one_that_came_
 async fn a_chat_to_which_nobody_wrote_has_nothing_to_begin_from() {
     let mut population = few_at_the_gateway(6);
     (population.messages_mean, population.messages_max, population.share_sent_by_api) = (2, 2, 0.6);
-    let line = Line::with(wsapi(population, WsapiReadings::default()), &[]).await;
+    let line = Line::with(wsapi(population, WsapiReadings::default()), &PATIENT).await;
     let (all, incoming) = line.chats();
     let silent = all.len() - incoming.len();
     assert!(silent > 0 && !incoming.is_empty(), "some of each: {all:?} {incoming:?}");
