@@ -21,7 +21,7 @@ COMMENT ON TABLE channel_checks IS 'What looks at a channel''s set-up found.';
 COMMENT ON COLUMN channel_checks.sync_id IS 'The look.';
 COMMENT ON COLUMN channel_checks.channel_id IS 'The channel.';
 COMMENT ON COLUMN channel_checks.findings IS 'A list of {about, health, says, mend}, one about each thing.';
-COMMENT ON COLUMN channel_checks.receivers IS 'Other receivers of webhooks that a registration has to send along, sealed like credentials; none once it is over.';
+COMMENT ON COLUMN channel_checks.receivers IS 'Other receivers of webhooks that a registration has to send along, sealed like credentials; none once it was made.';
 
 CREATE OR REPLACE VIEW contact_receipts AS
 SELECT j.sync_id, j.channel_id, j.id AS job_id, coalesce(c.merged_into, c.id) AS contact_id, coalesce(m.name, c.name) AS contact_name,

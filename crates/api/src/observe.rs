@@ -53,7 +53,10 @@ async fn limit_time(request: Request, next: Next) -> Response {
     let limit = if path.starts_with("/hooks/") { TIME_LIMIT_OF_HOOKS } else { TIME_LIMIT };
     timeout(limit, next.run(request)).await.unwrap_or_else(|_| {
         tracing::warn!("given up after {} s", limit.as_secs());
-        let detail = "given up after 30 s; it may have been done, an Idempotency-Key makes asking again safe";
+        let detail = format!(
+            "given up after {} s; it may have been done, an Idempotency-Key makes asking again safe",
+            limit.as_secs()
+        );
         Problem::new(Code::TimedOut, detail).into_response()
     })
 }

@@ -13,7 +13,7 @@ use std::{collections::BTreeMap, fmt, net::SocketAddr, path::Path, time::Duratio
 use chrono::TimeDelta;
 use secrecy::SecretString;
 use sincro_core::awaiting::Waits;
-use sincro_worker::media::{Access, Place, Target};
+use sincro_worker::target::{Access, Place, Target};
 use url::Url;
 
 use self::reader::Reader;
@@ -205,7 +205,7 @@ impl Config {
     }
 
     /// The place for files, if there is one. What is in it is not looked at.
-    pub(crate) fn media_target(&self) -> Option<Result<Target, sincro_worker::media::Error>> {
+    pub(crate) fn media_target(&self) -> Option<Result<Target, sincro_worker::target::Error>> {
         self.media_place.as_ref().map(|place| Target::new(place, &self.media_access))
     }
 

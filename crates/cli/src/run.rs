@@ -12,7 +12,7 @@ use sincro_core::retry::RetryPolicy;
 use sincro_providers::{GatewaySettings, Gateways};
 use sincro_queue::{Queue, QueueSettings};
 use sincro_store::{SecretKey, Store};
-use sincro_worker::media;
+use sincro_worker::target;
 use tokio::{net::TcpListener, time::sleep};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
@@ -221,7 +221,7 @@ async fn run_worker(parts: Parts, config: &Config, public_url: String, drain: Ca
         sweep_every: config.sweep_every,
         retention: config.retention,
         hook_retention: config.hook_retention,
-        media: target.map(|target| media::Settings { target, most_bytes: config.media_most_bytes }),
+        media: target.map(|target| target::Settings { target, most_bytes: config.media_most_bytes }),
         waits: config.waits,
         public_url,
     };

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use url::Url;
 
 use crate::{
-    gateway::{Refusal, Session, Subscriptions},
+    gateway::{Receiver, Refusal, Session, Subscriptions},
     provider::{Connect, Provider},
     word::words,
 };
@@ -198,17 +198,17 @@ pub fn of_subscriptions(found: &Subscriptions, ours: &str, connect: Connect) -> 
             "`sincro channel connect CHANNEL`, with --replace where another receiver is to be forgotten"
         }
     };
-    if !found.urls.iter().any(|url| url == ours) {
-        let others = hosts(&found.urls, ours);
+    let Some(receiver) = found.receiver(ours) else {
+        let others = hosts(found, ours);
         let says = if others.is_empty() {
             "no webhooks are registered".to_owned()
         } else {
             format!("webhooks go to {others} and not to our address")
         };
         return Finding::of(Aspect::Webhooks, Health::Bad, says, register);
-    }
-    if !found.missing.is_empty() {
-        let says = format!("our address is registered without: {}", found.missing.join(", "));
+    };
+    if !receiver.missing.is_empty() {
+        let says = format!("our address is registered without: {}", receiver.missing.join(", "));
         return Finding::of(Aspect::Webhooks, Health::Bad, says, register);
     }
     Finding::good(Aspect::Webhooks, "our address is registered for everything that is needed")
@@ -236,23 +236,23 @@ pub fn of_settings(found: &Subscriptions, provider: Provider) -> Vec<Finding> {
 /// What keeps our address from being registered now, or that it is there already; none where the call can be made.
 #[must_use]
 pub fn against_registration(found: &Subscriptions, ours: &str, connect: Connect, replace: bool) -> Option<Finding> {
-    let is_there = found.urls.iter().any(|url| url == ours);
-    if is_there && found.missing.is_empty() {
+    let receiver = found.receiver(ours);
+    if receiver.is_some_and(|receiver| receiver.missing.is_empty()) {
         return Some(of_subscriptions(found, ours, connect));
     }
     match connect {
         Connect::No => Some(of_subscriptions(found, ours, connect)),
         Connect::Replaces if !replace => {
-            let others = hosts(&found.urls, ours);
+            let others = hosts(found, ours);
             let says = format!("nothing was changed: webhooks go to {others}, and would no longer");
             (!others.is_empty())
                 .then(|| Finding::of(Aspect::Webhooks, Health::Bad, says, "say --replace if that is meant"))
         }
         // Where the gateway is sent the whole list, ours takes its own place; elsewhere it would stand there twice.
-        Connect::Adds if is_there && found.kept.is_none() => {
+        Connect::Adds if receiver.is_some() && found.kept.is_none() => {
+            let missing = receiver.map(|receiver| receiver.missing.join(", ")).unwrap_or_default();
             let says = format!(
-                "our address is registered without: {}; registered again it would be told everything twice",
-                found.missing.join(", ")
+                "our address is registered without: {missing}; registered again it would be told everything twice"
             );
             Some(Finding::of(
                 Aspect::Webhooks,
@@ -269,7 +269,7 @@ pub fn against_registration(found: &Subscriptions, ours: &str, connect: Connect,
 /// told it to nobody else. None where it is not there, or there is no such secret.
 #[must_use]
 pub fn untold_secret(found: &Subscriptions, ours: &str, connect: Connect) -> Option<Finding> {
-    let is_there = found.urls.iter().any(|url| url == ours);
+    let is_there = found.receiver(ours).is_some();
     (is_there && connect == Connect::Adds && found.kept.is_none()).then(|| {
         Finding::of(
             Aspect::Webhooks,
@@ -280,12 +280,13 @@ pub fn untold_secret(found: &Subscriptions, ours: &str, connect: Connect) -> Opt
     })
 }
 
-fn hosts(urls: &[String], ours: &str) -> String {
-    let host = |url: &String| {
-        let parsed: Option<Url> = url.parse().ok();
+fn hosts(found: &Subscriptions, ours: &str) -> String {
+    let host = |receiver: &Receiver| {
+        let parsed: Option<Url> = receiver.url.parse().ok();
         parsed.as_ref().and_then(Url::host_str).map_or_else(|| "an address that is none".to_owned(), str::to_owned)
     };
-    urls.iter().filter(|url| *url != ours).map(host).collect::<Vec<_>>().join(", ")
+    let others = found.receivers.iter().filter(|receiver| receiver.url != ours);
+    others.map(host).collect::<Vec<_>>().join(", ")
 }
 
 /// What is said of webhooks where the gateway has no call that shows where they go: whether any came.
@@ -330,14 +331,11 @@ mod tests {
 
     const OURS: &str = "https://sincro.example/hooks/wuzapi/abc";
 
+    /// Receivers that all miss the same.
     fn registered(urls: &[&str], missing: &[&str], kept: bool) -> Subscriptions {
-        let own = |list: &[&str]| list.iter().map(|&text| text.to_owned()).collect();
-        Subscriptions {
-            urls: own(urls),
-            missing: own(missing),
-            kept: kept.then(|| Kept("[]".into())),
-            ..Subscriptions::default()
-        }
+        let own = |list: &[&str]| list.iter().map(|&text| text.to_owned()).collect::<Vec<_>>();
+        let receivers = own(urls).into_iter().map(|url| Receiver { url, missing: own(missing) }).collect();
+        Subscriptions { receivers, kept: kept.then(|| Kept("[]".into())), ..Subscriptions::default() }
     }
 
     #[test]
@@ -405,6 +403,14 @@ mod tests {
         );
         let partly = of_subscriptions(&registered(&[OURS], &["HistorySync"], false), OURS, Connect::Adds);
         assert_eq!((partly.health, partly.says.ends_with("without: HistorySync")), (Health::Bad, true));
+    }
+
+    #[test]
+    fn what_somebody_else_is_sent_is_missing_here_all_the_same() {
+        let mut found = registered(&[OURS], &["messages"], true);
+        found.receivers.push(Receiver { url: "https://crm.example".into(), missing: Vec::new() });
+        assert!(of_subscriptions(&found, OURS, Connect::Adds).says.ends_with("without: messages"));
+        assert_eq!(against_registration(&found, OURS, Connect::Adds, false), None, "it is registered anew");
     }
 
     #[test]

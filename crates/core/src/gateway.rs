@@ -156,13 +156,28 @@ pub struct Session {
     pub clock: Option<DateTime<Utc>>,
 }
 
+/// One address that webhooks go to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Receiver {
+    /// The address.
+    pub url: String,
+    /// Names of events that are needed and not sent there.
+    pub missing: Vec<String>,
+}
+
+impl Subscriptions {
+    /// The receiver with this address.
+    #[must_use]
+    pub fn receiver(&self, url: &str) -> Option<&Receiver> {
+        self.receivers.iter().find(|receiver| receiver.url == url)
+    }
+}
+
 /// Where a gateway sends webhooks of a number.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Subscriptions {
-    /// The addresses.
-    pub urls: Vec<String>,
-    /// Names of events that are needed and not subscribed to.
-    pub missing: Vec<String>,
+    /// Who gets them.
+    pub receivers: Vec<Receiver>,
     /// Whether the gateway takes in history, where that is told beside.
     pub keeps_history: Option<bool>,
     /// Events that are older are not sent, where that is told beside.

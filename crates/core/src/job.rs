@@ -20,6 +20,7 @@ use crate::{
     channel::ChannelId,
     check::Stage,
     contact::ContactId,
+    media::SignedLink,
     sync::SyncId,
     word::words,
 };
@@ -165,7 +166,7 @@ pub enum Step {
         message_id: String,
         /// Where the gateway said that it is to be had, when it was asked for it; none before.
         #[serde(default, skip_serializing_if = "Option::is_none")]
-        link: Option<String>,
+        link: Option<SignedLink>,
     },
     /// Look at the channel's set-up, and have webhooks sent here where that was asked for.
     Look {
@@ -182,9 +183,31 @@ pub enum Step {
 pub struct Registering {
     /// Whether another receiver may be forgotten for it.
     pub replace: bool,
-    /// The attempt that saw what is registered; another one looks again before it changes that.
+    /// Who saw what is registered, and is about to change it; none before.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub seen: Option<Seen>,
+    /// It was made, and nobody knows what came of it: it is not made again.
     #[serde(default)]
-    pub seen_by: i32,
+    pub lost: bool,
+}
+
+/// An execution that saw what is registered. Another one looks again before it changes that, and so does the same one after a while.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Seen {
+    /// Its attempt.
+    pub attempt: i32,
+    /// The life of the queue it was claimed in.
+    pub epoch: i64,
+    /// When.
+    pub at: DateTime<Utc>,
+}
+
+impl Seen {
+    /// Whether that was this very execution.
+    #[must_use]
+    pub const fn is_by(&self, attempt: i32, epoch: i64) -> bool {
+        self.attempt == attempt && self.epoch == epoch
+    }
 }
 
 impl Step {

@@ -51,6 +51,17 @@ pub enum MediaPlace {
     Link(String),
 }
 
+/// An address that a gateway has pointed to. It often holds the right to read what is there.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct SignedLink(pub String);
+
+impl fmt::Debug for SignedLink {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("SignedLink(..)")
+    }
+}
+
 /// Addresses of files often hold the right to read them.
 impl fmt::Debug for MediaPlace {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -26,6 +26,12 @@ words! {
 }
 
 impl SyncKind {
+    /// Whether one of a channel can be open at a time.
+    #[must_use]
+    pub const fn is_alone(self) -> bool {
+        matches!(self, Self::Channel | Self::Check | Self::Media)
+    }
+
     /// Whether somebody waits for it: it goes ahead of bulk work.
     #[must_use]
     pub const fn is_urgent(self) -> bool {

@@ -8,7 +8,7 @@ use sincro_core::{
 };
 use tokio::time::Instant;
 
-use crate::{contacts::ContactList, http::Http, media::FetchedMedia, registry, room::Held, telemetry};
+use crate::{contacts::ContactList, http::Http, media, media::FetchedMedia, registry, room::Held, telemetry};
 
 /// How patient and how greedy a gateway call may be.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -94,6 +94,7 @@ impl Gateways {
         let provider = connection.channel.provider;
         let started = Instant::now();
         let outcome = registry::gateway(provider).call(&self.http, connection, call).await;
+        let outcome = outcome.and_then(|answered| media::expected(call, answered));
         telemetry::call_ended(provider, call, &outcome, started.elapsed());
         outcome
     }

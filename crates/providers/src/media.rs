@@ -2,11 +2,11 @@
 //!
 //! What is at an address is nobody's gateway: its answers say nothing about the channel, and it is given no credentials.
 
-use std::io::{Read as _, Seek as _};
+use std::io::Read as _;
 
 use serde_json::Value;
 use sincro_core::{
-    gateway::Refusal,
+    gateway::{Call, Refusal},
     media::{Media, MediaPlace},
 };
 use url::Url;
@@ -14,6 +14,7 @@ use url::Url;
 pub use crate::http::MediaFile;
 use crate::{
     excerpt::{self, excerpt},
+    gateways::Answered,
     http::{Download, Http, Reply, Request, is_web},
     json,
 };
@@ -128,22 +129,34 @@ pub(crate) async fn at_bare_link(http: &Http, link: &str, most: u64) -> Result<F
 /// Where a file is that came as an object which only says so (`{"url":".."}`, as Meta answers); the file itself where it is one.
 pub(crate) fn followed(fetched: FetchedMedia, mime: Option<&str>) -> FetchedMedia {
     let FetchedMedia::File(mut file) = fetched else { return fetched };
-    // A file of JSON is somebody's: what it says is not followed.
+    // A file of JSON is somebody's, and one of no known type may be: what it says is not followed.
     let is_json = |kind: &str| kind.to_ascii_lowercase().contains("json");
-    let says_so = file.content_type.as_deref().is_some_and(is_json) && !mime.is_some_and(is_json);
+    let says_so = file.content_type.as_deref().is_some_and(is_json) && mime.is_some_and(|mime| !is_json(mime));
     if !says_so || file.bytes > LONGEST_POINTER {
         return FetchedMedia::File(file);
     }
     let mut text = String::new();
-    let read = file.file().read_to_string(&mut text).and_then(|_| file.file().rewind());
+    let read = file.file().read_to_string(&mut text);
     let link = json::object(&text).and_then(|object| {
         let places: [&[&str]; 2] = [&["url"], &["data", "url"]];
         places.iter().find_map(|place| json::at(&object, place).and_then(json::text)).and_then(|link| at(&link))
     });
     match (read, link) {
-        (Ok(()), Some(MediaPlace::Link(link))) => FetchedMedia::Elsewhere(link),
+        (Ok(_), Some(MediaPlace::Link(link))) => FetchedMedia::Elsewhere(link),
         _ => FetchedMedia::File(file),
     }
+}
+
+/// A page where a picture should be is what stands in front of a file, such as a place to log in.
+pub(crate) fn expected(call: &Call, answered: Answered) -> Result<Answered, Refusal> {
+    if let (Call::Media { mime, .. }, Answered::Media(FetchedMedia::File(file))) = (call, &answered) {
+        let is_page = |kind: &str| kind.to_ascii_lowercase().contains("html");
+        if file.content_type.as_deref().is_some_and(is_page) && mime.as_deref().is_some_and(|mime| !is_page(mime)) {
+            let detail = format!("{}: a page came where a file should be", call.name());
+            return Err(Refusal::Permanent { code: "not_the_file", detail });
+        }
+    }
+    Ok(answered)
 }
 
 fn whole(name: &str, file: MediaFile) -> Result<FetchedMedia, Refusal> {

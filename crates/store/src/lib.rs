@@ -24,7 +24,7 @@
 //! | [`checks`] | what looks at a channel's set-up found |
 //! | `messages` | messages into their table |
 //! | [`media`] | the files of messages: what is known, and what became of them |
-//! | [`fetches`] | media syncs |
+//! | [`media_syncs`] | syncs that fetch files |
 //! | [`unreadable`] | jobs that cannot be read fail |
 //! | [`reading`] | stored messages and receipts |
 //! | [`prune`] | old jobs are deleted |
@@ -49,7 +49,6 @@ pub mod checks;
 pub mod contacts;
 mod cooldowns;
 mod error;
-pub mod fetches;
 pub mod inbox;
 pub mod ingest;
 pub mod jobs;
@@ -57,6 +56,7 @@ mod knock;
 pub mod limits;
 pub mod listing;
 pub mod media;
+pub mod media_syncs;
 mod messages;
 mod migrate;
 pub mod notices;

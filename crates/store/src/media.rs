@@ -185,6 +185,7 @@ fn ending(end: &FileEnd) -> Ending {
     }
 }
 
+/// Of a file whose place is news since its job was written nothing is said: that was about the old one.
 async fn note(connection: &mut PgConnection, channel: ChannelId, message: &str, end: &FileEnd) -> Result<(), Error> {
     let (state, reason, limit) = match end {
         FileEnd::Stored { location, bytes, sha256 } => {
@@ -211,7 +212,7 @@ async fn note(connection: &mut PgConnection, channel: ChannelId, message: &str, 
     };
     sqlx::query!(
         "UPDATE media SET state = $3, reason = $4, limit_bytes = $5 WHERE channel_id = $1 AND message_id = $2 AND state <> 'stored'
-           AND state <> 'placeholder'",
+           AND state <> 'placeholder' AND asked_at IS NOT NULL",
         channel,
         message,
         state.as_str(),
@@ -240,7 +241,7 @@ pub(crate) async fn note_failures(
     for (channel, message, failure) in failures {
         sqlx::query!(
             "UPDATE media SET state = 'failed', reason = $3, limit_bytes = NULL
-             WHERE channel_id = $1 AND message_id = $2 AND state IN ('known', 'too_large', 'failed', 'gone')",
+             WHERE channel_id = $1 AND message_id = $2 AND state IN ('known', 'too_large', 'failed', 'gone') AND asked_at IS NOT NULL",
             channel,
             message,
             format!("{}: {}", failure.code, failure.detail)

@@ -7,11 +7,11 @@ use sincro_core::{
     clock,
     job::JobId,
     notice::{Entry, Notice},
-    sync::{SyncId, SyncKind, SyncState, SyncStatus},
+    sync::{SyncId, SyncState, SyncStatus},
 };
 use sqlx::PgConnection;
 
-use crate::{Conflict, Error, Store, channels, fetches, notices, syncs};
+use crate::{Conflict, Error, Store, channels, notices, syncs};
 
 /// Failed jobs in one notice.
 const REQUEUED_AT_ONCE: i64 = 1_000;
@@ -107,14 +107,8 @@ impl Store {
         }
         let was_over = status.state.is_terminal();
         if was_over
-            && matches!(status.kind, SyncKind::Channel | SyncKind::Check)
+            && status.kind.is_alone()
             && let Some(running) = syncs::open_sync(&mut tx, channel, status.kind).await?
-        {
-            return Err(Conflict::SyncRunning(running).into());
-        }
-        if was_over
-            && status.kind == SyncKind::Media
-            && let Some(running) = fetches::open_media_sync(&mut tx, channel).await?
         {
             return Err(Conflict::SyncRunning(running).into());
         }

@@ -239,7 +239,7 @@ async fn refuse_unless_it_may_begin(
     channel: ChannelId,
     kind: SyncKind,
 ) -> Result<(), Error> {
-    if !matches!(kind, SyncKind::Channel | SyncKind::Check) {
+    if !kind.is_alone() {
         return Ok(());
     }
     let found = channels::find(connection, channel).await?;

@@ -11,11 +11,11 @@ mod restore;
 
 use std::{sync::Arc, time::Instant};
 
-use chrono::TimeDelta;
+use chrono::{DateTime, TimeDelta, Utc};
 use parking_lot::Mutex;
 use sincro_core::{
     awaiting::Waits,
-    channel::{Channel, Pause, PausedBy},
+    channel::{Channel, Connection, Pause, PausedBy},
     clock,
     drill::{Point, reach, reach_with},
     gateway::{Answer, Call, Refusal},
@@ -67,9 +67,11 @@ pub(crate) struct Executor {
     retry: RetryPolicy,
     waits: Waits,
     public_url: String,
-    media: Option<crate::media::Settings>,
+    media: Option<crate::target::Settings>,
     /// Since when the ledger has taken nothing.
     refused_since: Mutex<Option<Instant>>,
+    /// Until when the place for files is left alone.
+    target_away: Mutex<Option<DateTime<Utc>>>,
 }
 
 /// What a worker is told of how to go about things.
@@ -78,7 +80,7 @@ pub(crate) struct Ways {
     pub(crate) retry: RetryPolicy,
     pub(crate) waits: Waits,
     pub(crate) public_url: String,
-    pub(crate) media: Option<crate::media::Settings>,
+    pub(crate) media: Option<crate::target::Settings>,
 }
 
 impl Executor {
@@ -102,6 +104,7 @@ impl Executor {
             public_url,
             media,
             refused_since,
+            target_away: Mutex::default(),
         }
     }
 
@@ -187,15 +190,7 @@ impl Executor {
         let Some(call) = Call::for_step(&job.step, job.messages_wanted, job.window_from) else {
             return self.settle(job, fence, Reading::bare(answer_does_not_fit())).await;
         };
-        reach_with(Point::Calling, &call).await;
-        claim.use_permit();
-        let answer = tokio::select! {
-            biased;
-            () = claim.lost() => None,
-            answer = self.gateways.call(&connection, &call) => Some(answer),
-        };
-        reach(Point::Called).await;
-        let Some(answer) = answer.filter(|_| claim.holds_lease()) else { return Ok(late(claim)) };
+        let Some(answer) = self.ask(claim, &connection, &call).await else { return Ok(late(claim)) };
         match answer {
             Ok(Answered::Contacts(list)) if job.kind == JobKind::Plan => {
                 self.keep_list(claim, job, &connection.channel, list).await
@@ -216,6 +211,19 @@ impl Executor {
             }
             Err(refusal) => self.refused(job, fence, &connection.channel, refusal).await,
         }
+    }
+
+    /// The one call of a claim; none where its lease ran out before the answer was there.
+    async fn ask(&self, claim: &Claim, connection: &Connection, call: &Call) -> Option<Result<Answered, Refusal>> {
+        reach_with(Point::Calling, call).await;
+        claim.use_permit();
+        let answer = tokio::select! {
+            biased;
+            () = claim.lost() => None,
+            answer = self.gateways.call(connection, call) => Some(answer),
+        };
+        reach(Point::Called).await;
+        answer.filter(|_| claim.holds_lease())
     }
 
     /// A job that nobody here can read has failed its attempt.

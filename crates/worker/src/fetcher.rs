@@ -3,10 +3,10 @@
 use std::time::Duration;
 
 use sincro_queue::Queue;
-use sincro_store::{Conflict, Error, Store, fetches::NewMediaSync};
+use sincro_store::{Conflict, Error, Store, media_syncs::NewMediaSync};
 use tokio::time::{Instant, MissedTickBehavior, interval};
 
-use crate::{deliver::deliver, media::Settings, patience::ended};
+use crate::{deliver::deliver, patience::ended, target::Settings};
 
 /// Channels that are looked at in one round.
 const CHANNELS: i64 = 100;
@@ -36,7 +36,15 @@ pub(crate) async fn run(store: Store, queue: Queue, settings: Settings, every: D
 }
 
 async fn begin(store: &Store, queue: &Queue, settings: &Settings, max_attempts: u32) -> Result<(), Error> {
-    for channel in store.channels_to_fetch_for(CHANNELS).await? {
+    let channels = store.channels_to_fetch_for(CHANNELS).await?;
+    if channels.is_empty() {
+        return Ok(());
+    }
+    if let Err(error) = settings.target.check().await {
+        tracing::warn!(%error, "no files are asked for while their place cannot be written");
+        return Ok(());
+    }
+    for channel in channels {
         let new = NewMediaSync {
             channel,
             limit: FILES,

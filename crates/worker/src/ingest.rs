@@ -65,14 +65,14 @@ async fn read(store: &Store, queue: &Queue, taken: &TakenHook) {
             count("unreadable");
             store.hook_unreadable(inbox, &flaw).await
         }
-        Err(Trouble::Ledger(error @ Error::Unreadable(_))) if taken.attempts >= TRIES => {
+        Err(Trouble::Ledger(error)) if is_at_fault(&error) && taken.attempts >= TRIES => {
             tracing::error!(inbox, %channel, %error, "a webhook cannot be stored; it is kept");
             count("unreadable");
             store.hook_unreadable(inbox, &format!("it cannot be stored: {error}")).await
         }
         Err(Trouble::Ledger(error)) => {
             tracing::warn!(inbox, %channel, %error, "a webhook could not be stored; trying again");
-            let at_fault = matches!(error, Error::Unreadable(_));
+            let at_fault = is_at_fault(&error);
             let again = clock::now() + AGAIN * taken.attempts.max(1);
             store.hook_failed(inbox, &error.to_string(), again, at_fault).await
         }
@@ -80,6 +80,11 @@ async fn read(store: &Store, queue: &Queue, taken: &TakenHook) {
     if let Err(error) = outcome {
         tracing::warn!(inbox, %error, "what became of a webhook could not be noted; it is read again");
     }
+}
+
+/// Whether no later try mends it by itself.
+fn is_at_fault(error: &Error) -> bool {
+    matches!(error, Error::Unreadable(_) | Error::Sealed(_))
 }
 
 /// Why a webhook is not read.

@@ -6,7 +6,7 @@
 //! | `awaiter` | jobs that wait for a delivery, a turn or a time |
 //! | `ingest` | webhooks that were kept are read |
 //! | `fetcher` | files are fetched for channels that want theirs |
-//! | [`media`] | where files are kept |
+//! | [`target`] | where files are kept |
 //! | `outcome` | a gateway's answer -> what the job came to |
 //! | `ledger` | the ledger in batches: loads and settlements of many jobs at once |
 //! | `batch` | many callers, one call |
@@ -35,7 +35,6 @@ mod execute;
 mod fetcher;
 mod ingest;
 mod ledger;
-pub mod media;
 mod outcome;
 mod patience;
 mod probe;
@@ -49,6 +48,7 @@ mod restore;
 pub mod steps;
 mod suspects;
 mod sweep;
+pub mod target;
 mod trouble;
 
 use std::{sync::Arc, time::Duration};
@@ -103,7 +103,7 @@ pub struct Settings {
     /// How long webhooks are kept after they came, once they are read; none: for ever.
     pub hook_retention: Option<TimeDelta>,
     /// Where the files of messages go; none: they are not fetched.
-    pub media: Option<media::Settings>,
+    pub media: Option<target::Settings>,
 }
 
 /// Works until `stop`; then finishes or hands back what runs. Where Redis is away by then, the leases run out instead.

@@ -8,7 +8,7 @@ use sincro_core::{
     check::{Aspect, Finding, Health},
     sync::{SyncKind, SyncState, SyncStatus},
 };
-use sincro_simulator::{GdbrnsReadings, Hook, Provider, Restoring, Settings};
+use sincro_simulator::{Fault, GdbrnsReadings, Hook, Provider, Restoring, Rule, Settings, When};
 
 use super::{Line, SECRET, talkative};
 
@@ -244,4 +244,17 @@ async fn why_a_gateway_does_not_take_our_address_is_said_in_its_own_words() {
     let webhooks = &found[&Aspect::Webhooks];
     assert_eq!(webhooks.health, Health::Bad);
     assert!(webhooks.says.contains("https"), "{webhooks:?}");
+}
+
+#[tokio::test]
+async fn a_registration_whose_answer_is_lost_is_looked_for_and_not_made_again() {
+    let line = Line::unconnected(Provider::Gdbrns).await;
+    line.gateway.set_faults(Rule::new(Fault::LostAnswer, When::Always).on_path("POST /webhooks")).unwrap();
+    let found = line.connected(false).await;
+    assert_eq!(line.gateway.hooks().registered().len(), 1);
+    assert!(found[&Aspect::Webhooks].says.contains("secret"), "nobody was told it: {found:?}");
+
+    let line = Line::unconnected(Provider::Wuzapi).await;
+    line.gateway.set_faults(Rule::new(Fault::LostAnswer, When::Always).on_path("POST /webhook")).unwrap();
+    assert_eq!(amiss(&line.connected(false).await), [], "it makes no secret, and took the address");
 }

@@ -96,12 +96,12 @@ pub(crate) async fn connect(
     ChannelPath(id): ChannelPath,
     Json { value: asked, .. }: Json<Connecting>,
 ) -> Result<Response, Problem> {
-    start(&app, id, Some(Registering { replace: asked.replace, seen_by: 0 })).await
+    start(&app, id, Some(Registering { replace: asked.replace, seen: None, lost: false })).await
 }
 
 /// What the last look found
 ///
-/// Findings are about `receiver`, `clock`, `credentials`, `session`, `history`, `webhooks` and `proof`; each says how that is and how to
+/// Findings are about `receiver`, `clock`, `credentials`, `session`, `history`, `webhooks`, `proof` and `age` (whether webhooks are sent however old what they are about); each says how that is and how to
 /// mend it.
 #[utoipa::path(
     get, path = "/v1/channels/{channel_id}/check", operation_id = "show_check", tag = "channels",

@@ -8,7 +8,7 @@ use axum::{
 };
 use serde::Deserialize;
 use sincro_core::sync::SyncStatus;
-use sincro_store::fetches::NewMediaSync;
+use sincro_store::media_syncs::NewMediaSync;
 
 use super::{
     idempotency::IdempotencyKey,

@@ -13,7 +13,7 @@ use base64::{Engine as _, prelude::BASE64_STANDARD};
 use chrono::TimeDelta;
 use config::{Map, Value, ValueKind};
 use secrecy::SecretString;
-use sincro_worker::media::{BadPlace, Place};
+use sincro_worker::target::{BadPlace, Place};
 use tracing_subscriber::EnvFilter;
 use url::Url;
 

@@ -71,7 +71,7 @@ async fn end_of(operator: &Operator, channel: ChannelId, started: &SyncStatus) -
                     None => started.clone(),
                 };
                 let why = status.limited_by.unwrap_or_else(|| "no worker has taken it; does one run?".to_owned());
-                bail!("nobody has looked for {} s: {why}; the look goes on without us", PATIENCE.as_secs());
+                bail!("it is not over after {} s: {why}; the look goes on without us", PATIENCE.as_secs());
             }
         }
     }

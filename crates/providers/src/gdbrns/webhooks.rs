@@ -5,7 +5,7 @@
 
 use secrecy::SecretString;
 use serde_json::Value;
-use sincro_core::gateway::Subscriptions;
+use sincro_core::gateway::{Receiver, Subscriptions};
 
 use crate::json;
 
@@ -21,7 +21,7 @@ pub(super) const EVENTS: [&str; 6] = [
 /// Everything, where somebody subscribed to that.
 const ALL: [&str; 2] = ["*", "all"];
 
-/// Where events go. What is needed may be spread over several receivers.
+/// Where events go, and which.
 pub(super) fn subscriptions(body: &str) -> Result<Subscriptions, String> {
     let data = data(body)?;
     let list = match &data {
@@ -36,17 +36,16 @@ pub(super) fn subscriptions(body: &str) -> Result<Subscriptions, String> {
             .and_then(json::flag)
             .unwrap_or(true)
     };
-    let active = || list.iter().filter(is_active);
-    let events = active().filter_map(|webhook| json::field(webhook, "events"));
-    let subscribed: Vec<String> = events.flat_map(words).collect();
-    let has = |event: &str| subscribed.iter().any(|one| one.eq_ignore_ascii_case(event));
-    // A receiver that names no events gets all of them.
-    let unlimited =
-        active().any(|webhook| json::field(webhook, "events").is_none_or(|events| words(events).is_empty()));
-    let everything = unlimited || ALL.iter().any(|all| has(all));
-    let missing = EVENTS.iter().filter(|event| !everything && !has(event)).map(|&event| event.to_owned()).collect();
-    let urls = active().filter_map(|webhook| json::field(webhook, "url").and_then(json::text)).collect();
-    Ok(Subscriptions { urls, missing, ..Subscriptions::default() })
+    let receiver = |webhook: &Value| {
+        let subscribed = json::field(webhook, "events").map(words).unwrap_or_default();
+        let has = |event: &str| subscribed.iter().any(|one| one.eq_ignore_ascii_case(event));
+        // One that names no events gets all of them.
+        let everything = subscribed.is_empty() || ALL.iter().any(|all| has(all));
+        let missing = EVENTS.iter().filter(|event| !everything && !has(event)).map(|&event| event.to_owned()).collect();
+        Some(Receiver { url: json::field(webhook, "url").and_then(json::text)?, missing })
+    };
+    let receivers = list.iter().filter(is_active).filter_map(receiver).collect();
+    Ok(Subscriptions { receivers, ..Subscriptions::default() })
 }
 
 /// The secret of what was registered, where the answer holds one.
@@ -85,7 +84,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_subscribed_to_is_gathered_from_all_receivers_that_are_active() {
+    fn what_each_receiver_misses_is_told_of_those_that_are_active() {
         let all = r#"["history.sync","history.sync_complete","connection.connected","connection.disconnected","connection.logged_out","connection.temporary_ban"]"#;
         for body in [
             format!(r#"{{"status":true,"data":[{{"id":1,"url":"https://a","events":{all},"active":true}}]}}"#),
@@ -96,12 +95,13 @@ mod tests {
             r#"{"data":{"webhooks":[{"URL":"https://a","Events":[],"Active":true}]}}"#.to_owned(),
         ] {
             let found = subscriptions(&body).unwrap();
-            assert_eq!((found.urls, found.missing), (vec!["https://a".to_owned()], vec![]), "{body}");
+            let [receiver] = &found.receivers[..] else { panic!("{found:?}") };
+            assert_eq!((receiver.url.as_str(), receiver.missing.len()), ("https://a", 0), "{body}");
         }
         let some = r#"{"data":[{"url":"https://a","events":["history.sync"]},{"url":"https://b","events":["*"],"active":false}]}"#;
         let found = subscriptions(some).unwrap();
-        assert_eq!((found.urls, found.missing.len()), (vec!["https://a".to_owned()], 5));
-        assert_eq!(subscriptions(r#"{"data":null}"#).unwrap().missing.len(), 6);
+        assert_eq!((found.receivers.len(), found.receiver("https://a").unwrap().missing.len()), (1, 5));
+        assert!(subscriptions(r#"{"data":null}"#).unwrap().receivers.is_empty());
         for body in ["", "7", r#"{"data":{}}"#] {
             assert!(subscriptions(body).is_err(), "{body}");
         }

@@ -3,7 +3,12 @@
 //! One request like any other. A redirect is not followed here either: it is handed out, and whoever follows it asks without the
 //! credentials.
 
-use std::{fmt::Write as _, fs::File, io, time::Duration};
+use std::{
+    fmt::Write as _,
+    fs::File,
+    io::{self, Seek as _},
+    time::Duration,
+};
 
 use aws_lc_rs::digest;
 use reqwest::{
@@ -34,9 +39,12 @@ pub struct MediaFile {
 
 impl MediaFile {
     /// The bytes, to be read from their beginning.
-    #[must_use]
-    pub fn into_file(self) -> File {
-        self.file
+    ///
+    /// # Errors
+    /// Where the file cannot be read from there.
+    pub fn into_file(mut self) -> io::Result<File> {
+        self.file.rewind()?;
+        Ok(self.file)
     }
 
     /// The same, for whoever looks into it before.
@@ -71,7 +79,8 @@ impl Http {
         }
         if !response.status().is_success() {
             let patience = self.settings.call_timeout;
-            return Ok(Download::Refused(self.complete(&name, patience, response, reply).await?));
+            let reply = timeout(patience, self.complete(&name, patience, response, reply)).await;
+            return Ok(Download::Refused(reply.map_err(|_| self.stalled(&name, 0))??));
         }
         self.keep(&name, response, most).await
     }

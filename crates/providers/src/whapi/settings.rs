@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 use serde_json::{Value, json, value::RawValue};
-use sincro_core::gateway::{Kept, Subscriptions};
+use sincro_core::gateway::{Kept, Receiver, Subscriptions};
 
 use crate::json;
 
@@ -21,25 +21,26 @@ pub(super) fn subscriptions(body: &str) -> Result<Subscriptions, String> {
     let [list, full_history, max_age] = json::pick(body.trim_start_matches('\u{feff}').trim(), names)
         .map_err(|error| format!("settings that are {}", json::flaw(&error)))?;
     let list = list.map_or("[]", RawValue::get);
-    let (mut urls, mut subscribed) = (Vec::new(), Vec::new());
-    json::each_item(list, |raw| {
-        let Some(webhook) = json::object(raw.get()) else { return };
-        urls.extend(json::field(&webhook, "url").and_then(json::text).filter(|url| !url.trim().is_empty()));
-        let events = json::field(&webhook, "events").and_then(Value::as_array).into_iter().flatten();
-        subscribed.extend(events.filter_map(arriving));
-    })
-    .map_err(|error| format!("webhooks that are {}", json::flaw(&error)))?;
-    let missing = EVENTS.iter().filter(|event| !subscribed.iter().any(|one| one.eq_ignore_ascii_case(event)));
-    let missing = missing.map(|&event| event.to_owned()).collect();
+    let mut receivers = Vec::new();
+    json::each_item(list, |raw| receivers.extend(json::object(raw.get()).and_then(|webhook| receiver(&webhook))))
+        .map_err(|error| format!("webhooks that are {}", json::flaw(&error)))?;
     let value = |raw: Option<&RawValue>| raw.and_then(|raw| serde_json::from_str::<Value>(raw.get()).ok());
     let max_age = value(max_age).and_then(|age| json::text(&age)).and_then(|age| age.parse().ok());
     Ok(Subscriptions {
-        urls,
-        missing,
+        receivers,
         keeps_history: value(full_history).as_ref().and_then(json::flag),
         forgets_after: max_age.filter(|age| *age > 0).map(Duration::from_secs),
         kept: Some(Kept(list.to_owned())),
     })
+}
+
+/// Who gets webhooks; what it is not told of it misses.
+fn receiver(webhook: &Value) -> Option<Receiver> {
+    let url = json::field(webhook, "url").and_then(json::text).filter(|url| !url.trim().is_empty())?;
+    let events = json::field(webhook, "events").and_then(Value::as_array).into_iter().flatten();
+    let subscribed: Vec<String> = events.filter_map(arriving).collect();
+    let missing = EVENTS.iter().filter(|event| !subscribed.iter().any(|one| one.eq_ignore_ascii_case(event)));
+    Some(Receiver { url, missing: missing.map(|&event| event.to_owned()).collect() })
 }
 
 /// The type of an event; none where nothing but changes or deletions of it are sent.
@@ -90,15 +91,15 @@ mod tests {
     #[test]
     fn the_settings_of_the_page_are_read_and_what_is_missing_is_named() {
         let found = subscriptions(PAGE).unwrap();
-        assert_eq!((found.urls, found.missing), (vec![OURS.to_owned()], vec![]));
+        assert_eq!(found.receivers, [Receiver { url: OURS.to_owned(), missing: Vec::new() }]);
         assert_eq!((found.keeps_history, found.forgets_after), (Some(true), None));
         let odd = subscriptions(r#"{"full_history":false,"webhook_max_age_seconds":"600"}"#).unwrap();
         assert_eq!((odd.keeps_history, odd.forgets_after), (Some(false), Some(Duration::from_mins(10))));
         assert_eq!(subscriptions(r#"{"webhook_max_age_seconds":0}"#).unwrap().forgets_after, None);
         let only_changes = r#"{"webhooks":[{"url":"https://a","events":[{"type":"messages","method":"patch"}]}]}"#;
-        assert_eq!(subscriptions(only_changes).unwrap().missing, ["messages", "channel"]);
+        assert_eq!(subscriptions(only_changes).unwrap().receivers[0].missing, ["messages", "channel"]);
         for none in ["{}", r#"{"webhooks":null}"#, r#"{"webhooks":[]}"#] {
-            assert_eq!(subscriptions(none).unwrap().missing.len(), 2, "{none}");
+            assert!(subscriptions(none).unwrap().receivers.is_empty(), "{none}");
         }
         assert!(subscriptions(r#"{"webhooks":7}"#).is_err() && subscriptions("[1]").is_err());
     }

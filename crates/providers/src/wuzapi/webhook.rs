@@ -2,7 +2,7 @@
 //! registered, so what is missing has to be looked for.
 
 use serde_json::Value;
-use sincro_core::gateway::Subscriptions;
+use sincro_core::gateway::{Receiver, Subscriptions};
 
 use crate::json;
 
@@ -30,11 +30,10 @@ pub(super) fn read(data: &str) -> Result<Subscriptions, String> {
     };
     let has = |event: &str| subscribed.iter().any(|one| one.eq_ignore_ascii_case(event));
     let everything = has(ALL);
-    Ok(Subscriptions {
-        urls: url.into_iter().filter(|url| !url.trim().is_empty()).collect(),
-        missing: EVENTS.iter().filter(|event| !everything && !has(event)).map(|&event| event.to_owned()).collect(),
-        ..Subscriptions::default()
-    })
+    let missing = EVENTS.iter().filter(|event| !everything && !has(event)).map(|&event| event.to_owned()).collect();
+    let url = url.filter(|url| !url.trim().is_empty());
+    let receivers = url.map(|url| Receiver { url, missing }).into_iter().collect();
+    Ok(Subscriptions { receivers, ..Subscriptions::default() })
 }
 
 #[cfg(test)]
@@ -44,16 +43,16 @@ mod tests {
     #[test]
     fn events_that_were_dropped_without_a_word_are_missing() {
         let found = read(r#"{"webhook":"https://a","subscribe":["Message","HistorySync","LoggedOut"]}"#).unwrap();
-        assert_eq!(found.urls, ["https://a"]);
+        let missing = |found: &Subscriptions| found.receiver("https://a").unwrap().missing.clone();
         assert_eq!(
-            found.missing,
+            missing(&found),
             ["Connected", "Disconnected", "ConnectFailure", "TemporaryBan", "StreamReplaced", "PairSuccess"]
         );
         for all in [r#"{"webhook":"https://a","subscribe":["All"]}"#, r#"{"Webhook":"https://a","events":"All"}"#] {
-            assert!(read(all).unwrap().missing.is_empty(), "{all}");
+            assert!(missing(&read(all).unwrap()).is_empty(), "{all}");
         }
         let none = read(r#"{"webhook":"","subscribe":null}"#).unwrap();
-        assert_eq!((none.urls.len(), none.missing.len()), (0, EVENTS.len()));
+        assert!(none.receivers.is_empty());
         assert!(read("[]").is_err());
     }
 }

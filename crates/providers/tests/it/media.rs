@@ -57,7 +57,7 @@ fn bytes_of(fetched: FetchedMedia) -> Vec<u8> {
     let FetchedMedia::File(file) = fetched else { panic!("{fetched:?}") };
     assert_eq!(file.sha256.len(), 64);
     let (mut bytes, expected) = (Vec::new(), file.bytes);
-    file.into_file().read_to_end(&mut bytes).expect("our own file");
+    file.into_file().and_then(|mut file| file.read_to_end(&mut bytes)).expect("our own file");
     assert_eq!(u64::try_from(bytes.len()), Ok(expected));
     bytes
 }

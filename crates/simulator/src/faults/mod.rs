@@ -113,7 +113,7 @@ pub struct Rule {
     pub fault: Fault,
     /// To which of the calls.
     pub when: When,
-    /// Only to calls of this path, written as in the call log (`/user/lid/{jid}`).
+    /// Only to calls of this path, written as in the call log (`/user/lid/{jid}`), and of this method where it is named (`POST /webhook`).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub path: Option<String>,
     /// Only to calls for this address.
@@ -150,7 +150,11 @@ impl Rule {
     }
 
     fn is_about(&self, arrival: &Arrival) -> bool {
-        self.path.as_deref().is_none_or(|path| path == arrival.path)
+        let is_it = |path: &str| match path.split_once(' ') {
+            Some((method, path)) => method == arrival.method && path == arrival.path,
+            None => path == arrival.path,
+        };
+        self.path.as_deref().is_none_or(is_it)
             && self.address.as_deref().is_none_or(|address| Some(address) == arrival.address.as_deref())
             && self.channel.is_none_or(|channel| Some(channel) == arrival.channel)
     }

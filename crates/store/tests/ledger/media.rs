@@ -8,7 +8,7 @@ use sincro_core::{
     message::Message,
     sync::{SyncId, SyncState},
 };
-use sincro_store::{Conflict, Error, fetches::NewMediaSync, inbox::Arrival, media::FileEnd, settle::Recorded};
+use sincro_store::{Conflict, Error, inbox::Arrival, media::FileEnd, media_syncs::NewMediaSync, settle::Recorded};
 
 use crate::world::{ATTEMPTS, World, by_phone, ids_of, message};
 

@@ -1,10 +1,11 @@
-//! A look at a channel's set-up, one call after the other: what is found is written down, nothing of it fails or pauses anything.
+//! A look at a channel's set-up, one call after the other: what a gateway refuses is a finding, and pauses nothing.
 //!
-//! A registration is made by the execution that saw what stands there; whoever gets the job after a crash looks again first, as
-//! some gateways would take the same address twice.
+//! A registration is made by the execution that saw what stands there, right before; whoever gets the job after a crash looks again first,
+//! as some gateways would take the same address twice. One whose answer was lost is not made again.
 
 use std::sync::Arc;
 
+use chrono::TimeDelta;
 use sincro_core::{
     channel::Connection,
     check::{
@@ -12,9 +13,9 @@ use sincro_core::{
         of_silence, of_subscriptions, untold_secret,
     },
     clock,
-    drill::{Point, reach, reach_with},
+    drill::{Point, reach},
     gateway::{Answer, Call, Refusal, Session, Subscriptions},
-    job::{Job, Registering, Step},
+    job::{Job, Registering, Seen, Step},
     once::{Facts, Hindrance},
     provider::{Capabilities, HookProof},
 };
@@ -46,7 +47,9 @@ impl Executor {
     ) -> Result<Ruling, Arc<Error>> {
         let fence = fence(claim, job.steps_done);
         let subject = Subject { connection, capabilities, ours: self.hook_url(&connection.channel) };
-        if at == Stage::Registration && connect.is_none_or(|asked| asked.seen_by != claim.attempt) {
+        if at == Stage::Registration
+            && !connect.is_some_and(|asked| asked.seen.is_some_and(|seen| is_fresh(seen, claim)))
+        {
             return self.noted(job, fence, look(Vec::new(), Some(Step::Look { at: Stage::Webhooks, connect }))).await;
         }
         let found = if at == Stage::Session { self.at_home(&subject).await? } else { Vec::new() };
@@ -57,22 +60,16 @@ impl Executor {
         if !self.punctuality.admits(claim, &self.queue).await {
             return Ok(Ruling::Back);
         }
-        reach_with(Point::Calling, &call).await;
-        claim.use_permit();
-        let answer = tokio::select! {
-            biased;
-            () = claim.lost() => None,
-            answer = self.gateways.call(connection, &call) => Some(answer),
+        let Some(answer) = self.ask(claim, connection, &call).await else {
+            return Ok(if at == Stage::Registration { another_attempt() } else { late(claim) });
         };
-        reach(Point::Called).await;
-        let Some(answer) = answer.filter(|_| claim.holds_lease()) else { return Ok(late(claim)) };
         let seen = match answer {
             Ok(Answered::Whole(Answer::Session(session), _)) => {
                 look([found, self.of_status(&session, &subject).await?].concat(), next(&subject, at, connect))
             }
             Ok(Answered::Whole(Answer::Subscriptions(list), _)) => {
                 let settings = of_settings(&list, capabilities.provider);
-                let seen = registrable(list, &subject, connect, claim.attempt);
+                let seen = registrable(list, &subject, connect, claim);
                 Look { findings: [settings, seen.findings].concat(), ..seen }
             }
             Ok(Answered::Whole(Answer::Connected(secret), _)) => Look {
@@ -81,13 +78,26 @@ impl Executor {
                 ..look(Vec::new(), Some(Step::Look { at: Stage::Webhooks, connect: None }))
             },
             Ok(_) => return self.settle(job, fence, Reading::bare(answer_does_not_fit())).await,
+            // It may have been taken: whether it was, is seen by looking.
+            Err(Refusal::Transient { .. }) if at == Stage::Registration => {
+                let lost = connect.map(|asked| Registering { lost: true, ..asked });
+                look(Vec::new(), Some(Step::Look { at: Stage::Webhooks, connect: lost }))
+            }
             Err(refusal) => match refused(&refusal, &subject, at) {
                 Some(finding) => look([found, vec![finding]].concat(), after_refusal(&refusal, &subject, at, connect)),
                 // A wait, as for any other job.
                 None => return self.refused(job, fence, &connection.channel, refusal).await,
             },
         };
-        self.noted(job, fence, seen).await
+        let noted = self.noted(job, fence, seen).await;
+        if at == Stage::Registration
+            && let Err(error) = &noted
+        {
+            // The next attempt is another one, and looks before it registers.
+            tracing::warn!(%error, "what came of a registration could not be written down");
+            return Ok(another_attempt());
+        }
+        noted
     }
 
     async fn noted(&self, job: Job, fence: Fence, seen: Look) -> Result<Ruling, Arc<Error>> {
@@ -125,11 +135,11 @@ impl Executor {
         let mut found = vec![receiver, of_proof(header, field, has_secret)];
         let facts = answered(self.store.facts(subject.connection.channel.id)).await?;
         found.extend(of_history(&facts, subject.capabilities));
-        found.push(clocks(answered(self.store.clock_ahead()).await?, None));
         if !subject.capabilities.connect.is_possible() {
             found.push(of_silence(facts.heard_at, subject.capabilities.provider));
         }
         if !subject.capabilities.status {
+            found.push(clocks(answered(self.store.clock_ahead()).await?, None));
             let says =
                 format!("{} has no call that shows whether the credentials are right", subject.capabilities.provider);
             found.push(Finding::of(Aspect::Credentials, Health::Unknown, says, "the first sync will tell"));
@@ -139,12 +149,23 @@ impl Executor {
 
     async fn of_status(&self, session: &Session, subject: &Subject<'_>) -> Result<Vec<Finding>, Error> {
         let mut found = of_session(session, subject.capabilities.provider);
-        if let Some(there) = session.clock {
-            let gateway = there - clock::now();
-            found.push(clocks(answered(self.store.clock_ahead()).await?, Some(gateway)));
-        }
+        let gateway = session.clock.map(|there| there - clock::now());
+        found.push(clocks(answered(self.store.clock_ahead()).await?, gateway));
         Ok(found)
     }
+}
+
+/// What stands at the gateway changes no faster, as a rule.
+const FRESH: TimeDelta = TimeDelta::seconds(30);
+
+/// Whether this very execution saw what stands there, a moment ago.
+fn is_fresh(seen: Seen, claim: &Claim) -> bool {
+    seen.is_by(claim.attempt, claim.epoch) && clock::now() - seen.at < FRESH
+}
+
+/// At once; nobody takes himself for the execution that went before.
+fn another_attempt() -> Ruling {
+    Ruling::Delay { due: clock::now() }
 }
 
 fn look(findings: Vec<Finding>, next: Option<Step>) -> Look {
@@ -158,17 +179,23 @@ fn next(subject: &Subject<'_>, at: Stage, connect: Option<Registering>) -> Optio
 }
 
 /// Where webhooks go, and whether they shall come here from now on.
-fn registrable(list: Subscriptions, subject: &Subject<'_>, connect: Option<Registering>, attempt: i32) -> Look {
+fn registrable(list: Subscriptions, subject: &Subject<'_>, connect: Option<Registering>, claim: &Claim) -> Look {
     let how = subject.capabilities.connect;
     let Some(asked) = connect else { return look(vec![of_subscriptions(&list, &subject.ours, how)], None) };
-    let broke_off = asked.seen_by != 0 && asked.seen_by != attempt;
-    if broke_off && let Some(finding) = untold_secret(&list, &subject.ours, how) {
+    let broke_off = asked.seen.is_some_and(|seen| !seen.is_by(claim.attempt, claim.epoch));
+    if (broke_off || asked.lost)
+        && let Some(finding) = untold_secret(&list, &subject.ours, how)
+    {
         return look(vec![finding], None);
     }
     if let Some(finding) = against_registration(&list, &subject.ours, how, asked.replace) {
         return look(vec![finding], None);
     }
-    let connect = Some(Registering { seen_by: attempt, ..asked });
+    if asked.lost {
+        return look(vec![of_subscriptions(&list, &subject.ours, how)], None);
+    }
+    let seen = Seen { attempt: claim.attempt, epoch: claim.epoch, at: clock::now() };
+    let connect = Some(Registering { seen: Some(seen), ..asked });
     Look { kept: list.kept, ..look(Vec::new(), Some(Step::Look { at: Stage::Registration, connect })) }
 }
 

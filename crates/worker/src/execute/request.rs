@@ -11,7 +11,7 @@ use sincro_core::{
     awaiting::{Awaits, Completion},
     channel::{Channel, Connection},
     clock,
-    drill::{Point, reach, reach_with},
+    drill::{Point, reach},
     gateway::{Answer, Call, Refusal, Session},
     job::{Await, Ending, Failure, Job, Outcome, SkipReason, Step},
     once::Hindrance,
@@ -102,24 +102,11 @@ impl Executor {
         let Request { rule, once, token } = request;
         reach(Point::Attempting).await;
         if !self.punctuality.admits(claim, &self.queue).await {
-            answered(self.store.end_request(
-                &job,
-                token,
-                RequestEnd::Refused,
-                "not sent: it was too late for its permit",
-            ))
-            .await?;
+            let why = "not sent: it was too late for its permit";
+            offered(|| self.store.end_request(&job, token, RequestEnd::Refused, why)).await?;
             return Ok(Ruling::Back);
         }
-        reach_with(Point::Calling, call).await;
-        claim.use_permit();
-        let answer = tokio::select! {
-            biased;
-            () = claim.lost() => None,
-            answer = self.gateways.call(connection, call) => Some(answer),
-        };
-        reach(Point::Called).await;
-        let Some(answer) = answer.filter(|_| claim.holds_lease()) else { return Ok(late(claim)) };
+        let Some(answer) = self.ask(claim, connection, call).await else { return Ok(late(claim)) };
         match answer {
             Ok(Answered::Whole(Answer::Accepted(told), _)) => {
                 offered(|| self.store.end_request(&job, token, RequestEnd::Accepted, &told)).await?;
@@ -134,7 +121,7 @@ impl Executor {
             Err(refusal) => {
                 // Nobody knows whether a request was taken whose answer did not come.
                 let unknown = once.is_some() && matches!(refusal, Refusal::Transient { .. });
-                let is_kept = unknown || (job.step == Step::RequestHistory && may_be_taken(&refusal));
+                let is_kept = unknown || may_be_taken(&job.step, &refusal);
                 let end = if is_kept { RequestEnd::Unknown } else { RequestEnd::Refused };
                 let told = refusal.to_string();
                 offered(|| self.store.end_request(&job, token, end, &told)).await?;
@@ -143,7 +130,7 @@ impl Executor {
                     let outcome = self.accepted(&job, rule, true);
                     return self.settle(job, fence, Reading::bare(outcome)).await;
                 }
-                if job.step == Step::RequestHistory && once.is_none() && may_be_taken(&refusal) {
+                if once.is_none() && may_be_taken(&job.step, &refusal) {
                     // Not made again within minutes: what comes of it may come yet.
                     tracing::warn!(job = job.id, %refusal, "nobody knows whether the gateway took a request; what comes of it is waited for");
                     let outcome = self.accepted(&job, rule, false);
@@ -222,8 +209,15 @@ impl Executor {
 }
 
 /// Whether a request without an answer may have been taken all the same.
-fn may_be_taken(refusal: &Refusal) -> bool {
-    matches!(refusal, Refusal::Transient { code: "timeout" | "connection" | "unreadable_answer", .. })
+fn may_be_taken(step: &Step, refusal: &Refusal) -> bool {
+    match step {
+        Step::RequestHistory => {
+            matches!(refusal, Refusal::Transient { code: "timeout" | "connection" | "unreadable_answer", .. })
+        }
+        // What a phone was asked for it may send, and should not be asked for twice.
+        Step::TopUp { .. } => matches!(refusal, Refusal::Transient { code: "timeout", .. }),
+        _ => false,
+    }
 }
 
 fn spent(at: chrono::DateTime<chrono::Utc>, state: &str) -> Failure {

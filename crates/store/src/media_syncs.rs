@@ -6,7 +6,7 @@ use sincro_core::{
     job::JobId,
     media::MediaState,
     notice::{Notice, spans},
-    sync::SyncId,
+    sync::{SyncId, SyncKind},
 };
 use sqlx::PgConnection;
 use uuid::Uuid;
@@ -59,7 +59,7 @@ impl Store {
             return Ok(CreatedMediaSync { id, answer, notices: Vec::new(), replayed: true });
         }
         channels::lock(&mut tx, new.channel).await?;
-        if let Some(open) = open_media_sync(&mut tx, new.channel).await? {
+        if let Some(open) = syncs::open_sync(&mut tx, new.channel, SyncKind::Media).await? {
             return Err(Conflict::SyncRunning(open).into());
         }
         let id = Uuid::now_v7();
@@ -145,16 +145,4 @@ async fn insert_jobs(connection: &mut PgConnection, sync: SyncId, new: &NewMedia
     jobs.sort_unstable();
     plan::count(connection, sync, jobs.len(), 0).await?;
     Ok(jobs)
-}
-
-/// The channel's open media sync; there is at most one.
-pub(crate) async fn open_media_sync(
-    connection: &mut PgConnection,
-    channel: ChannelId,
-) -> Result<Option<SyncId>, Error> {
-    let open = sqlx::query_scalar!(
-        "SELECT id FROM syncs WHERE channel_id = $1 AND kind = 'media' AND finished_at IS NULL LIMIT 1",
-        channel
-    );
-    Ok(open.fetch_optional(connection).await?)
 }

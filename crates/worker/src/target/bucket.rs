@@ -94,7 +94,22 @@ impl Bucket {
     }
 
     fn failed(&self, error: &object_store::Error) -> Error {
-        Error(format!("the bucket for files, {}: {error}", self.name))
+        Error(format!("the bucket for files, {}: {}", self.name, told(error)))
+    }
+}
+
+/// What went wrong, without what the store answered: that may quote what was signed.
+fn told(error: &object_store::Error) -> String {
+    match error {
+        object_store::Error::NotFound { .. } => "there is no such bucket".to_owned(),
+        object_store::Error::Unauthenticated { .. } | object_store::Error::PermissionDenied { .. } => {
+            "the key is refused".to_owned()
+        }
+        other => {
+            let text = other.to_string();
+            let plain = text.split(['<', '\n']).next().unwrap_or_default();
+            plain.chars().take(200).collect::<String>().trim().to_owned()
+        }
     }
 }
 
