@@ -186,6 +186,9 @@ pub struct Registering {
     /// Who saw what is registered, and is about to change it; none before.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub seen: Option<Seen>,
+    /// What is registered was looked at twice.
+    #[serde(default)]
+    pub again: bool,
     /// It was made, and nobody knows what came of it: it is not made again.
     #[serde(default)]
     pub lost: bool,

@@ -144,6 +144,19 @@ pub(crate) struct Reply {
 }
 
 impl Reply {
+    /// One for tests, without anything in its headers.
+    #[cfg(test)]
+    pub(crate) fn of(status: u16, body: &str) -> Self {
+        Self {
+            status,
+            retry_after: None,
+            clock: None,
+            names_server: false,
+            body: body.to_owned(),
+            held: Held::default(),
+        }
+    }
+
     /// Its answer, with the gateway's time where that is asked for.
     pub(crate) fn dated(&self, mut answer: Answer) -> Answer {
         if let Answer::Session(session) = &mut answer {

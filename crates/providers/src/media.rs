@@ -229,14 +229,7 @@ mod tests {
 
     #[test]
     fn what_a_link_refuses_is_the_trouble_of_one_file() {
-        let reply = |status| Reply {
-            status,
-            retry_after: None,
-            names_server: false,
-            clock: None,
-            body: String::new(),
-            held: crate::room::Held::default(),
-        };
+        let reply = |status| Reply::of(status, "");
         assert!(matches!(refused_link("GET a link", &reply(404)), Ok(FetchedMedia::Gone(_))));
         for (status, again) in [(401, false), (403, false), (429, true), (503, true)] {
             let refusal = refused_link("GET a link", &reply(status)).unwrap_err();

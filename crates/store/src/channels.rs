@@ -87,6 +87,35 @@ macro_rules! channel_rows {
     };
 }
 
+struct ConnectionRow {
+    id: Uuid,
+    name: String,
+    provider: String,
+    base_url: String,
+    features: Vec<String>,
+    rate_per_second: f64,
+    burst: i32,
+    concurrency: i32,
+    paused_by: Option<String>,
+    reason: Option<String>,
+    hook_token: String,
+    version: i64,
+    created_at: chrono::DateTime<chrono::Utc>,
+    credentials: Vec<u8>,
+}
+
+/// The same with the credentials: one statement sees one version, and waits for nobody who is changing the channel.
+macro_rules! connection_rows {
+    ($tail:literal $(, $arg:expr)* $(,)?) => {
+        sqlx::query_as!(
+            ConnectionRow,
+            "SELECT id, name, provider, base_url, features, rate_per_second, burst, concurrency, paused_by, reason,
+                    hook_token, version, created_at, credentials FROM channels " + $tail
+            $(, $arg)*
+        )
+    };
+}
+
 impl TryFrom<ChannelRow> for Channel {
     type Error = Error;
 
@@ -158,16 +187,21 @@ impl Store {
         rows.into_iter().map(Channel::try_from).collect()
     }
 
-    /// A channel with its credentials opened, both of the same version: for the worker only.
+    /// A channel with its credentials opened, both of the same version.
     pub async fn connection(&self, id: ChannelId) -> Result<Connection, Error> {
-        // One statement sees one version, and waits for nobody who is changing the channel.
-        let row = sqlx::query!(
-            "SELECT id, name, provider, base_url, features, rate_per_second, burst, concurrency, paused_by, reason,
-                    hook_token, version, created_at, credentials FROM channels WHERE id = $1",
-            id
-        );
-        let row = row.fetch_optional(&self.pool).await?.ok_or(Error::NotFound(Missing::Channel))?;
-        let credentials = self.secret_key()?.open(id, &row.credentials)?;
+        let row = connection_rows!("WHERE id = $1", id).fetch_optional(&self.pool).await?;
+        self.opened(row)
+    }
+
+    /// The channel that a webhook's address belongs to, with its credentials opened.
+    pub async fn connection_of_hook(&self, provider: Provider, hook_token: &str) -> Result<Connection, Error> {
+        let row = connection_rows!("WHERE hook_token = $1 AND provider = $2", hook_token, provider.as_str());
+        self.opened(row.fetch_optional(&self.pool).await?)
+    }
+
+    fn opened(&self, row: Option<ConnectionRow>) -> Result<Connection, Error> {
+        let row = row.ok_or(Error::NotFound(Missing::Channel))?;
+        let credentials = self.secret_key()?.open(row.id, &row.credentials)?;
         let channel = ChannelRow {
             id: row.id,
             name: row.name,

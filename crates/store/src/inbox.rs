@@ -7,11 +7,7 @@ use std::collections::BTreeMap;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use futures::TryStreamExt as _;
-use sincro_core::{
-    channel::{ChannelId, Connection},
-    clock,
-    provider::Provider,
-};
+use sincro_core::{channel::ChannelId, clock};
 
 use crate::{Error, Missing, Store};
 
@@ -45,17 +41,6 @@ pub struct TakenHook {
 }
 
 impl Store {
-    /// The channel that a webhook's address belongs to, with its credentials opened.
-    pub async fn connection_of_hook(&self, provider: Provider, hook_token: &str) -> Result<Connection, Error> {
-        let id = sqlx::query_scalar!(
-            "SELECT id FROM channels WHERE hook_token = $1 AND provider = $2",
-            hook_token,
-            provider.as_str()
-        );
-        let id = id.fetch_optional(&self.pool).await?.ok_or(Error::NotFound(Missing::Channel))?;
-        self.connection(id).await
-    }
-
     /// Keeps a webhook that is there as a whole.
     pub async fn keep_hook(&self, arrival: &Arrival, body: &[u8]) -> Result<InboxId, Error> {
         let id = sqlx::query_scalar!(

@@ -96,7 +96,7 @@ pub(crate) async fn connect(
     ChannelPath(id): ChannelPath,
     Json { value: asked, .. }: Json<Connecting>,
 ) -> Result<Response, Problem> {
-    start(&app, id, Some(Registering { replace: asked.replace, seen: None, lost: false })).await
+    start(&app, id, Some(Registering { replace: asked.replace, seen: None, again: false, lost: false })).await
 }
 
 /// What the last look found

@@ -50,7 +50,7 @@ pub(crate) fn read(body: &str, device: Option<&str>, tell: &mut dyn FnMut(Told))
         "connection.disconnected" => say(Event::Session(SessionChange::Lost(told("disconnected", data)))),
         "connection.logged_out" => say(Event::Session(SessionChange::Lost(told("logged out", data)))),
         "connection.stream_replaced" => say(Event::Session(SessionChange::Lost(told("stream replaced", data)))),
-        "connection.temporary_ban" => say(Event::Session(SessionChange::Ended(told("temporary ban", data)))),
+        "connection.temporary_ban" => say(Event::Session(SessionChange::Lost(told("temporary ban", data)))),
         TEST => say(Event::Ignored),
         known if IGNORED.iter().any(|family| known.starts_with(family)) => say(Event::Ignored),
         _ => say(Event::Unknown),
@@ -143,7 +143,7 @@ mod tests {
             (
                 "connection.temporary_ban",
                 json!({"reason": "too many messages", "expires": "2026-03-27T10:00:00Z"}),
-                SessionChange::Ended("temporary ban: too many messages, until 2026-03-27T10:00:00Z".into()),
+                SessionChange::Lost("temporary ban: too many messages, until 2026-03-27T10:00:00Z".into()),
             ),
         ] {
             let events = event(kind, &data);

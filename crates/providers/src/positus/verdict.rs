@@ -83,17 +83,9 @@ mod tests {
     use sincro_core::gateway::Call;
 
     use super::*;
-    use crate::room::Held;
 
     fn refused(status: u16, body: &str) -> Refusal {
-        let reply = Reply {
-            status,
-            retry_after: None,
-            names_server: false,
-            clock: None,
-            held: Held::default(),
-            body: body.to_owned(),
-        };
+        let reply = Reply::of(status, body);
         let call = Call::RequestHistory { count: 25 };
         refuse(&reply, &Wording { call: &call, name: "POST /path", secrets: &["hush-hush"] })
     }

@@ -54,17 +54,9 @@ mod tests {
     use sincro_core::gateway::Call;
 
     use super::*;
-    use crate::room::Held;
 
     fn refused(call: &Call, status: u16, body: &str) -> Refusal {
-        let reply = Reply {
-            status,
-            retry_after: None,
-            names_server: false,
-            clock: None,
-            held: Held::default(),
-            body: body.to_owned(),
-        };
+        let reply = Reply::of(status, body);
         refuse(&reply, &Wording { call, name: "GET /path", secrets: &["hush-hush"] })
     }
 

@@ -22,8 +22,8 @@ const FORM: &str = "application/x-www-form-urlencoded";
 const FORM_FIELD: &str = "jsonData";
 /// Whose a webhook is, by id and by name.
 const INSTANCE: [&str; 2] = ["userID", "instanceName"];
-/// Reasons of a failed connection: banned for a time, the phone's own session taken away.
-const BANNING: [&str; 3] = ["402", "403", "406"];
+/// Reasons of a failed connection that no waiting mends: banned, the phone's own session taken away. 402 is a ban for a time.
+const BANNING: [&str; 2] = ["403", "406"];
 /// Known, and of no use here (asternic/wuzapi, `supportedEventTypes` as of September 2026).
 const IGNORED: [&str; 28] = [
     "UndecryptableMessage",
@@ -132,7 +132,8 @@ fn session(name: &str, event: Option<&RawValue>) -> Option<Event> {
         "ClientOutdated" => SessionChange::Lost("the gateway is outdated and has to be upgraded".to_owned()),
         "TemporaryBan" => {
             let until = json::word(expire).map(|expire| format!(", ends {}", ends(&expire))).unwrap_or_default();
-            SessionChange::Ended(format!("{}{until}", told("temporary ban")))
+            // It ends by itself, and the session is looked at until then.
+            SessionChange::Lost(format!("{}{until}", told("temporary ban")))
         }
         "ConnectFailure" => {
             let failure = reason.clone().unwrap_or_default();

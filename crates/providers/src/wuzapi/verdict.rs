@@ -152,14 +152,7 @@ mod tests {
     use crate::room::Held;
 
     fn judged(call: &Call, status: u16, body: &str) -> Result<Option<String>, Refusal> {
-        let reply = Reply {
-            status,
-            retry_after: None,
-            names_server: false,
-            clock: None,
-            held: Held::default(),
-            body: body.to_owned(),
-        };
+        let reply = Reply::of(status, body);
         let wording = Wording { call, name: "GET /path", secrets: &["hush-hush"] };
         judge(call, &reply, &wording).map(|verdict| match verdict {
             Verdict::Data(data) => Some(data.into_owned()),

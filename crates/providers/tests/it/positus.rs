@@ -66,6 +66,9 @@ async fn any_good_status_is_accepted_and_kept_as_it_came() {
         let Ok(Answer::Accepted(said)) = answer else { panic!("{answer:?}") };
         assert_eq!(said, told);
     }
+    let gate = Gate::answering(|| "x".repeat(1_500).into_response()).await;
+    let Ok(Answer::Accepted(said)) = ask(&gate.url(), &HISTORY).await.map(whole) else { panic!() };
+    assert_eq!(said.len(), "200 ".len() + 1_500, "what nobody has documented is kept whole");
 }
 
 #[tokio::test]

@@ -11,7 +11,7 @@ use sincro_store::{Conflict, Error, checks::Look, settle::Recorded, syncs::NewSy
 
 use crate::world::{World, ids_of};
 
-const CONNECT: Option<Registering> = Some(Registering { replace: false, seen: None, lost: false });
+const CONNECT: Option<Registering> = Some(Registering { replace: false, seen: None, again: false, lost: false });
 
 fn step(at: Stage) -> Step {
     Step::Look { at, connect: CONNECT }

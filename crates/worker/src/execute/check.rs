@@ -48,9 +48,11 @@ impl Executor {
         let fence = fence(claim, job.steps_done);
         let subject = Subject { connection, capabilities, ours: self.hook_url(&connection.channel) };
         if at == Stage::Registration
-            && !connect.is_some_and(|asked| asked.seen.is_some_and(|seen| is_fresh(seen, claim)))
+            && let Some(asked) = connect
+            && let Some(looks_again) = before_registering(asked, claim)
         {
-            return self.noted(job, fence, look(Vec::new(), Some(Step::Look { at: Stage::Webhooks, connect }))).await;
+            let next = Step::Look { at: Stage::Webhooks, connect: Some(looks_again) };
+            return self.noted(job, fence, look(Vec::new(), Some(next))).await;
         }
         let found = if at == Stage::Session { self.at_home(&subject).await? } else { Vec::new() };
         let Some(call) = self.call_of(&job, &subject, at).await? else {
@@ -158,9 +160,12 @@ impl Executor {
 /// What stands at the gateway changes no faster, as a rule.
 const FRESH: TimeDelta = TimeDelta::seconds(30);
 
-/// Whether this very execution saw what stands there, a moment ago.
-fn is_fresh(seen: Seen, claim: &Claim) -> bool {
-    seen.is_by(claim.attempt, claim.epoch) && clock::now() - seen.at < FRESH
+/// What is looked at once more before a registration, where somebody else saw what stands there, or that was a while ago. Where calls are
+/// far between it always was: then the second look has to do.
+fn before_registering(asked: Registering, claim: &Claim) -> Option<Registering> {
+    let own = asked.seen.filter(|seen| seen.is_by(claim.attempt, claim.epoch));
+    let is_fresh = own.is_some_and(|seen| asked.again || clock::now() - seen.at < FRESH);
+    (!is_fresh).then(|| Registering { again: own.is_some(), ..asked })
 }
 
 /// At once; nobody takes himself for the execution that went before.

@@ -112,10 +112,10 @@ fn bans_and_lost_sessions_are_told_with_their_reason() {
         (
             "TemporaryBan",
             json!({"Code": 102, "Expire": 3_600_000_000_000_u64}),
-            ended("temporary ban: 102, ends in 3600 s"),
+            lost("temporary ban: 102, ends in 3600 s"),
         ),
         ("ConnectFailure", json!({"Reason": 401, "Message": "bye"}), lost("connection failed: 401 bye")),
-        ("ConnectFailure", json!({"Reason": 402}), ended("connection failed: 402")),
+        ("ConnectFailure", json!({"Reason": 402}), lost("connection failed: 402")),
         ("ConnectFailure", json!({"Reason": 403}), ended("connection failed: 403")),
         ("ConnectFailure", json!({"Reason": 406}), ended("connection failed: 406")),
         ("ConnectFailure", json!({"Reason": 405}), lost("connection failed: 405")),
