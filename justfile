@@ -27,7 +27,7 @@ dev *ARGS: install-services
 # and those that keep the machine busy take turns.
 test *ARGS: install-services
     cargo build --locked --workspace --all-targets
-    @RUST_TEST_THREADS="${RUST_TEST_THREADS:-7}" {{ quote(target / "debug" / "sincro") }} services -- cargo test --locked --no-fail-fast "$@"
+    @RUST_TEST_THREADS="${RUST_TEST_THREADS:-6}" {{ quote(target / "debug" / "sincro") }} services -- cargo test --locked --no-fail-fast "$@"
 
 # Tells random histories of workers that die and a queue that forgets: `--seeds N` of them, or one step by step: `--seed N`.
 simulate *ARGS: install-services

@@ -52,7 +52,7 @@ use self::{
 };
 
 /// In every test run.
-const HISTORIES: u64 = 300;
+const HISTORIES: u64 = 200;
 /// Threads, each with a place of its own.
 const AT_ONCE: usize = 2;
 /// How often it is said how far the telling is.
