@@ -12,7 +12,7 @@ use std::{collections::BTreeMap, fmt, net::SocketAddr, path::Path, time::Duratio
 
 use chrono::TimeDelta;
 use secrecy::SecretString;
-use sincro_core::awaiting::Waits;
+use sincro_core::awaiting::{Pace, Waits};
 use sincro_worker::target::{Access, Place, Target};
 use url::Url;
 
@@ -159,7 +159,11 @@ impl Config {
                 event: reader.seconds("event_deadline_seconds", 0.1..=86_400.0),
                 reply: reader.seconds("phone_deadline_seconds", 0.1..=86_400.0),
                 reply_quiet: reader.seconds("phone_quiet_seconds", 0.1..=3600.0),
-                spacing: reader.seconds("phone_spacing_seconds", 0.0..=3600.0),
+                pace: Pace {
+                    gap: reader.seconds("phone_spacing_seconds", 0.0..=3600.0),
+                    per_hour: reader.whole_number("phone_requests_per_hour", 1..=1_000_000),
+                    per_day: reader.whole_number("phone_requests_per_day", 1..=1_000_000),
+                },
                 silences: reader.whole_number("phone_silences", 1..=1_000_000),
                 initial_sync: reader.seconds("initial_sync_seconds", 0.1..=86_400.0),
                 rereads: [

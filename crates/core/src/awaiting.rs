@@ -60,14 +60,25 @@ pub struct Waits {
     pub reply: Duration,
     /// No more of a phone's answer comes after such a silence.
     pub reply_quiet: Duration,
-    /// Between the end of one request to a phone and the next.
-    pub spacing: Duration,
+    /// How closely requests to a phone may follow one another.
+    pub pace: Pace,
     /// A phone that left so many requests in a row unanswered is not asked again by the same sync.
     pub silences: u32,
     /// For a gateway's first sync after the number was paired.
     pub initial_sync: Duration,
     /// Until a message that is being restored is read again, for each further time.
     pub rereads: [Duration; 3],
+}
+
+/// How closely requests to one phone may follow one another. Nobody has published what a phone bears: these are guesses on the safe side.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Pace {
+    /// Between the end of one and the next; the wait is drawn at random between this and twice as much.
+    pub gap: Duration,
+    /// Within any hour.
+    pub per_hour: u32,
+    /// Within any day.
+    pub per_day: u32,
 }
 
 impl Default for Waits {
@@ -79,7 +90,7 @@ impl Default for Waits {
             event: Duration::from_mins(20),
             reply: Duration::from_mins(2),
             reply_quiet: Duration::from_secs(5),
-            spacing: Duration::from_secs(5),
+            pace: Pace { gap: Duration::from_secs(5), per_hour: 240, per_day: 2_400 },
             silences: 5,
             initial_sync: Duration::from_mins(5),
             rereads: [Duration::from_secs(30), Duration::from_mins(2), Duration::from_mins(5)],

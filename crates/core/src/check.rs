@@ -228,7 +228,8 @@ pub fn of_settings(found: &Subscriptions, provider: Provider) -> Vec<Finding> {
     let old = found.forgets_after.map(|age| {
         let says =
             format!("webhooks about what is older than {} s are not sent: restored messages are old", age.as_secs());
-        Finding::of(Aspect::Age, Health::Warning, says, "turn webhook_max_age_seconds off")
+        let mend = format!("have the gateway send webhooks of any age: {}", page(provider));
+        Finding::of(Aspect::Age, Health::Warning, says, mend)
     });
     history.into_iter().chain(old).collect()
 }

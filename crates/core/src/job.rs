@@ -220,6 +220,12 @@ impl Step {
         matches!(self, Self::RequestHistory | Self::TopUp { .. })
     }
 
+    /// Whether it has a person's phone asked for something, which bears only so many requests.
+    #[must_use]
+    pub const fn asks_phone(&self) -> bool {
+        matches!(self, Self::TopUp { .. } | Self::Restore { reads: 0, .. })
+    }
+
     /// Whether it plans what the ledger has already, without a call.
     #[must_use]
     pub const fn is_listed(&self) -> bool {
@@ -259,6 +265,8 @@ pub struct Job {
     pub attempts: i32,
     /// The attempt after which it fails.
     pub attempt_limit: i32,
+    /// Whether it was let run with nothing else beside it that could be what kills its workers.
+    pub ran_alone: bool,
     /// How many messages to ask for, 1 to 100.
     pub messages_wanted: u32,
     /// Whether the phone is asked for what the gateway does not hold.

@@ -79,6 +79,8 @@ pub struct OneShot {
 pub struct Capabilities {
     /// The provider.
     pub provider: Provider,
+    /// The field of the credentials that says which account at the gateway is meant.
+    pub account: &'static str,
     /// How history is read.
     pub history: HistoryAccess,
     /// Whether a call exists that says how the session is.
@@ -117,6 +119,7 @@ impl Capabilities {
     pub const fn per_address(provider: Provider) -> Self {
         Self {
             provider,
+            account: "token",
             history: HistoryAccess::PerAddress,
             status: true,
             contact_list: true,

@@ -160,25 +160,27 @@ fn is_heard(awaited: &Awaited) -> bool {
 
 /// What a batch of results changes on what its jobs wait for.
 pub(crate) async fn settled(connection: &mut PgConnection, passed: &[(&Settlement, JobState)]) -> Result<(), Error> {
-    let (mut over, mut ended) = (Vec::new(), Vec::new());
+    let (mut over, mut through) = (Vec::new(), Vec::new());
     for (settlement, _) in passed {
-        match &settlement.outcome {
-            Outcome::Await(_) => begin(connection, settlement).await?,
-            _ if !settlement.job.step.is_awaited() => {}
-            Outcome::Ended(_) => {
-                over.push(settlement.job.id);
-                ended.push(settlement.job.id);
-            }
-            Outcome::Retry { .. } => {
-                // Others may ask meanwhile.
-                over.push(settlement.job.id);
-                ended.push(settlement.job.id);
-            }
-            Outcome::Next(_) => over.push(settlement.job.id),
+        let (job, outcome) = (&settlement.job, &settlement.outcome);
+        let waits = if let Outcome::Await(wait) = outcome { Some(wait.awaits) } else { None };
+        if waits.is_some() {
+            begin(connection, settlement).await?;
+        } else if job.step.is_awaited() {
+            over.push(job.id);
+        }
+        // A message that is restored is asked for, and nothing more is under way. Where an attempt failed, others may ask meanwhile.
+        let keeps_turn = match outcome {
+            Outcome::Next(_) => true,
+            _ if job.step.asks_phone() && !job.step.is_awaited() => false,
+            _ => waits.is_some() || !job.step.is_awaited(),
+        };
+        if !keeps_turn {
+            through.push(job.id);
         }
     }
     forget(connection, &over).await?;
-    turns::give_back(connection, &ended).await
+    turns::give_back(connection, &through).await
 }
 
 /// A job waits from now on. What was written down before its request stays: something may have come already.

@@ -16,6 +16,15 @@ use uuid::Uuid;
 
 use crate::{Conflict, Error, Missing, Store, cooldowns, limits, notices, secret};
 
+/// What a gateway wants to see.
+#[derive(Debug)]
+pub struct NewCredentials {
+    /// A JSON object in the provider's words.
+    pub text: SecretString,
+    /// What in it says which account at the gateway is meant; none where it does not say.
+    pub account: Option<SecretString>,
+}
+
 /// A channel to be created.
 #[derive(Debug)]
 pub struct NewChannel {
@@ -25,8 +34,8 @@ pub struct NewChannel {
     pub provider: Provider,
     /// The gateway's root.
     pub base_url: Url,
-    /// The credentials, a JSON object in the provider's words.
-    pub credentials: SecretString,
+    /// Its credentials.
+    pub credentials: NewCredentials,
     /// What it is entitled to.
     pub features: BTreeSet<Feature>,
     /// How fast its gateway may be called.
@@ -41,7 +50,7 @@ pub struct ChannelChange {
     /// Another gateway address.
     pub base_url: Option<Url>,
     /// Other credentials.
-    pub credentials: Option<SecretString>,
+    pub credentials: Option<NewCredentials>,
     /// Other entitlements.
     pub features: Option<BTreeSet<Feature>>,
     /// Another limit, or parts of one.
@@ -73,6 +82,8 @@ struct ChannelRow {
     hook_token: String,
     version: i64,
     created_at: chrono::DateTime<chrono::Utc>,
+    /// Sealed.
+    credentials: Vec<u8>,
 }
 
 /// One place for the columns: `channel_rows!("WHERE id = $1", id)`.
@@ -80,35 +91,6 @@ macro_rules! channel_rows {
     ($tail:literal $(, $arg:expr)* $(,)?) => {
         sqlx::query_as!(
             ChannelRow,
-            "SELECT id, name, provider, base_url, features, rate_per_second, burst, concurrency, paused_by, reason,
-                    hook_token, version, created_at FROM channels " + $tail
-            $(, $arg)*
-        )
-    };
-}
-
-struct ConnectionRow {
-    id: Uuid,
-    name: String,
-    provider: String,
-    base_url: String,
-    features: Vec<String>,
-    rate_per_second: f64,
-    burst: i32,
-    concurrency: i32,
-    paused_by: Option<String>,
-    reason: Option<String>,
-    hook_token: String,
-    version: i64,
-    created_at: chrono::DateTime<chrono::Utc>,
-    credentials: Vec<u8>,
-}
-
-/// The same with the credentials: one statement sees one version, and waits for nobody who is changing the channel.
-macro_rules! connection_rows {
-    ($tail:literal $(, $arg:expr)* $(,)?) => {
-        sqlx::query_as!(
-            ConnectionRow,
             "SELECT id, name, provider, base_url, features, rate_per_second, burst, concurrency, paused_by, reason,
                     hook_token, version, created_at, credentials FROM channels " + $tail
             $(, $arg)*
@@ -148,18 +130,19 @@ impl Store {
     /// Creates a channel. The queue hears of it with its first sync.
     pub async fn create_channel(&self, new: NewChannel) -> Result<Channel, Error> {
         let id = Uuid::now_v7();
-        let sealed = self.secret_key()?.seal(id, new.credentials.expose_secret())?;
+        let (sealed, account) = self.kept(id, new.provider, &new.credentials)?;
         let mut tx = self.pool.begin().await?;
         sqlx::query!(
-            "INSERT INTO channels (id, name, provider, base_url, server, credentials, features, rate_per_second, burst,
+            "INSERT INTO channels (id, name, provider, base_url, server, credentials, account, features, rate_per_second, burst,
                                    concurrency, hook_token, created_at)
-             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)",
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)",
             id,
             new.name,
             new.provider.as_str(),
             new.base_url.as_str(),
             server_key(new.provider, &new.base_url),
             sealed,
+            account,
             &feature_words(&new.features),
             new.limit.rate_per_second,
             new.limit.burst.cast_signed(),
@@ -189,35 +172,33 @@ impl Store {
 
     /// A channel with its credentials opened, both of the same version.
     pub async fn connection(&self, id: ChannelId) -> Result<Connection, Error> {
-        let row = connection_rows!("WHERE id = $1", id).fetch_optional(&self.pool).await?;
+        let row = channel_rows!("WHERE id = $1", id).fetch_optional(&self.pool).await?;
         self.opened(row)
     }
 
     /// The channel that a webhook's address belongs to, with its credentials opened.
     pub async fn connection_of_hook(&self, provider: Provider, hook_token: &str) -> Result<Connection, Error> {
-        let row = connection_rows!("WHERE hook_token = $1 AND provider = $2", hook_token, provider.as_str());
+        let row = channel_rows!("WHERE hook_token = $1 AND provider = $2", hook_token, provider.as_str());
         self.opened(row.fetch_optional(&self.pool).await?)
     }
 
-    fn opened(&self, row: Option<ConnectionRow>) -> Result<Connection, Error> {
+    /// One statement has seen both, so they are of one version.
+    fn opened(&self, row: Option<ChannelRow>) -> Result<Connection, Error> {
         let row = row.ok_or(Error::NotFound(Missing::Channel))?;
         let credentials = self.secret_key()?.open(row.id, &row.credentials)?;
-        let channel = ChannelRow {
-            id: row.id,
-            name: row.name,
-            provider: row.provider,
-            base_url: row.base_url,
-            features: row.features,
-            rate_per_second: row.rate_per_second,
-            burst: row.burst,
-            concurrency: row.concurrency,
-            paused_by: row.paused_by,
-            reason: row.reason,
-            hook_token: row.hook_token,
-            version: row.version,
-            created_at: row.created_at,
-        };
-        Ok(Connection { channel: channel.try_into()?, credentials })
+        Ok(Connection { channel: row.try_into()?, credentials })
+    }
+
+    /// What is kept of credentials: sealed, and the account as a hash.
+    fn kept(
+        &self,
+        id: ChannelId,
+        provider: Provider,
+        new: &NewCredentials,
+    ) -> Result<(Vec<u8>, Option<Vec<u8>>), Error> {
+        let key = self.secret_key()?;
+        let account = new.account.as_ref().map(|account| key.hash(provider.as_str(), account));
+        Ok((key.seal(id, new.text.expose_secret())?, account))
     }
 
     /// Changes a channel; the queue must hear the notice. Moving it to another server is refused while a sync is open.
@@ -228,14 +209,12 @@ impl Store {
         change: ChannelChange,
         by: &str,
     ) -> Result<(Channel, Notice), Error> {
-        let sealed = match &change.credentials {
-            Some(credentials) => Some(self.secret_key()?.seal(id, credentials.expose_secret())?),
-            None => None,
-        };
         let features = change.features.as_ref().map(feature_words);
         let mut tx = self.pool.begin().await?;
         lock(&mut tx, id).await?;
         let before = find(&mut tx, id).await?;
+        let kept = change.credentials.as_ref().map(|new| self.kept(id, before.provider, new)).transpose()?;
+        let (sealed, account) = kept.unzip();
         let server = change.base_url.as_ref().map(|url| server_key(before.provider, url));
         if server.as_ref().is_some_and(|server| *server != before.server()) {
             // The jobs of an open sync wait in the shard of the server they were planned for.
@@ -244,7 +223,7 @@ impl Store {
         }
         sqlx::query!(
             "UPDATE channels SET name = coalesce($2, name), base_url = coalesce($3, base_url), server = coalesce($4, server),
-                    credentials = coalesce($5, credentials), features = coalesce($6, features),
+                    credentials = coalesce($5, credentials), account = CASE WHEN $5::bytea IS NULL THEN account ELSE $10 END, features = coalesce($6, features),
                     rate_per_second = coalesce($7, rate_per_second), burst = coalesce($8, burst),
                     concurrency = coalesce($9, concurrency), version = version + 1
              WHERE id = $1",
@@ -257,6 +236,7 @@ impl Store {
             change.limit.rate_per_second,
             change.limit.burst.map(u32::cast_signed),
             change.limit.concurrency.map(u32::cast_signed),
+            account.flatten(),
         )
         .execute(&mut *tx)
         .await?;

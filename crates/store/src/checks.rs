@@ -15,7 +15,7 @@ use sqlx::{PgConnection, types::Json};
 
 use crate::{
     Error, Missing, Store, channels, notices,
-    settle::{Fence, Recorded, Settlement, fence_one, write},
+    settle::{Fence, Recorded, Settlement, fence_one, settle_one},
     syncs,
 };
 
@@ -74,19 +74,8 @@ impl Store {
             Some(next) => (Recorded::Next, Outcome::Next(next.clone())),
             None => (Recorded::Ended, Outcome::Ended(Ending::Succeeded)),
         };
-        let settlement = Settlement {
-            job: job.clone(),
-            fence,
-            outcome,
-            address: None,
-            messages: Vec::new(),
-            left_out: 0,
-            learned: None,
-        };
-        let change = [write::change_of(&settlement, before, 0)?];
-        write::jobs(&mut tx, &change).await?;
-        let touched = write::syncs(&mut tx, &change).await?;
-        notices.extend(syncs::close_finished(&mut tx, &touched).await?);
+        let settlement = Settlement::bare(job, fence, outcome);
+        notices.extend(settle_one(&mut tx, &settlement, before, (0, 0)).await?);
         tx.commit().await?;
         Ok((recorded, notices))
     }

@@ -33,6 +33,7 @@ struct OpenRow {
     steps_done: i32,
     attempts: i32,
     attempt_limit: i32,
+    ran_alone: bool,
     messages_wanted: i32,
     deep: bool,
     window_days: Option<i16>,
@@ -64,6 +65,7 @@ impl TryFrom<OpenRow> for Job {
             steps_done,
             attempts,
             attempt_limit,
+            ran_alone: row.ran_alone,
             messages_wanted: row.messages_wanted.unsigned_abs(),
             deep: row.deep,
             window_from: syncs::window_from(row.sync_created_at, row.window_days),
@@ -107,7 +109,8 @@ impl Store {
         let rows = sqlx::query_as!(
             OpenRow,
             r#"SELECT j.id, j.sync_id, j.channel_id, j.contact_id, j.kind, j.address_kind, coalesce(j.step, 'null') AS "step!", j.steps_done,
-                      j.attempts, j.attempt_limit, s.messages_wanted, s.deep, s.window_days, j.fetched, s.created_at AS sync_created_at, c.version AS channel_version, s.state = 'paused' AS "sync_paused!"
+                      j.attempts, j.attempt_limit, j.ran_alone, s.messages_wanted, s.deep, s.window_days, j.fetched, s.created_at AS sync_created_at,
+                      c.version AS channel_version, s.state = 'paused' AS "sync_paused!"
                FROM jobs j JOIN syncs s ON s.id = j.sync_id JOIN channels c ON c.id = j.channel_id
                WHERE j.id = ANY($1) AND j.state IN ('queued', 'delayed')"#,
             ids
@@ -115,6 +118,12 @@ impl Store {
         .fetch_all(&self.pool)
         .await?;
         Ok(rows.into_iter().map(Job::try_from).collect())
+    }
+
+    /// A job is about to run as the only one of its worker that was lost several times: should it be lost once more, it was not for others.
+    pub async fn note_alone(&self, job: JobId) -> Result<(), Error> {
+        sqlx::query!("UPDATE jobs SET ran_alone = true WHERE id = $1", job).execute(&self.pool).await?;
+        Ok(())
     }
 
     /// Jobs of a sync by id; the plan job is not among them.

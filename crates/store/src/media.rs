@@ -15,7 +15,7 @@ use sqlx::PgConnection;
 
 use crate::{
     Error, Store,
-    settle::{Fence, Recorded, Settlement, fence_one, write},
+    settle::{Fence, Recorded, Settlement, fence_one, settle_one},
     syncs,
 };
 
@@ -153,24 +153,13 @@ impl Store {
         if let Step::Media { message_id, .. } = &job.step {
             note(&mut tx, job.channel, message_id, end).await?;
         }
-        let settlement = Settlement {
-            job: job.clone(),
-            fence,
-            outcome: Outcome::Ended(ending(end)),
-            address: None,
-            messages: Vec::new(),
-            left_out: 0,
-            learned: None,
-        };
-        let (fetched, stored) = match end {
+        let settlement = Settlement::bare(job, fence, Outcome::Ended(ending(end)));
+        let counts = match end {
             FileEnd::Stored { .. } => (1, 1),
             FileEnd::Already => (1, 0),
             FileEnd::TooLarge { .. } | FileEnd::Gone(_) => (0, 0),
         };
-        let change = [write::change_of(&settlement, before, 0)?.counting(fetched, stored)];
-        write::jobs(&mut tx, &change).await?;
-        let touched = write::syncs(&mut tx, &change).await?;
-        let notices = syncs::close_finished(&mut tx, &touched).await?;
+        let notices = settle_one(&mut tx, &settlement, before, counts).await?;
         reach(Point::Settling).await;
         tx.commit().await?;
         Ok((Recorded::Ended, notices))

@@ -6,7 +6,7 @@
 
 use chrono::{DateTime, TimeDelta, Utc};
 use sincro_core::{
-    awaiting::Completion,
+    awaiting::{Completion, Pace},
     channel::ChannelId,
     clock,
     gateway::Anchor,
@@ -95,7 +95,7 @@ impl Store {
         job: &Job,
         fence: Fence,
         request: Request,
-        spacing: TimeDelta,
+        pace: &Pace,
     ) -> Result<Result<Leave, Recorded>, Error> {
         let Request { rule, once, token } = request;
         let mut tx = self.pool.begin().await?;
@@ -111,8 +111,11 @@ impl Store {
         }
         let now = clock::now();
         if job.step.is_awaited() {
-            if !turns::take_turn(&mut tx, job.channel, job.id, job.sync, now - spacing).await? {
+            if !turns::take_turn(&mut tx, &job.into(), pace, now).await? {
                 return Ok(Ok(Leave::NotYet));
+            }
+            if job.step.asks_phone() {
+                turns::note_request(&mut tx, job.channel, now).await?;
             }
             arm(&mut tx, job, rule, token, now).await?;
         }
@@ -132,20 +135,35 @@ impl Store {
         Ok(Ok(Leave::Go))
     }
 
-    /// From now on a webhook that brings the message of a restore job is that job's: it may be faster than the gateway's answer.
-    pub async fn expect_restored(&self, job: &Job) -> Result<(), Error> {
+    /// Writes down that the message of a restore job is about to be asked for: from now on a webhook that brings it is that job's, as it
+    /// may be faster than the gateway's answer. False: the phone cannot be asked now.
+    pub async fn begin_restore(&self, job: &Job, fence: Fence, pace: &Pace) -> Result<Result<bool, Recorded>, Error> {
+        let mut tx = self.pool.begin().await?;
+        channels::lock(&mut tx, job.channel).await?;
+        syncs::lock(&mut tx, job.sync).await?;
+        if let Err(refused) = fence_one(&mut tx, fence).await? {
+            return Ok(Err(refused));
+        }
         let now = clock::now();
+        if job.step.asks_phone() {
+            if !turns::take_turn(&mut tx, &job.into(), pace, now).await? {
+                return Ok(Ok(false));
+            }
+            turns::note_request(&mut tx, job.channel, now).await?;
+        }
         sqlx::query!(
             "INSERT INTO awaiting_jobs (job_id, channel_id, awaits, rule, since, until, look_at) VALUES ($1, $2, 'reread', 'answer', $3, $4, $4)
-             ON CONFLICT (job_id) DO NOTHING",
+             ON CONFLICT (job_id) DO UPDATE SET awaits = excluded.awaits, since = excluded.since, until = excluded.until,
+                 look_at = excluded.look_at WHERE awaiting_jobs.awaits = 'turn'",
             job.id,
             job.channel,
             now,
             now + TimeDelta::minutes(5)
         )
-        .execute(&self.pool)
+        .execute(&mut *tx)
         .await?;
-        Ok(())
+        tx.commit().await?;
+        Ok(Ok(true))
     }
 
     /// What became of a request that is made once, if it was made before: by this job, or by another one.

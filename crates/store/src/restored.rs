@@ -10,10 +10,10 @@ use sincro_core::{
 };
 
 use crate::{
-    Error, Store, channels, contacts,
+    Error, Store, awaiting, channels, contacts,
     messages::{Place, Rows},
-    settle::{Fence, Recorded, Settlement, fence_one, write},
-    syncs,
+    settle::{Fence, Recorded, Settlement, fence_one, settle_one},
+    syncs, turns,
 };
 
 impl Store {
@@ -58,22 +58,13 @@ impl Store {
         sqlx::query!("UPDATE jobs SET contact_id = $2 WHERE id = $1", job.id, contact).execute(&mut *tx).await?;
         let counted = sqlx::query_scalar!(r#"SELECT fetched > 0 AS "counted!" FROM jobs WHERE id = $1"#, job.id);
         let counted = counted.fetch_one(&mut *tx).await?;
-        let settlement = Settlement {
-            job: job.clone(),
-            fence,
-            outcome: Outcome::Ended(Ending::Succeeded),
-            address: Some(found.address.clone()),
-            // A webhook that was faster has counted it.
-            messages: if counted { Vec::new() } else { vec![found.message.clone()] },
-            left_out: 0,
-            learned: None,
-        };
-        let stored = if counted { 0 } else { i32::try_from(stored).unwrap_or(1) };
-        let change = [write::change_of(&settlement, before, stored)?];
-        write::jobs(&mut tx, &change).await?;
-        let touched = write::syncs(&mut tx, &change).await?;
-        sqlx::query!("DELETE FROM awaiting_jobs WHERE job_id = $1", job.id).execute(&mut *tx).await?;
-        let notices = syncs::close_finished(&mut tx, &touched).await?;
+        let outcome = Outcome::Ended(Ending::Succeeded);
+        let settlement = Settlement { address: Some(found.address.clone()), ..Settlement::bare(job, fence, outcome) };
+        // A webhook that was faster has counted it.
+        let counts = if counted { (0, 0) } else { (1, i32::try_from(stored).unwrap_or(1)) };
+        let notices = settle_one(&mut tx, &settlement, before, counts).await?;
+        awaiting::forget(&mut tx, &[job.id]).await?;
+        turns::give_back(&mut tx, &[job.id]).await?;
         tx.commit().await?;
         Ok((Recorded::Ended, notices))
     }

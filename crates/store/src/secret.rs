@@ -7,7 +7,7 @@ use std::fmt;
 
 use aws_lc_rs::{
     aead::{AES_256_GCM, Aad, NONCE_LEN, Nonce, RandomizedNonceKey},
-    digest,
+    digest, hmac,
     rand::{SecureRandom, SystemRandom},
 };
 use base64::{
@@ -60,6 +60,15 @@ impl SecretKey {
         let plain =
             self.cipher()?.open_in_place(nonce, Aad::from(channel.as_bytes()), &mut body).map_err(|_| damaged())?;
         Ok(SecretString::from(String::from_utf8(plain.to_vec()).map_err(|_| damaged())?))
+    }
+
+    /// A text that only this key makes of a secret, to tell whether two of one kind are the same.
+    pub(crate) fn hash(&self, kind: &str, secret: &SecretString) -> Vec<u8> {
+        let mut hash = hmac::Context::with_key(&hmac::Key::new(hmac::HMAC_SHA256, &self.0));
+        hash.update(kind.as_bytes());
+        hash.update(&[0]);
+        hash.update(secret.expose_secret().as_bytes());
+        hash.sign().as_ref().to_vec()
     }
 
     fn cipher(&self) -> Result<RandomizedNonceKey, Error> {

@@ -61,6 +61,14 @@ pub struct Settlement {
     pub learned: Option<Address>,
 }
 
+impl Settlement {
+    /// A result that brings no messages.
+    #[must_use]
+    pub fn bare(job: &Job, fence: Fence, outcome: Outcome) -> Self {
+        Self { job: job.clone(), fence, outcome, address: None, messages: Vec::new(), left_out: 0, learned: None }
+    }
+}
+
 /// What the ledger made of a result.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Recorded {
@@ -160,6 +168,21 @@ async fn fence(connection: &mut PgConnection, fences: &[Fence]) -> Result<Vec<Re
         }
     };
     Ok(fences.iter().map(verdict).collect())
+}
+
+/// Writes a single result that passed the fence: on its job, which brought so many things, so many of them new, and on its sync. The queue
+/// must hear the notices.
+pub(crate) async fn settle_one(
+    connection: &mut PgConnection,
+    settlement: &Settlement,
+    before: JobState,
+    (fetched, stored): (i32, i32),
+) -> Result<Vec<Notice>, Error> {
+    let change = JobChange::of(settlement, before, &BTreeSet::new(), &HashMap::new())?.counting(fetched, stored);
+    let change = [change];
+    write::jobs(connection, &change).await?;
+    let touched = write::syncs(connection, &change).await?;
+    syncs::close_finished(connection, &touched).await
 }
 
 /// [`fence`] for a single result.

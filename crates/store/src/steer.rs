@@ -135,7 +135,7 @@ async fn requeue_failed(
     max_attempts: u32,
 ) -> Result<Vec<Entry>, Error> {
     let jobs = sqlx::query!(
-        "UPDATE jobs SET state = 'queued', attempt_limit = attempts + $2, reason = NULL, settled_at = NULL
+        "UPDATE jobs SET state = 'queued', attempt_limit = attempts + $2, ran_alone = false, reason = NULL, settled_at = NULL
          WHERE id IN (SELECT id FROM jobs WHERE sync_id = $1 AND state = 'failed' AND id > $3 ORDER BY id LIMIT $4)
          RETURNING id, attempts",
         id,

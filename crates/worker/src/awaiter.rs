@@ -65,8 +65,7 @@ async fn look(store: &Store, queue: &Queue, waits: &Waits, max_attempts: u32, fr
         tracing::warn!(jobs = spared, "a phone answers nothing; what it was still to be asked for is skipped");
         deliver(store, queue, &notices).await;
     }
-    let spacing = TimeDelta::from_std(waits.spacing).unwrap_or_default();
-    let given = store.give_turns(spacing, clock::now()).await?;
+    let given = store.give_turns(&waits.pace, clock::now()).await?;
     deliver(store, queue, &given).await;
     Ok(())
 }

@@ -14,7 +14,7 @@ use std::{sync::Arc, time::Instant};
 use chrono::{DateTime, TimeDelta, Utc};
 use parking_lot::Mutex;
 use sincro_core::{
-    awaiting::Waits,
+    awaiting::{Awaits, Completion, Waits},
     channel::{Channel, Connection, Pause, PausedBy},
     clock,
     drill::{Point, reach, reach_with},
@@ -41,7 +41,7 @@ use crate::{
     probe::Prober,
     punctual::Punctuality,
     rest,
-    suspects::{self, Suspects, Turn},
+    suspects::{self, Suspects},
 };
 
 /// How long a job rests when the ledger could not be reached: as long as that has lasted, within these bounds.
@@ -152,16 +152,22 @@ impl Executor {
             // The queue lost count of an attempt that the ledger has: let it count on.
             return Ok(Ruling::Delay { due: clock::now() });
         }
-        if claim.attempt > job.attempt_limit {
+        let suspect = suspects::suspected(&job, claim.attempt);
+        if claim.attempt > job.attempt_limit && (job.ran_alone || !suspect) {
             return self.settle(job, fence, Reading::bare(no_attempt_returned())).await;
         }
         if job.sync_paused {
             return Ok(Ruling::Snooze { due: clock::now() + UNHEARD });
         }
-        let turn = self.suspects.turn(&job, claim.attempt);
-        if matches!(turn, Turn::Later) {
-            return Ok(Ruling::Snooze { due: clock::now() + suspects::ASKS_AGAIN });
-        }
+        let _alone = if suspect {
+            let Some(turn) = self.suspects.turn() else {
+                return Ok(Ruling::Snooze { due: clock::now() + suspects::ASKS_AGAIN });
+            };
+            answered(self.store.note_alone(job.id)).await?;
+            Some(turn)
+        } else {
+            None
+        };
         let connection = match answered(self.connections.of(&job)).await {
             Err(Error::Sealed(reason)) => return self.pause(job, fence, Pause::new(PausedBy::Gateway, reason)).await,
             opened => opened?,
@@ -185,7 +191,14 @@ impl Executor {
             return Ok(Ruling::Back);
         }
         if let Step::Restore { .. } = job.step {
-            answered(self.store.expect_restored(&job)).await?;
+            match offered(|| self.store.begin_restore(&job, fence, &self.waits.pace)).await? {
+                Err(recorded) => return Ok(self.ruled(fence, recorded, &[]).await),
+                Ok(false) => {
+                    let turn = self.waiting(&job, Awaits::Turn, Completion::Answer);
+                    return self.settle(job, fence, Reading::bare(turn)).await;
+                }
+                Ok(true) => {}
+            }
         }
         let Some(call) = Call::for_step(&job.step, job.messages_wanted, job.window_from) else {
             return self.settle(job, fence, Reading::bare(answer_does_not_fit())).await;

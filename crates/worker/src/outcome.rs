@@ -88,6 +88,7 @@ mod tests {
             steps_done: 0,
             attempts: 0,
             attempt_limit: 5,
+            ran_alone: false,
             messages_wanted: 25,
             deep: false,
             window_from: None,

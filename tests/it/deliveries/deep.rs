@@ -1,9 +1,14 @@
 //! WuzAPI's deep mode: what the gateway does not hold is asked of the phone, chat by chat, one request at a time.
 
-use sincro_core::{job::JobState, sync::SyncState};
+use sincro_core::{
+    job::JobState,
+    sync::{SyncState, SyncStatus},
+};
 use sincro_simulator::{Call, HookFault, HookRule, Population, Provider, Settings, When, WuzapiReadings};
+use uuid::Uuid;
 
 use super::{Line, talkative};
+use crate::support::{Person, stage::FAST};
 
 fn wuzapi(contacts: u32) -> Settings {
     let population = Population { older_on_phone: 30, messages_mean: 6, messages_max: 12, ..talkative(contacts) };
@@ -15,10 +20,13 @@ fn is_request(call: &Call) -> bool {
 }
 
 impl Line {
-    async fn deep_sync(&self) -> sincro_core::sync::SyncStatus {
+    async fn deep_sync(&self) -> SyncStatus {
+        self.deep_sync_of(self.channel).await
+    }
+
+    async fn deep_sync_of(&self, channel: Uuid) -> SyncStatus {
         let body = serde_json::json!({"messages_per_contact": 25, "deep": true});
-        let path = format!("/v1/channels/{}/syncs", self.channel);
-        let sync: sincro_core::sync::SyncStatus = self.api.post_json(&path, &body).await.ok();
+        let sync: SyncStatus = self.api.post_json(&format!("/v1/channels/{channel}/syncs"), &body).await.ok();
         self.api.end_of(sync.id).await
     }
 
@@ -76,4 +84,33 @@ async fn a_silent_phone_keeps_what_the_gateway_had_and_is_not_asked_for_ever() {
     let jobs = line.api.jobs(end.id).await;
     assert!(jobs.iter().all(|job| job.state != JobState::Skipped || job.fetched == 0));
     assert!(jobs.iter().any(|job| job.reason.as_deref() == Some("phone silent")));
+}
+
+#[tokio::test]
+async fn two_channels_of_one_instance_share_the_turn_of_its_phone() {
+    let line = Line::with(wuzapi(4), &[]).await;
+    let twin = line.api.create_channel(&line.gateway, FAST).await;
+    let (end, of_twin) = tokio::join!(line.deep_sync(), line.deep_sync_of(twin));
+    assert_eq!((end.state, of_twin.state), (SyncState::Completed, SyncState::Completed));
+    assert_eq!(line.world.number("SELECT count(*) FROM turns").await, 1);
+    let credentials = serde_json::json!({"credentials": {"token": "another instance"}});
+    let _: serde_json::Value = line.api.patch(&format!("/v1/channels/{twin}"), &credentials).await.ok();
+    assert_eq!(line.world.number("SELECT count(DISTINCT account) FROM channels").await, 2);
+}
+
+#[tokio::test]
+async fn stored_chats_are_read_while_the_gateway_is_not_connected() {
+    let line = Line::with(wuzapi(6), &[]).await;
+    line.gateway.set_session(false);
+    line.settled().await;
+    let told = "SELECT count(*) FROM inbox WHERE state = 'read' AND events::text LIKE '%Disconnected%'";
+    assert_eq!(line.world.number(told).await, 1);
+    // Whose LID is not known is looked up, which takes a session.
+    let truth = line.gateway.truth();
+    let known = truth.persons().iter().filter(|person| person.phone_jid.is_some() && person.lid.is_some());
+    let persons: Vec<Person> = known.map(Person::from).collect();
+    let sync = line.api.start_sync_of(line.channel, 25, &persons).await.id;
+    let end = line.api.end_of(sync).await;
+    assert_eq!((end.state, end.jobs.failed), (SyncState::Completed, 0));
+    assert!(end.messages.stored > 0);
 }

@@ -156,3 +156,22 @@ async fn the_command_line_brings_a_message_back() {
             .unwrap();
     assert_eq!(last["state"], "completed");
 }
+
+#[tokio::test]
+async fn a_phone_is_asked_for_messages_with_a_rest_between_them() {
+    let spaced = [LATE.as_slice(), &[("SINCRO_PHONE_SPACING_SECONDS", "1")]].concat();
+    let line = Line::with(whapi(BY_HAND), &spaced).await;
+    let truth = line.gateway.truth();
+    let missing: Vec<String> =
+        truth.addresses().flat_map(|address| truth.older(address)).map(|message| message.message_id).take(2).collect();
+    let (first, second) = (line.ask_back(&missing[0]).await, line.ask_back(&missing[1]).await);
+    within("both to be asked for", line.gateway.calls().wait_for(2, is_resync)).await;
+    let asked: Vec<u64> =
+        line.gateway.calls().all().iter().filter(|call| is_resync(call)).map(|call| call.at_us).collect();
+    assert!(asked[1] - asked[0] >= 1_000_000, "{asked:?}");
+    for (message, sync) in missing.iter().zip([first, second]) {
+        line.until_waiting(sync, 1, "reread").await;
+        line.restore(message);
+        assert_eq!(line.api.end_of(sync).await.state, SyncState::Completed);
+    }
+}

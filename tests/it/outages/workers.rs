@@ -167,6 +167,29 @@ async fn a_job_that_kills_its_workers_fails_alone_after_its_attempts() {
     }
 }
 
+#[tokio::test]
+async fn jobs_that_died_with_their_workers_each_time_have_not_failed_before_they_ran_alone() {
+    const ATTEMPTS: usize = 3;
+    let settings = [("SINCRO_LEASE_SECONDS", "1"), ("SINCRO_MAX_ATTEMPTS", "3"), ("SINCRO_WORKER_CONCURRENCY", "8")];
+    let world = World::with(&settings).await;
+    let gateway = Gateway::of(people(2)).await;
+    gateway.hold_reads();
+    let api = world.api().await;
+    let channel = api.create_channel(&gateway, FAST).await;
+    let persons: Vec<Person> = gateway.truth().persons().iter().map(Person::from).collect();
+    let sync = api.start_sync_of(channel, 25, &persons).await.id;
+    let open = "SELECT count(*) FROM jobs WHERE state = 'queued'";
+    let together = format!("abort=claimed:{}", world.number(open).await);
+    for _ in 0..ATTEMPTS {
+        let mut mortal = world.worker_with(&[("SINCRO_DRILL", together.as_str())]).await;
+        assert_ne!(mortal.exit().await.code(), Some(0), "it died with all of them in its hands");
+    }
+
+    gateway.answer_again();
+    let worker = world.worker().await;
+    ends_complete(&Stage { worker, api, channel, gateway, world }, channel, sync).await;
+}
+
 /// Waits until one of them has died, and says which.
 async fn first_to_end([one, other]: &mut [Process; 2]) -> usize {
     tokio::select! {

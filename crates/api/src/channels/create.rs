@@ -38,8 +38,8 @@ pub(crate) struct Creation {
     /// The gateway's root: http or https, without user, query and fragment. A path on it is kept before every call's path.
     #[schema(max_length = 2048)]
     base_url: String,
-    /// What the gateway asks for, an object in the provider's words. wuzapi: `{token, hmac_key?}`; positus: `{access_token, number_id,
-    /// phone_number_id?, app_secret?, verify_token?}`; wsapi: `{api_key, instance_id, signing_secret?}`; whapi: `{token, hook_key?}`;
+    /// What the gateway asks for, an object in the provider's words. wuzapi: `{token, hmac_key?, instance?}`; positus: `{access_token, number_id,
+    /// phone_number_id?, app_secret?, verify_token?}`; wsapi: `{api_key, instance_id, signing_secret?}`; whapi: `{token, hook_key?, channel_id?}`;
     /// gdbrns: `{token, webhook_secret?}`. It is encrypted at rest and never comes back.
     #[schema(value_type = Object)]
     credentials: Value,

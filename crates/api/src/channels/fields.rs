@@ -3,6 +3,7 @@
 use secrecy::SecretString;
 use serde_json::Value;
 use sincro_core::{limit::Limit, provider::Provider};
+use sincro_store::channels::NewCredentials;
 use url::Url;
 
 use crate::{
@@ -41,14 +42,15 @@ pub(crate) fn base_url(given: &str) -> Result<Url, Problem> {
     Ok(url)
 }
 
-/// Credentials that the provider accepts, as the text that is sealed.
-pub(crate) fn credentials(settings: &Settings, provider: Provider, given: &Value) -> Result<SecretString, Problem> {
+/// Credentials that the provider accepts.
+pub(crate) fn credentials(settings: &Settings, provider: Provider, given: &Value) -> Result<NewCredentials, Problem> {
     if !given.is_object() {
         return Err(Problem::of(Code::BadCredentials, "credentials", "must be an object"));
     }
     (settings.check_credentials)(provider, given)
         .map_err(|(field, problem)| Problem::of(Code::BadCredentials, field, problem))?;
-    Ok(SecretString::from(given.to_string()))
+    let account = (settings.capabilities)(provider).and_then(|capabilities| given[capabilities.account].as_str());
+    Ok(NewCredentials { text: SecretString::from(given.to_string()), account: account.map(SecretString::from) })
 }
 
 /// Whether this version can talk to the provider.

@@ -56,6 +56,7 @@ impl Gateway for Gdbrns {
     fn capabilities(&self) -> Capabilities {
         Capabilities {
             provider: Provider::Gdbrns,
+            account: "token",
             history: HistoryAccess::PerAccount,
             status: true,
             contact_list: true,

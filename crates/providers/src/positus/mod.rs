@@ -68,6 +68,7 @@ impl Gateway for Positus {
     fn capabilities(&self) -> Capabilities {
         Capabilities {
             provider: Provider::Positus,
+            account: "number_id",
             history: HistoryAccess::PerAccount,
             status: false,
             contact_list: false,

@@ -66,6 +66,7 @@ impl Gateway for Whapi {
     fn capabilities(&self) -> Capabilities {
         Capabilities {
             provider: Provider::Whapi,
+            account: "token",
             history: HistoryAccess::PerAddress,
             status: true,
             contact_list: true,

@@ -62,6 +62,7 @@ impl Gateway for Wsapi {
     fn capabilities(&self) -> Capabilities {
         Capabilities {
             provider: Provider::Wsapi,
+            account: "instance_id",
             history: HistoryAccess::PerAccount,
             status: true,
             contact_list: true,

@@ -126,7 +126,8 @@ fn session(name: &str, event: Option<&RawValue>) -> Option<Event> {
     let told = |what: &str| reason.as_ref().map_or_else(|| what.to_owned(), |reason| format!("{what}: {reason}"));
     Some(Event::Session(match name {
         "Connected" | "PairSuccess" => SessionChange::Up,
-        "Disconnected" => SessionChange::Lost(told("disconnected")),
+        // It connects again by itself, and what it stored can be read meanwhile; a request to the phone says so where it cannot be made.
+        "Disconnected" => return Some(Event::Ignored),
         "LoggedOut" => SessionChange::Lost(told("logged out")),
         "StreamReplaced" => SessionChange::Lost("another client took the connection over".to_owned()),
         "ClientOutdated" => SessionChange::Lost("the gateway is outdated and has to be upgraded".to_owned()),

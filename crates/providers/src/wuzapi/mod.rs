@@ -67,6 +67,7 @@ impl Gateway for Wuzapi {
     fn capabilities(&self) -> Capabilities {
         Capabilities {
             provider: Provider::Wuzapi,
+            account: "token",
             history: HistoryAccess::PerAddress,
             status: true,
             contact_list: true,

@@ -186,9 +186,3 @@ pub(crate) async fn syncs(connection: &mut PgConnection, changes: &[JobChange]) 
 pub(crate) fn state_of(ending: &sincro_core::job::Ending) -> JobState {
     super::ended(ending).0
 }
-
-/// What a single result changes, of which so many messages were new.
-pub(crate) fn change_of(settlement: &Settlement, before: JobState, stored: i32) -> Result<JobChange, Error> {
-    let stored = HashMap::from([(settlement.job.id, stored)]);
-    JobChange::of(settlement, before, &std::collections::BTreeSet::new(), &stored)
-}

@@ -2,12 +2,14 @@
 //! Longer than most files: all its tests stand on the helpers below.
 
 mod late;
+mod phones;
+mod restored;
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, time::Duration};
 
 use chrono::{DateTime, TimeDelta, Utc};
 use sincro_core::{
-    awaiting::{Awaits, Completion, Waits},
+    awaiting::{Awaits, Completion, Pace, Waits},
     clock,
     contact::Contact,
     hook::{Batch, Event, Progress, Source},
@@ -25,7 +27,7 @@ use sincro_store::{
 };
 use uuid::Uuid;
 
-use crate::world::{ATTEMPTS, World, by_both, by_lid, by_phone, ids_of, lid, message, phone};
+use crate::world::{AT_ONCE, ATTEMPTS, World, by_both, by_lid, by_phone, ids_of, lid, message, phone};
 
 const POSITUS: Capabilities =
     Capabilities { contact_list: false, ..Capabilities::per_account(Provider::Positus, Completion::Progress) };
@@ -55,7 +57,7 @@ impl World {
     async fn armed(&self, job: &Job, rule: Completion) -> Leave {
         let fence = self.fence(job, job.attempts + 1);
         let request = Request { rule, once: None, token: Uuid::now_v7() };
-        self.store.begin_request(job, fence, request, TimeDelta::zero()).await.unwrap().unwrap()
+        self.store.begin_request(job, fence, request, &AT_ONCE).await.unwrap().unwrap()
     }
 
     /// The request of a job was taken: it waits.
@@ -306,16 +308,16 @@ async fn requests_whose_answers_could_be_confused_are_made_one_after_the_other()
     assert_eq!(world.armed(&jobs[1], Completion::Reply).await, Leave::NotYet);
     world.awaits(&jobs[0], Awaits::Delivery, Completion::Reply).await;
     world.awaits(&jobs[1], Awaits::Turn, Completion::Reply).await;
-    let given = |spacing| world.store.give_turns(spacing, clock::now());
-    assert!(given(TimeDelta::zero()).await.unwrap().is_empty());
+    let given = async |gap| world.store.give_turns(&Pace { gap, ..AT_ONCE }, clock::now()).await;
+    assert!(given(Duration::ZERO).await.unwrap().is_empty());
     world.tell(vec![history(by_phone(2), &["x"]), history(by_phone(1), &["a"])]).await;
     assert_eq!(world.status(created.id).await.messages.fetched, 1, "an answer about another chat is not its own");
     let exhausted =
         Event::Messages(Batch { source: Source::OnDemand, chat: by_phone(1), messages: Vec::new(), exhausted: true });
     world.tell(vec![exhausted]).await;
     assert_eq!(world.look(&jobs[0], WSAPI, clock::now()).await.ended, Some(JobState::Succeeded));
-    assert!(given(TimeDelta::hours(1)).await.unwrap().is_empty(), "turns are spaced");
-    let notices = given(TimeDelta::zero()).await.unwrap();
+    assert!(given(Duration::from_hours(1)).await.unwrap().is_empty(), "turns are spaced");
+    let notices = given(Duration::ZERO).await.unwrap();
     assert_eq!(notices.iter().flat_map(ids_of).collect::<Vec<_>>(), [jobs[1].id]);
     let again = world.jobs(&[jobs[1].id]).await.remove(0);
     assert_eq!(world.armed(&again, Completion::Reply).await, Leave::Go);
@@ -330,53 +332,6 @@ async fn a_turn_whose_job_was_cancelled_is_free_again() {
     assert_eq!(world.store.free_turns().await.unwrap(), 1);
     let (_, next) = world.account_sync(WSAPI, None).await;
     assert_eq!(world.armed(&next, Completion::Quiescence).await, Leave::Go);
-}
-
-#[tokio::test]
-async fn a_message_that_comes_back_is_marked_and_a_webhook_can_be_faster_than_the_reading() {
-    let world = World::new().await;
-    let wanted = |id: &str| NewSync {
-        kind: SyncKind::Message,
-        only: Some(Step::Restore { message_id: id.to_owned(), reads: 0 }),
-        capabilities: Capabilities { restore: true, ..Capabilities::per_address(Provider::Whapi) },
-        ..world.wanted(None)
-    };
-    let created = world.store.create_sync(wanted("gone")).await.unwrap();
-    let job = world.jobs(&ids_of(&created.notice.unwrap())).await.remove(0);
-    world.awaits(&job, Awaits::Reread, Completion::Answer).await;
-    world.tell(vec![batch(Source::Live, by_phone(1), &["other", "gone"])]).await;
-    let looked = world.look(&job, POSITUS, clock::now()).await;
-    assert_eq!(looked.ended, Some(JobState::Succeeded));
-    let origins = "SELECT string_agg(origin, ' ' ORDER BY message_id) AS all FROM messages";
-    assert_eq!(world.row(origins).await["all"], "restored live");
-    assert_eq!(world.status(created.id).await.messages.stored, 1);
-
-    let created = world.store.create_sync(wanted("other")).await.unwrap();
-    let job = world.jobs(&ids_of(&created.notice.unwrap())).await.remove(0);
-    let found = sincro_core::gateway::Restored { address: phone(1), message: message("other") };
-    let (recorded, _) = world.store.settle_restored(&job, world.fence(&job, 1), &found).await.unwrap();
-    assert_eq!(recorded, Recorded::Ended);
-    assert_eq!(world.row(origins).await["all"], "restored restored");
-    let line = world.store.receipt(created.id, 0, 10).await.unwrap().lines.remove(0);
-    assert_eq!((line.expected, line.fetched, line.duplicate, line.contact_id.is_some()), (1, 1, 1, true));
-}
-
-#[tokio::test]
-async fn an_unrecovered_message_is_an_end_with_a_name() {
-    let world = World::new().await;
-    let wanted = NewSync {
-        kind: SyncKind::Message,
-        only: Some(Step::Restore { message_id: "gone".to_owned(), reads: 0 }),
-        capabilities: Capabilities { restore: true, ..Capabilities::per_address(Provider::Whapi) },
-        ..world.wanted(None)
-    };
-    let created = world.store.create_sync(wanted).await.unwrap();
-    let job = world.jobs(&ids_of(&created.notice.unwrap())).await.remove(0);
-    let end = Outcome::Ended(Ending::Nothing(NothingReason::Unrecovered, None));
-    world.settle(&[world.settlement(&job, end, Vec::new())]).await;
-    assert_eq!(world.status(created.id).await.state, SyncState::Completed);
-    let line = world.store.receipt(created.id, 0, 10).await.unwrap().lines.remove(0);
-    assert_eq!((line.outcome, line.reason.as_deref()), (JobState::Empty, Some("unrecovered")));
 }
 
 #[tokio::test]
@@ -494,11 +449,11 @@ async fn a_turn_is_given_once_however_many_give_it() {
     let created = world.store.create_sync(wanted).await.unwrap();
     let job = world.jobs(&ids_of(&created.notice.unwrap())).await.remove(0);
     world.awaits(&job, Awaits::Turn, Completion::Reply).await;
-    assert_eq!(world.store.give_turns(TimeDelta::zero(), clock::now()).await.unwrap().len(), 1);
+    assert_eq!(world.store.give_turns(&AT_ONCE, clock::now()).await.unwrap().len(), 1);
     let job = world.jobs(&[job.id]).await.remove(0);
     world.armed(&job, Completion::Reply).await;
     world.awaits(&job, Awaits::Delivery, Completion::Reply).await;
-    assert!(world.store.give_turns(TimeDelta::zero(), clock::now()).await.unwrap().is_empty());
+    assert!(world.store.give_turns(&AT_ONCE, clock::now()).await.unwrap().is_empty());
     assert_eq!(world.count("SELECT count(*) FROM awaiting_jobs WHERE awaits = 'delivery'").await, 1);
 }
 
@@ -509,13 +464,13 @@ async fn a_paused_sync_keeps_no_turn_that_it_does_not_use() {
     let created = world.store.create_sync(wanted).await.unwrap();
     let jobs = world.jobs(&ids_of(&created.notice.unwrap())).await;
     world.awaits(&jobs[0], Awaits::Turn, Completion::Reply).await;
-    world.store.give_turns(TimeDelta::zero(), clock::now()).await.unwrap();
+    world.store.give_turns(&AT_ONCE, clock::now()).await.unwrap();
     world.store.pause_sync(created.id, None).await.unwrap();
     assert_eq!(world.store.free_turns().await.unwrap(), 1);
     world.awaits(&jobs[1], Awaits::Turn, Completion::Reply).await;
-    assert!(world.store.give_turns(TimeDelta::zero(), clock::now()).await.unwrap().is_empty());
+    assert!(world.store.give_turns(&AT_ONCE, clock::now()).await.unwrap().is_empty());
     world.store.resume_sync(created.id).await.unwrap();
-    assert_eq!(world.store.give_turns(TimeDelta::zero(), clock::now()).await.unwrap().len(), 1);
+    assert_eq!(world.store.give_turns(&AT_ONCE, clock::now()).await.unwrap().len(), 1);
 }
 
 #[tokio::test]
@@ -535,23 +490,4 @@ async fn an_answer_under_another_identity_without_a_mapping_is_no_silence_and_cr
     let line = world.store.receipt(created.id, 0, 10).await.unwrap().lines.remove(0);
     assert_eq!(line.reason.as_deref(), Some("nothing received"));
     assert!(line.last_error.unwrap().contains("under an address"));
-}
-
-#[tokio::test]
-async fn a_message_that_comes_back_after_it_was_given_up_is_restored_all_the_same() {
-    let world = World::new().await;
-    let wanted = NewSync {
-        kind: SyncKind::Message,
-        only: Some(Step::Restore { message_id: "gone".to_owned(), reads: 3 }),
-        capabilities: Capabilities { restore: true, ..Capabilities::per_address(Provider::Whapi) },
-        ..world.wanted(None)
-    };
-    let created = world.store.create_sync(wanted).await.unwrap();
-    let job = world.jobs(&ids_of(&created.notice.unwrap())).await.remove(0);
-    let end = Outcome::Ended(Ending::Nothing(NothingReason::Unrecovered, None));
-    world.settle(&[world.settlement(&job, end, Vec::new())]).await;
-    world.tell(vec![batch(Source::Live, by_phone(1), &["gone", "new"])]).await;
-    let origins = "SELECT string_agg(origin, ' ' ORDER BY message_id) AS all FROM messages";
-    assert_eq!(world.row(origins).await["all"], "restored live");
-    assert_eq!(world.status(created.id).await.messages.stored, 0, "what is over is counted no more");
 }

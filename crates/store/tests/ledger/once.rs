@@ -16,7 +16,7 @@ use sincro_store::{
 };
 use uuid::Uuid;
 
-use crate::world::{World, ids_of};
+use crate::world::{AT_ONCE, World, ids_of};
 
 const POSITUS: Capabilities =
     Capabilities { contact_list: false, ..Capabilities::per_account(Provider::Positus, Completion::Progress) };
@@ -44,7 +44,7 @@ impl World {
     async fn ask(&self, job: &Job) -> Leave {
         let fence = self.fence(job, job.attempts + 1);
         let request = request(job, Uuid::now_v7());
-        self.store.begin_request(job, fence, request, TimeDelta::zero()).await.unwrap().unwrap()
+        self.store.begin_request(job, fence, request, &AT_ONCE).await.unwrap().unwrap()
     }
 
     /// The last request that was begun has ended.
@@ -126,7 +126,7 @@ async fn an_offer_that_is_repeated_because_its_answer_was_lost_is_still_leave_to
     let fence = world.fence(&job, 1);
     let request = request(&job, Uuid::now_v7());
     for _ in 0..2 {
-        let leave = world.store.begin_request(&job, fence, request, TimeDelta::zero()).await.unwrap().unwrap();
+        let leave = world.store.begin_request(&job, fence, request, &AT_ONCE).await.unwrap().unwrap();
         assert_eq!(leave, Leave::Go);
     }
     world.store.end_request(&job, Uuid::now_v7(), RequestEnd::Refused, "somebody else's").await.unwrap();

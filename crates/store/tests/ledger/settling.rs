@@ -40,6 +40,22 @@ async fn a_batch_stores_its_messages_counts_them_and_closes_the_sync() {
 }
 
 #[tokio::test]
+async fn an_id_that_two_chats_share_is_one_message_of_whoever_brought_it_first() {
+    let world = World::new().await;
+    let (sync, jobs) = world.sync_of(vec![by_phone(1), by_phone(2)]).await;
+    world.finish(&jobs[0], vec![message("A")]).await;
+    let other = sincro_core::message::Message { from_me: true, text: Some("of somebody else".into()), ..message("A") };
+    world.finish(&jobs[2], vec![other]).await;
+    let status = world.status(sync).await;
+    assert_eq!(status.messages, MessageCounts { fetched: 2, stored: 1, duplicate: 1, left_out: 0 });
+    let kept = world.row("SELECT text, from_me, contact_id, job_id FROM messages").await;
+    let first = serde_json::json!({
+        "text": "text of A", "from_me": false, "contact_id": jobs[0].contact, "job_id": jobs[0].id
+    });
+    assert_eq!(kept, first);
+}
+
+#[tokio::test]
 async fn the_same_result_twice_counts_once() {
     let world = World::new().await;
     let (sync, jobs) = world.sync_of(vec![by_phone(1)]).await;

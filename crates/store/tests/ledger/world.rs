@@ -1,11 +1,12 @@
 //! A database of its own for each test, and the few gestures that all tests share.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, time::Duration};
 
 use secrecy::SecretString;
 use serde_json::Value;
 use sincro_core::{
     address::Address,
+    awaiting::Pace,
     channel::{Channel, Feature},
     clock,
     contact::Contact,
@@ -19,7 +20,7 @@ use sincro_core::{
 };
 use sincro_store::{
     SecretKey, Store,
-    channels::NewChannel,
+    channels::{NewChannel, NewCredentials},
     settle::{Fence, Recorded, Settled, Settlement},
     syncs::NewSync,
 };
@@ -29,6 +30,8 @@ use uuid::Uuid;
 pub(crate) const WUZAPI: Capabilities =
     Capabilities { lid_lookup: true, ..Capabilities::per_address(Provider::Wuzapi) };
 pub(crate) const ATTEMPTS: u32 = 3;
+/// Phones that may be asked one request after the other.
+pub(crate) const AT_ONCE: Pace = Pace { gap: Duration::ZERO, per_hour: 1_000, per_day: 10_000 };
 
 /// A fresh ledger with one channel. Its database is dropped with it.
 pub(crate) struct World {
@@ -189,7 +192,7 @@ async fn create_channel(store: &Store, provider: Provider, base_url: &str) -> Ch
         name: "test".to_owned(),
         provider,
         base_url: base_url.parse().unwrap(),
-        credentials: SecretString::from(r#"{"token":"t"}"#),
+        credentials: NewCredentials { text: SecretString::from(r#"{"token":"t"}"#), account: None },
         features: BTreeSet::from([Feature::ImportMessages]),
         limit: Limit::default(),
     };

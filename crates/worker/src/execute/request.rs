@@ -72,9 +72,8 @@ impl Executor {
             return self.settle(job, fence, Reading::bare(Outcome::Ended(Ending::Skipped(SkipReason::NoAnchor)))).await;
         };
         let rule = if job.contact.is_some() { Completion::Reply } else { capabilities.completion };
-        let spacing = TimeDelta::from_std(self.waits.spacing).unwrap_or_default();
         let request = Request { rule, once, token: Uuid::now_v7() };
-        let outcome = match offered(|| self.store.begin_request(&job, fence, request, spacing)).await? {
+        let outcome = match offered(|| self.store.begin_request(&job, fence, request, &self.waits.pace)).await? {
             Err(recorded) => return Ok(self.ruled(fence, recorded, &[]).await),
             Ok(Leave::Go) => return self.make(claim, job, fence, connection, &call, request).await,
             Ok(Leave::NotYet) => self.waiting(&job, Awaits::Turn, rule),
@@ -166,7 +165,7 @@ impl Executor {
         Outcome::Await(Await { uncertain, ..wait })
     }
 
-    fn waiting(&self, job: &Job, awaits: Awaits, rule: Completion) -> Outcome {
+    pub(super) fn waiting(&self, job: &Job, awaits: Awaits, rule: Completion) -> Outcome {
         let longest = match awaits {
             Awaits::InitialSync => self.waits.initial_sync,
             Awaits::Turn => self.waits.history,

@@ -15,7 +15,12 @@ use sincro_core::{
 };
 use sincro_providers::capabilities;
 use sincro_simulator::{Faults, Rule, When};
-use sincro_store::{Error, channels::NewChannel, steer::Steered, syncs::NewSync};
+use sincro_store::{
+    Error,
+    channels::{NewChannel, NewCredentials},
+    steer::Steered,
+    syncs::NewSync,
+};
 use sincro_worker::steps;
 
 use crate::{
@@ -39,7 +44,10 @@ impl World<'_> {
                 name: String::new(),
                 provider: Provider::Wuzapi,
                 base_url: self.gateway.base_url().parse().unwrap(),
-                credentials: SecretString::from(format!(r#"{{"token":"{token}"}}"#)),
+                credentials: NewCredentials {
+                    text: SecretString::from(format!(r#"{{"token":"{token}"}}"#)),
+                    account: Some(SecretString::from(token.as_str())),
+                },
                 features: BTreeSet::from([Feature::ImportMessages]),
                 limit,
             };
