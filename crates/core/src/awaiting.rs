@@ -139,6 +139,9 @@ pub struct Delivered {
     pub unmapped: u64,
     /// The phone said that there is nothing older.
     pub exhausted: bool,
+    /// Of earlier answers to the same job, messages that came more than once.
+    #[serde(skip_serializing_if = "is_none")]
+    pub repeated: u64,
     /// Nobody knows whether the gateway took the request.
     pub uncertain: bool,
     /// Whoever owns the number declined.
@@ -163,6 +166,17 @@ impl Delivered {
         if let Some(conversations) = progress.conversations {
             self.conversations = Some(self.conversations.unwrap_or(0) + conversations);
         }
+    }
+
+    /// What stays known when the phone is asked for more.
+    #[must_use]
+    pub fn for_more(&self) -> Self {
+        Self { repeated: self.repeats(), ..Self::default() }
+    }
+
+    /// Messages that were there already when they came.
+    const fn repeats(&self) -> u64 {
+        self.repeated + self.messages.saturating_sub(self.new)
     }
 
     /// How far it is, in words; none before anything came.
@@ -215,9 +229,11 @@ impl Awaited {
     #[must_use]
     pub fn look(&self, waits: &Waits, now: DateTime<Utc>) -> Look {
         match self.awaits {
-            Awaits::Turn => Look::Later(later(now, Duration::from_hours(24))),
             // A webhook was faster.
-            Awaits::Reread if self.fetched > 0 => Look::Over(Ending::Succeeded),
+            Awaits::Turn | Awaits::Reread if self.fetched > 0 && self.rule == Completion::Answer => {
+                Look::Over(Ending::Succeeded)
+            }
+            Awaits::Turn => Look::Later(later(now, Duration::from_hours(24))),
             Awaits::Reread if now >= self.until => Look::GoOn,
             Awaits::InitialSync if now >= self.until => Look::Over(Ending::Failed(no_initial_sync())),
             Awaits::Reread | Awaits::InitialSync => Look::Later(self.until),
@@ -257,8 +273,9 @@ impl Awaited {
 
     fn at_its_end(&self) -> Look {
         let delivered = &self.delivered;
-        // A phone that sends what was there already has nothing else.
-        if self.rule == Completion::Reply && delivered.new > 0 && !delivered.exhausted && self.fetched < self.wanted {
+        // A phone that sends what was there already has nothing else. A webhook can come more than once.
+        let different = self.fetched.saturating_sub_unsigned(delivered.repeats());
+        if self.rule == Completion::Reply && delivered.new > 0 && !delivered.exhausted && different < self.wanted {
             return Look::GoOn;
         }
         Look::Over(match (self.fetched, self.rule) {

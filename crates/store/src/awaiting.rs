@@ -127,12 +127,12 @@ impl Store {
         };
         match look {
             Look::Later(at) => look_later(&mut tx, due.job, at).await?,
-            Look::GoOn => {
-                if awaited.heard_at.is_some() {
-                    turns::note_part(&mut tx, due.channel).await?;
-                }
-                looked.notices.push(go_on(&mut tx, &waiting).await?);
+            Look::GoOn if awaited.awaits == Awaits::Delivery => {
+                turns::note_part(&mut tx, due.job).await?;
+                turns::give_back(&mut tx, &[due.job]).await?;
+                await_turn(&mut tx, &waiting, &awaited, waits, now).await?;
             }
+            Look::GoOn => looked.notices.push(go_on(&mut tx, &waiting).await?),
             Look::Over(_) if waiting.kind == JobKind::Account && !concluded => {
                 let delivered = awaited.rule != Completion::Answer;
                 looked.concluding = Some(Concluding { job: waiting.id, channel: due.channel, delivered });
@@ -151,6 +151,32 @@ impl Store {
         let mut connection = self.pool.acquire().await?;
         look_later(&mut connection, job, at).await
     }
+}
+
+/// The phone sent some, and is asked for more when it is this job's turn again.
+async fn await_turn(
+    connection: &mut PgConnection,
+    waiting: &Waiting,
+    awaited: &Awaited,
+    waits: &Waits,
+    now: DateTime<Utc>,
+) -> Result<(), Error> {
+    let until =
+        chrono::TimeDelta::from_std(waits.longest(awaited.rule)).ok().and_then(|wait| now.checked_add_signed(wait));
+    sqlx::query!(
+        "UPDATE awaiting_jobs SET awaits = 'turn', since = $2, until = $3, look_at = $3, token = NULL, heard_at = NULL, delivered = $4, told = NULL
+         WHERE job_id = $1",
+        waiting.id,
+        now,
+        until.unwrap_or(now),
+        Json(awaited.delivered.for_more()) as _
+    )
+    .execute(&mut *connection)
+    .await?;
+    sqlx::query!("UPDATE syncs SET delivery = $2 WHERE id = $1", waiting.sync, Awaits::Turn.as_str())
+        .execute(connection)
+        .await?;
+    Ok(())
 }
 
 /// Whether the phone said anything: it is not silent, whoever it was about.
@@ -188,9 +214,9 @@ async fn begin(connection: &mut PgConnection, settlement: &Settlement) -> Result
     let Outcome::Await(wait) = &settlement.outcome else { return Ok(()) };
     let now = clock::now();
     sqlx::query!(
-        "INSERT INTO awaiting_jobs (job_id, channel_id, awaits, rule, since, until, look_at, delivered)
-         VALUES ($1, $2, $3, $4, $5, $6, $5, jsonb_build_object('uncertain', $7::boolean))
-         ON CONFLICT (job_id) DO UPDATE SET awaits = excluded.awaits, rule = excluded.rule, until = excluded.until,
+        "INSERT INTO awaiting_jobs (job_id, channel_id, awaits, rule, since, until, look_at, urgent, delivered)
+         VALUES ($1, $2, $3, $4, $5, $6, $5, (SELECT kind <> 'channel' FROM syncs WHERE id = $8), jsonb_build_object('uncertain', $7::boolean))
+         ON CONFLICT (job_id) DO UPDATE SET awaits = excluded.awaits, urgent = excluded.urgent, rule = excluded.rule, until = excluded.until,
              look_at = excluded.look_at, delivered = awaiting_jobs.delivered || excluded.delivered,
              since = CASE WHEN awaiting_jobs.awaits = excluded.awaits THEN awaiting_jobs.since ELSE excluded.since END",
         settlement.job.id,
@@ -199,7 +225,8 @@ async fn begin(connection: &mut PgConnection, settlement: &Settlement) -> Result
         wait.rule.as_str(),
         now,
         wait.until,
-        wait.uncertain
+        wait.uncertain,
+        settlement.job.sync
     )
     .execute(&mut *connection)
     .await?;
@@ -313,9 +340,9 @@ async fn end(
     write::jobs(connection, &change).await?;
     let touched = write::syncs(connection, &change).await?;
     forget(connection, &[waiting.id]).await?;
-    turns::give_back(connection, &[waiting.id]).await?;
     if waiting.kind == JobKind::History {
-        turns::note_answer(connection, waiting.channel, heard).await?;
+        turns::note_answer(connection, waiting.id, heard).await?;
     }
+    turns::give_back(connection, &[waiting.id]).await?;
     syncs::close_finished(connection, &touched).await
 }

@@ -211,7 +211,7 @@ async fn wanted_back(
     }
     let wanted = sqlx::query_scalar!(
         r#"SELECT DISTINCT j.step->>'message_id' AS "id!" FROM syncs s JOIN jobs j ON j.sync_id = s.id
-           WHERE s.channel_id = $1 AND s.kind = 'message' AND s.created_at > $2 AND j.kind = 'restore' AND j.step->>'message_id' = ANY($3::text[])"#,
+           WHERE s.channel_id = $1 AND s.kind = 'message' AND (s.created_at > $2 OR s.finished_at IS NULL) AND j.kind = 'restore' AND j.channel_id = $1 AND j.step->>'message_id' = ANY($3::text[])"#,
         channel,
         clock::now() - WANTED_BACK,
         &ids as _

@@ -1,16 +1,16 @@
-//! Requests that are answered by webhook: written down before they are made.
+//! Requests that a webhook may answer: written down before they are made.
 //!
-//! Whoever is about to make one takes the channel's turn and writes that the job waits, so that a delivery that is faster than the
+//! Whoever is about to make one takes the account's turn and writes that the job waits, so that a delivery that is faster than the
 //! request's own answer finds it. What must not be made twice stands in `account_requests` as well, from before the call; nothing but a
 //! person, or a new pairing, takes it out of the way.
 
 use chrono::{DateTime, TimeDelta, Utc};
 use sincro_core::{
-    awaiting::{Completion, Pace},
+    awaiting::{Awaits, Completion, Pace},
     channel::ChannelId,
     clock,
     gateway::Anchor,
-    job::{Job, Step},
+    job::{Job, JobKind, Step},
     once::Facts,
 };
 use sqlx::PgConnection;
@@ -25,6 +25,8 @@ use crate::{
 /// A request that is about to be made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Request {
+    /// What will be waited for.
+    pub awaits: Awaits,
     /// How what comes of it shows its end.
     pub rule: Completion,
     /// Its name, where it is made once.
@@ -43,7 +45,7 @@ pub enum Leave {
         /// Whether the gateway took it, as far as anybody knows.
         surely: bool,
     },
-    /// Another request of the channel comes first.
+    /// Another request of the account comes first, or its phone has been asked often enough for now.
     NotYet,
     /// It was made before, for another job, and must not be made again.
     Spent {
@@ -97,7 +99,7 @@ impl Store {
         request: Request,
         pace: &Pace,
     ) -> Result<Result<Leave, Recorded>, Error> {
-        let Request { rule, once, token } = request;
+        let Request { once, token, .. } = request;
         let mut tx = self.pool.begin().await?;
         channels::lock(&mut tx, job.channel).await?;
         syncs::lock(&mut tx, job.sync).await?;
@@ -110,14 +112,15 @@ impl Store {
             return Ok(Ok(leave));
         }
         let now = clock::now();
-        if job.step.is_awaited() {
-            if !turns::take_turn(&mut tx, &job.into(), pace, now).await? {
+        if job.step.is_awaited() || job.step.asks_phone() {
+            let asking = job.into();
+            if !turns::take_turn(&mut tx, &asking, pace, now).await? {
                 return Ok(Ok(Leave::NotYet));
             }
-            if job.step.asks_phone() {
-                turns::note_request(&mut tx, job.channel, now).await?;
-            }
-            arm(&mut tx, job, rule, token, now).await?;
+            turns::note_asked(&mut tx, &asking, token, now).await?;
+        }
+        if job.step.is_awaited() || job.kind == JobKind::Restore {
+            arm(&mut tx, job, request, now).await?;
         }
         if let Some(call) = once {
             sqlx::query!(
@@ -133,37 +136,6 @@ impl Store {
         }
         tx.commit().await?;
         Ok(Ok(Leave::Go))
-    }
-
-    /// Writes down that the message of a restore job is about to be asked for: from now on a webhook that brings it is that job's, as it
-    /// may be faster than the gateway's answer. False: the phone cannot be asked now.
-    pub async fn begin_restore(&self, job: &Job, fence: Fence, pace: &Pace) -> Result<Result<bool, Recorded>, Error> {
-        let mut tx = self.pool.begin().await?;
-        channels::lock(&mut tx, job.channel).await?;
-        syncs::lock(&mut tx, job.sync).await?;
-        if let Err(refused) = fence_one(&mut tx, fence).await? {
-            return Ok(Err(refused));
-        }
-        let now = clock::now();
-        if job.step.asks_phone() {
-            if !turns::take_turn(&mut tx, &job.into(), pace, now).await? {
-                return Ok(Ok(false));
-            }
-            turns::note_request(&mut tx, job.channel, now).await?;
-        }
-        sqlx::query!(
-            "INSERT INTO awaiting_jobs (job_id, channel_id, awaits, rule, since, until, look_at) VALUES ($1, $2, 'reread', 'answer', $3, $4, $4)
-             ON CONFLICT (job_id) DO UPDATE SET awaits = excluded.awaits, since = excluded.since, until = excluded.until,
-                 look_at = excluded.look_at WHERE awaiting_jobs.awaits = 'turn'",
-            job.id,
-            job.channel,
-            now,
-            now + TimeDelta::minutes(5)
-        )
-        .execute(&mut *tx)
-        .await?;
-        tx.commit().await?;
-        Ok(Ok(true))
     }
 
     /// What became of a request that is made once, if it was made before: by this job, or by another one.
@@ -188,9 +160,10 @@ impl Store {
         .await?;
         if end == RequestEnd::Refused {
             // Unless somebody else has the job meanwhile, and waits for what it asked.
-            sqlx::query!("DELETE FROM awaiting_jobs WHERE job_id = $1 AND token = $2", job.id, token)
-                .execute(&mut *tx)
-                .await?;
+            let armed = sqlx::query!("DELETE FROM awaiting_jobs WHERE job_id = $1 AND token = $2", job.id, token);
+            if armed.execute(&mut *tx).await?.rows_affected() > 0 {
+                turns::note_not_asked(&mut tx, job.id, token).await?;
+            }
         }
         tx.commit().await?;
         Ok(())
@@ -265,23 +238,19 @@ async fn earlier(connection: &mut PgConnection, job: &Job, call: &str, token: Uu
 }
 
 /// From now on what comes is the job's, though its request has not even left.
-async fn arm(
-    connection: &mut PgConnection,
-    job: &Job,
-    rule: Completion,
-    token: Uuid,
-    now: DateTime<Utc>,
-) -> Result<(), Error> {
+async fn arm(connection: &mut PgConnection, job: &Job, request: Request, now: DateTime<Utc>) -> Result<(), Error> {
     sqlx::query!(
         "INSERT INTO awaiting_jobs (job_id, channel_id, awaits, rule, since, until, look_at, token)
-         VALUES ($1, $2, 'delivery', $3, $4, $4, $5, $6)
-         ON CONFLICT (job_id) DO UPDATE SET awaits = excluded.awaits, rule = excluded.rule, token = excluded.token",
+         VALUES ($1, $2, $3, $4, $5, $5, $6, $7)
+         ON CONFLICT (job_id) DO UPDATE SET awaits = excluded.awaits, rule = excluded.rule, token = excluded.token,
+             since = CASE WHEN awaiting_jobs.awaits = excluded.awaits THEN awaiting_jobs.since ELSE excluded.since END",
         job.id,
         job.channel,
-        rule.as_str(),
+        request.awaits.as_str(),
+        request.rule.as_str(),
         now,
         now + TimeDelta::minutes(1),
-        token
+        request.token
     )
     .execute(connection)
     .await?;

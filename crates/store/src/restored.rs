@@ -27,7 +27,7 @@ impl Store {
         Ok(has.fetch_one(&self.pool).await?)
     }
 
-    /// Records that a message is back. A webhook may have brought it before, and looked as if it were new.
+    /// Records that a message is back. A webhook may have brought it since somebody asked for it, and looked as if it were new.
     pub async fn settle_restored(
         &self,
         job: &Job,
@@ -49,9 +49,11 @@ impl Store {
         rows.push(Place { channel, contact, address, job: Some(job.id), origin: Origin::Restored }, &found.message);
         let stored = rows.insert(&mut tx).await?.len();
         sqlx::query!(
-            "UPDATE messages SET origin = 'restored' WHERE channel_id = $1 AND message_id = $2 AND origin = 'live'",
+            "UPDATE messages SET origin = 'restored'
+             WHERE channel_id = $1 AND message_id = $2 AND origin = 'live' AND stored_at >= (SELECT created_at FROM syncs WHERE id = $3)",
             job.channel,
-            found.message.id
+            found.message.id,
+            job.sync
         )
         .execute(&mut *tx)
         .await?;

@@ -58,7 +58,7 @@ async fn look(store: &Store, queue: &Queue, waits: &Waits, max_attempts: u32, fr
         deliver(store, queue, &looked.notices).await;
     }
     if free {
-        store.free_turns().await?;
+        store.free_turns(waits, now).await?;
     }
     let (spared, notices) = store.spare_silent_phones(waits.silences).await?;
     if spared > 0 {

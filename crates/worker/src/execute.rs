@@ -14,7 +14,7 @@ use std::{sync::Arc, time::Instant};
 use chrono::{DateTime, TimeDelta, Utc};
 use parking_lot::Mutex;
 use sincro_core::{
-    awaiting::{Awaits, Completion, Waits},
+    awaiting::Waits,
     channel::{Channel, Connection, Pause, PausedBy},
     clock,
     drill::{Point, reach, reach_with},
@@ -152,14 +152,13 @@ impl Executor {
             // The queue lost count of an attempt that the ledger has: let it count on.
             return Ok(Ruling::Delay { due: clock::now() });
         }
-        let suspect = suspects::suspected(&job, claim.attempt);
-        if claim.attempt > job.attempt_limit && (job.ran_alone || !suspect) {
+        if claim.attempt > job.attempt_limit && job.ran_alone {
             return self.settle(job, fence, Reading::bare(no_attempt_returned())).await;
         }
         if job.sync_paused {
             return Ok(Ruling::Snooze { due: clock::now() + UNHEARD });
         }
-        let _alone = if suspect {
+        let _alone = if suspects::suspected(&job, claim.attempt) {
             let Some(turn) = self.suspects.turn() else {
                 return Ok(Ruling::Snooze { due: clock::now() + suspects::ASKS_AGAIN });
             };
@@ -187,18 +186,11 @@ impl Executor {
         if let Step::Media { .. } = job.step {
             return self.fetch_media(claim, job, &connection).await;
         }
+        if let Step::Restore { .. } = job.step {
+            return self.restore(claim, job, &connection).await;
+        }
         if !self.punctuality.admits(claim, &self.queue).await {
             return Ok(Ruling::Back);
-        }
-        if let Step::Restore { .. } = job.step {
-            match offered(|| self.store.begin_restore(&job, fence, &self.waits.pace)).await? {
-                Err(recorded) => return Ok(self.ruled(fence, recorded, &[]).await),
-                Ok(false) => {
-                    let turn = self.waiting(&job, Awaits::Turn, Completion::Answer);
-                    return self.settle(job, fence, Reading::bare(turn)).await;
-                }
-                Ok(true) => {}
-            }
         }
         let Some(call) = Call::for_step(&job.step, job.messages_wanted, job.window_from) else {
             return self.settle(job, fence, Reading::bare(answer_does_not_fit())).await;
@@ -213,9 +205,6 @@ impl Executor {
             }
             Ok(Answered::Whole(Answer::Session(session), _)) if job.step == Step::Prepare => {
                 self.prepared(job, fence, &connection.channel, capabilities, &session).await
-            }
-            Ok(Answered::Whole(Answer::Message(found), _held)) if job.kind == JobKind::Restore => {
-                self.restored(job, fence, found).await
             }
             // What was read keeps its place in memory until it is settled.
             Ok(Answered::Whole(answer, _held)) => {

@@ -17,7 +17,7 @@ const LOSSES: i32 = 2;
 
 /// Whether something is held against a job that is claimed as this attempt. Attempts that the ledger has not heard of were lost.
 pub(crate) const fn suspected(job: &Job, attempt: i32) -> bool {
-    attempt - job.attempts > LOSSES
+    attempt - job.attempts > LOSSES || attempt > job.attempt_limit
 }
 
 /// Whose turn it is.

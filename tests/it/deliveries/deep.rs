@@ -92,7 +92,7 @@ async fn two_channels_of_one_instance_share_the_turn_of_its_phone() {
     let twin = line.api.create_channel(&line.gateway, FAST).await;
     let (end, of_twin) = tokio::join!(line.deep_sync(), line.deep_sync_of(twin));
     assert_eq!((end.state, of_twin.state), (SyncState::Completed, SyncState::Completed));
-    assert_eq!(line.world.number("SELECT count(*) FROM turns").await, 1);
+    assert_eq!(line.world.number("SELECT count(*) FROM account_turns").await, 1);
     let credentials = serde_json::json!({"credentials": {"token": "another instance"}});
     let _: serde_json::Value = line.api.patch(&format!("/v1/channels/{twin}"), &credentials).await.ok();
     assert_eq!(line.world.number("SELECT count(DISTINCT account) FROM channels").await, 2);

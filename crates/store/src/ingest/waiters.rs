@@ -23,7 +23,7 @@ pub(super) struct Waiter {
     pub(super) sync: SyncId,
     pub(super) kind: JobKind,
     pub(super) contact: Option<ContactId>,
-    /// The message that is to be restored.
+    /// The message that is to be restored, unless it has come.
     pub(super) message: Option<String>,
     pub(super) since: DateTime<Utc>,
     pub(super) window_from: Option<DateTime<Utc>>,
@@ -55,7 +55,8 @@ pub(super) struct Credit {
 pub(super) async fn find(connection: &mut PgConnection, channel: ChannelId) -> Result<Vec<Waiter>, Error> {
     let syncs = sqlx::query_scalar!(
         "SELECT s.id FROM syncs s WHERE s.id IN (
-             SELECT j.sync_id FROM awaiting_jobs a JOIN jobs j ON j.id = a.job_id WHERE a.channel_id = $1 AND a.awaits <> 'turn')
+             SELECT j.sync_id FROM awaiting_jobs a JOIN jobs j ON j.id = a.job_id
+             WHERE a.channel_id = $1 AND (a.awaits <> 'turn' OR j.kind = 'restore'))
          ORDER BY s.id FOR NO KEY UPDATE",
         channel
     );
@@ -64,9 +65,9 @@ pub(super) async fn find(connection: &mut PgConnection, channel: ChannelId) -> R
     }
     let rows = sqlx::query!(
         r#"SELECT j.id, j.sync_id, j.kind, coalesce(c.merged_into, j.contact_id) AS contact_id, coalesce(j.step, 'null') AS "step!",
-                  a.since, a.awaits, a.delivered AS "delivered: Json<Delivered>", s.created_at, s.window_days
+                  j.fetched, a.since, a.awaits, a.delivered AS "delivered: Json<Delivered>", s.created_at, s.window_days
            FROM awaiting_jobs a JOIN jobs j ON j.id = a.job_id JOIN syncs s ON s.id = j.sync_id LEFT JOIN contacts c ON c.id = j.contact_id
-           WHERE a.channel_id = $1 AND a.awaits <> 'turn' AND j.state IN ('queued', 'delayed', 'awaiting')
+           WHERE a.channel_id = $1 AND (a.awaits <> 'turn' OR j.kind = 'restore') AND j.state IN ('queued', 'delayed', 'awaiting')
            ORDER BY j.id FOR NO KEY UPDATE OF j"#,
         channel
     );
@@ -77,7 +78,7 @@ pub(super) async fn find(connection: &mut PgConnection, channel: ChannelId) -> R
             kind: row.kind.parse().map_err(Error::unreadable)?,
             contact: row.contact_id,
             message: match serde_json::from_value(row.step) {
-                Ok(Step::Restore { message_id, .. }) => Some(message_id),
+                Ok(Step::Restore { message_id, .. }) if row.fetched == 0 => Some(message_id),
                 _ => None,
             },
             since: row.since,
@@ -145,6 +146,7 @@ impl Waiter {
             return false;
         }
         credit.fetched += 1;
+        self.message = None;
         self.gains.fetched += 1;
         self.delivered.messages += 1;
         true
@@ -188,7 +190,7 @@ pub(super) async fn write_gains(connection: &mut PgConnection, waiters: &[Waiter
         .execute(&mut *connection)
         .await?;
         sqlx::query!(
-            "UPDATE awaiting_jobs SET heard_at = $2, look_at = CASE WHEN awaits = 'turn' THEN look_at ELSE $2 END, delivered = $3, told = $4 WHERE job_id = $1",
+            "UPDATE awaiting_jobs SET heard_at = $2, look_at = $2, delivered = $3, told = $4 WHERE job_id = $1",
             waiter.job,
             now,
             Json(&waiter.delivered) as _,

@@ -95,7 +95,7 @@ pub(crate) async fn jobs(connection: &mut PgConnection, changes: &[JobChange]) -
         "UPDATE jobs j SET state = u.state, step = u.step, steps_done = u.steps_done, attempts = u.attempts, next_at = u.due,
                 reason = u.reason, last_error = u.error, address = coalesce(u.address, j.address), fetched = j.fetched + u.fetched,
                 stored = j.stored + u.stored, duplicate = j.duplicate + u.fetched - u.stored, left_out = j.left_out + u.left_out,
-                settled_at = $13
+                settled_at = $13, ran_alone = false
          FROM unnest($1::bigint[], $2::text[], $3::jsonb[], $4::integer[], $5::integer[], $6::timestamptz[], $7::text[], $8::text[],
                      $9::text[], $10::integer[], $11::integer[], $12::integer[])
               AS u(id, state, step, steps_done, attempts, due, reason, error, address, fetched, stored, left_out)

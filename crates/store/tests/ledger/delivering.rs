@@ -56,7 +56,7 @@ impl World {
     /// The request of a job is written down, as before a call.
     async fn armed(&self, job: &Job, rule: Completion) -> Leave {
         let fence = self.fence(job, job.attempts + 1);
-        let request = Request { rule, once: None, token: Uuid::now_v7() };
+        let request = Request { awaits: Awaits::Delivery, rule, once: None, token: Uuid::now_v7() };
         self.store.begin_request(job, fence, request, &AT_ONCE).await.unwrap().unwrap()
     }
 
@@ -329,7 +329,7 @@ async fn a_turn_whose_job_was_cancelled_is_free_again() {
     let (sync, job) = world.account_sync(WSAPI, None).await;
     world.armed(&job, Completion::Quiescence).await;
     world.store.cancel_sync(sync, None).await.unwrap();
-    assert_eq!(world.store.free_turns().await.unwrap(), 1);
+    assert_eq!(world.store.free_turns(&Waits::default(), clock::now()).await.unwrap(), 1);
     let (_, next) = world.account_sync(WSAPI, None).await;
     assert_eq!(world.armed(&next, Completion::Quiescence).await, Leave::Go);
 }
@@ -466,7 +466,7 @@ async fn a_paused_sync_keeps_no_turn_that_it_does_not_use() {
     world.awaits(&jobs[0], Awaits::Turn, Completion::Reply).await;
     world.store.give_turns(&AT_ONCE, clock::now()).await.unwrap();
     world.store.pause_sync(created.id, None).await.unwrap();
-    assert_eq!(world.store.free_turns().await.unwrap(), 1);
+    assert_eq!(world.store.free_turns(&Waits::default(), clock::now()).await.unwrap(), 1);
     world.awaits(&jobs[1], Awaits::Turn, Completion::Reply).await;
     assert!(world.store.give_turns(&AT_ONCE, clock::now()).await.unwrap().is_empty());
     world.store.resume_sync(created.id).await.unwrap();
@@ -485,7 +485,7 @@ async fn an_answer_under_another_identity_without_a_mapping_is_no_silence_and_cr
     assert_eq!(world.status(created.id).await.messages.fetched, 0, "it may be the late answer of another");
     let looked = world.look(&job, WSAPI, clock::now() + TimeDelta::hours(2)).await;
     assert_eq!(looked.ended, Some(JobState::Empty));
-    assert_eq!(world.count("SELECT silences::bigint FROM turns").await, 0);
+    assert_eq!(world.count("SELECT silences::bigint FROM account_turns").await, 0);
     assert_eq!(world.count("SELECT count(*) FROM messages").await, 1, "it is stored all the same");
     let line = world.store.receipt(created.id, 0, 10).await.unwrap().lines.remove(0);
     assert_eq!(line.reason.as_deref(), Some("nothing received"));

@@ -2,7 +2,7 @@
 
 use chrono::TimeDelta;
 use sincro_core::{
-    awaiting::Completion,
+    awaiting::{Awaits, Completion, Waits},
     clock,
     hook::Event,
     job::{Job, Outcome, Step},
@@ -22,7 +22,7 @@ const POSITUS: Capabilities =
     Capabilities { contact_list: false, ..Capabilities::per_account(Provider::Positus, Completion::Progress) };
 
 fn request(job: &Job, token: Uuid) -> Request {
-    Request { rule: Completion::Progress, once: made_once(&job.step), token }
+    Request { awaits: Awaits::Delivery, rule: Completion::Progress, once: made_once(&job.step), token }
 }
 
 impl World {
@@ -33,7 +33,7 @@ impl World {
                 self.store.cancel_sync(open.id, None).await.unwrap();
             }
         }
-        self.store.free_turns().await.unwrap();
+        self.store.free_turns(&Waits::default(), clock::now()).await.unwrap();
         let wanted = NewSync { capabilities: POSITUS, ..self.wanted(None) };
         let created = self.store.create_sync(wanted).await.unwrap();
         let job = self.jobs(&ids_of(&created.notice.unwrap())).await.remove(0);

@@ -72,7 +72,7 @@ impl Executor {
             return self.settle(job, fence, Reading::bare(Outcome::Ended(Ending::Skipped(SkipReason::NoAnchor)))).await;
         };
         let rule = if job.contact.is_some() { Completion::Reply } else { capabilities.completion };
-        let request = Request { rule, once, token: Uuid::now_v7() };
+        let request = Request { awaits: Awaits::Delivery, rule, once, token: Uuid::now_v7() };
         let outcome = match offered(|| self.store.begin_request(&job, fence, request, &self.waits.pace)).await? {
             Err(recorded) => return Ok(self.ruled(fence, recorded, &[]).await),
             Ok(Leave::Go) => return self.make(claim, job, fence, connection, &call, request).await,
@@ -98,7 +98,7 @@ impl Executor {
         call: &Call,
         request: Request,
     ) -> Result<Ruling, Arc<Error>> {
-        let Request { rule, once, token } = request;
+        let Request { rule, once, token, .. } = request;
         reach(Point::Attempting).await;
         if !self.punctuality.admits(claim, &self.queue).await {
             let why = "not sent: it was too late for its permit";

@@ -32,7 +32,7 @@ async fn a_message_that_comes_back_is_marked_and_a_webhook_can_be_faster_than_th
     let found = sincro_core::gateway::Restored { address: phone(1), message: message("other") };
     let (recorded, _) = world.store.settle_restored(&job, world.fence(&job, 1), &found).await.unwrap();
     assert_eq!(recorded, Recorded::Ended);
-    assert_eq!(world.row(origins).await["all"], "restored restored");
+    assert_eq!(world.row(origins).await["all"], "restored live", "what came before anybody asked was new");
     let line = world.store.receipt(sync, 0, 10).await.unwrap().lines.remove(0);
     assert_eq!((line.expected, line.fetched, line.duplicate, line.contact_id.is_some()), (1, 1, 1, true));
 }
@@ -66,9 +66,13 @@ async fn messages_are_asked_back_one_after_the_other() {
     let spaced = Pace { gap: Duration::from_hours(1), ..AT_ONCE };
     let (_, first) = world.wants_back("gone", 0).await;
     let (_, second) = world.wants_back("lost", 0).await;
-    let begun = async |job: &Job, pace| world.store.begin_restore(job, world.fence(job, 1), pace).await.unwrap();
-    assert_eq!(begun(&first, &spaced).await, Ok(true));
-    assert_eq!(begun(&second, &AT_ONCE).await, Ok(false), "the phone is being asked");
+    let begun = async |job: &Job, pace| {
+        let token = Uuid::now_v7();
+        let request = Request { awaits: Awaits::Reread, rule: Completion::Answer, once: None, token };
+        world.store.begin_request(job, world.fence(job, 1), request, pace).await.unwrap().unwrap()
+    };
+    assert_eq!(begun(&first, &spaced).await, Leave::Go);
+    assert_eq!(begun(&second, &AT_ONCE).await, Leave::NotYet, "the phone is being asked");
     world.awaits(&second, Awaits::Turn, Completion::Answer).await;
     world.awaits(&first, Awaits::Reread, Completion::Answer).await;
     let given =
@@ -90,12 +94,22 @@ async fn messages_are_asked_back_one_after_the_other() {
         .unwrap();
     let mut reread = world.jobs(&[first.id]).await.remove(0);
     reread.step = Step::Restore { message_id: "gone".to_owned(), reads: 1 };
-    assert_eq!(begun(&reread, &spaced).await, Ok(true));
+    assert_eq!(begun(&reread, &spaced).await, Leave::Go);
 
-    // What comes now is that job's, though it waited for its turn before.
     let second = world.jobs(&[second.id]).await.remove(0);
-    assert_eq!(begun(&second, &spaced).await, Ok(true));
-    world.tell(vec![batch(Source::Live, by_phone(1), &["lost"])]).await;
-    let origin = "SELECT origin FROM messages WHERE message_id = 'lost'";
-    assert_eq!(world.row(origin).await["origin"], "restored");
+    assert_eq!(begun(&second, &spaced).await, Leave::Go);
+}
+
+#[tokio::test]
+async fn a_message_that_comes_while_its_job_waits_for_a_turn_ends_the_job_and_counts_once() {
+    let world = World::new().await;
+    let (sync, job) = world.wants_back("gone", 0).await;
+    world.awaits(&job, Awaits::Turn, Completion::Answer).await;
+    world.tell(vec![batch(Source::Live, by_phone(1), &["gone"])]).await;
+    world.tell(vec![batch(Source::Live, by_phone(1), &["gone"])]).await;
+    let looked = world.look(&job, POSITUS, clock::now()).await;
+    assert_eq!(looked.ended, Some(JobState::Succeeded));
+    assert_eq!(world.row("SELECT origin FROM messages").await["origin"], "restored");
+    let line = world.store.receipt(sync, 0, 10).await.unwrap().lines.remove(0);
+    assert_eq!((line.expected, line.fetched, line.stored), (1, 1, 1));
 }
