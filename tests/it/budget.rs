@@ -1,0 +1,96 @@
+//! What a job costs in numbers that do not depend on the machine. A change that makes one of them worse fails here; what they were when
+//! the budgets were set is written beside them. `docs/performance.md` has the figures of a machine.
+
+use serde_json::json;
+use sincro_core::sync::SyncState;
+use sincro_simulator::Settings;
+use uuid::Uuid;
+
+use crate::support::{Person, Stage, World, announce, people, private::redis::Redis, stage::FAST, within};
+
+/// Both addresses known, so that each job is one call.
+const JOBS: usize = 2_000;
+/// Bytes of Redis for a job that waits; 3 when this was written.
+const BYTES: f64 = 12.0;
+/// Round trips to Redis, under load.
+const ROUND_TRIPS: f64 = 0.1;
+/// Commands that the scripts run in there for a job.
+const COMMANDS: f64 = 60.0;
+/// Transactions of Postgres, under load.
+const TRANSACTIONS: f64 = 0.05;
+
+#[tokio::test]
+async fn a_job_costs_few_bytes_round_trips_commands_and_transactions() {
+    let redis = Redis::alone().await;
+    let world = World::on(Some(redis.url()), None, &[]).await;
+    let mut stage = Stage::set(world, Settings { population: people(10), ..Settings::default() }, FAST).await;
+    stage.api.steer_channel(stage.channel, "pause").await;
+    stage.world.until_heard().await;
+    let empty = counted(&redis, "memory", "used_memory").await;
+    let sync = waiting(&stage).await;
+    stage.world.until_heard().await;
+    let bytes = (counted(&redis, "memory", "used_memory").await - empty) / of_jobs();
+
+    let before = traffic(&stage, &redis).await;
+    stage.api.steer_channel(stage.channel, "resume").await;
+    within("all calls", stage.gateway.calls().wait_for(JOBS, |_| true)).await;
+    assert_eq!(stage.api.end_of(sync).await.state, SyncState::Completed);
+    let after = traffic(&stage, &redis).await;
+    // Its connections tell what they did at the latest when they end.
+    stage.worker.terminate();
+    assert!(stage.worker.exit().await.success());
+    let transactions = (transactions(&stage).await - before.transactions) / of_jobs();
+    let round_trips = (after.round_trips - before.round_trips) / of_jobs();
+    let commands = (after.commands - before.commands) / of_jobs();
+    announce(&format!(
+        "a job: {bytes:.2} bytes, {round_trips:.4} round trips, {commands:.1} commands, {transactions:.4} transactions"
+    ));
+    assert!(bytes <= BYTES, "{bytes} bytes of Redis for a job that waits");
+    assert!(round_trips <= ROUND_TRIPS, "{round_trips} round trips to Redis for a job");
+    assert!(commands <= COMMANDS, "{commands} commands of Redis for a job");
+    assert!(transactions <= TRANSACTIONS, "{transactions} transactions of Postgres for a job");
+}
+
+/// What the servers have counted so far.
+struct Traffic {
+    round_trips: f64,
+    commands: f64,
+    transactions: f64,
+}
+
+async fn traffic(stage: &Stage, redis: &Redis) -> Traffic {
+    Traffic {
+        // Times that there was something to read on a connection.
+        round_trips: counted(redis, "stats", "total_reads_processed").await,
+        commands: counted(redis, "stats", "total_commands_processed").await,
+        transactions: transactions(stage).await,
+    }
+}
+
+async fn counted(redis: &Redis, section: &str, name: &str) -> f64 {
+    let info: String = redis.ask(&["INFO", section]).await.unwrap();
+    let value = info.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
+    value.unwrap().trim().parse().unwrap()
+}
+
+async fn transactions(stage: &Stage) -> f64 {
+    let count = "SELECT xact_commit + xact_rollback FROM pg_stat_database WHERE datname = current_database()";
+    f64::from(i32::try_from(stage.world.number(count).await).unwrap())
+}
+
+/// Jobs that wait for a channel to go on.
+async fn waiting(stage: &Stage) -> Uuid {
+    let person = |number: usize| Person {
+        phone_jid: Some(format!("{}@s.whatsapp.net", 5_511_900_000_000 + number)),
+        lid: Some(format!("{}@lid", 190_000_000_000_000 + number)),
+        name: None,
+    };
+    let persons: Vec<Person> = (0..JOBS / 2).map(person).collect();
+    let sync = stage.api.start_sync_of(stage.channel, 5, &persons).await;
+    assert_eq!(json!(sync.jobs.total), json!(JOBS));
+    sync.id
+}
+
+fn of_jobs() -> f64 {
+    f64::from(u32::try_from(JOBS).unwrap())
+}
