@@ -46,5 +46,13 @@ fn asked(jobs: i64, loads: &[ServerLoad]) -> Question<'_> {
 }
 
 fn busy(id: u128) -> ChannelLoad {
-    ChannelLoad { id: Uuid::from_u128(id), rate: 20.0, concurrency: 8, weight: 1, queued: 20_000, running: 0, blocked: None }
+    ChannelLoad {
+        id: Uuid::from_u128(id),
+        rate: 20.0,
+        concurrency: 8,
+        weight: 1,
+        queued: 20_000,
+        running: 0,
+        blocked: None,
+    }
 }

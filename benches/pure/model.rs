@@ -47,8 +47,7 @@ impl Model {
         if batch.jobs.len() < AT_ONCE {
             self.fill();
         }
-        let settlement =
-            |job: i64| Settlement { job, ticket: batch.ticket, ruling: Ruling::Done, used: true };
+        let settlement = |job: i64| Settlement { job, ticket: batch.ticket, ruling: Ruling::Done, used: true };
         let settlements: Vec<Settlement> = batch.jobs.iter().map(|given| settlement(given.job)).collect();
         black_box(self.schedule.settle(self.now, &settlements));
     }

@@ -83,10 +83,17 @@ pub(crate) fn number(value: f64) -> String {
     let size = value.abs();
     if size >= 100.0 {
         let digits = format!("{size:.0}");
-        let grouped: Vec<&str> = digits.as_bytes().rchunks(3).rev().filter_map(|chunk| str::from_utf8(chunk).ok()).collect();
+        let grouped: Vec<&str> =
+            digits.as_bytes().rchunks(3).rev().filter_map(|chunk| str::from_utf8(chunk).ok()).collect();
         return format!("{}{}", if value < 0.0 { "-" } else { "" }, grouped.join(","));
     }
-    let decimals = if size >= 10.0 { 1 } else if size >= 1.0 || size == 0.0 { 2 } else { 4 };
+    let decimals = if size >= 10.0 {
+        1
+    } else if size >= 1.0 || size == 0.0 {
+        2
+    } else {
+        4
+    };
     let text = format!("{value:.decimals$}");
     if text.contains('.') { text.trim_end_matches('0').trim_end_matches('.').to_owned() } else { text }
 }

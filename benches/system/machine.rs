@@ -59,13 +59,15 @@ pub(crate) fn commit() -> String {
 
 /// The version in a lock file of npm.
 fn locked(peer: &str, package: &str) -> String {
-    let text = fs::read_to_string(root().join("benches/peers").join(peer).join("package-lock.json")).unwrap_or_default();
+    let text =
+        fs::read_to_string(root().join("benches/peers").join(peer).join("package-lock.json")).unwrap_or_default();
     let lock: serde_json::Value = serde_json::from_str(&text).unwrap_or_default();
     lock["packages"][format!("node_modules/{package}")]["version"].as_str().unwrap_or("unknown").to_owned()
 }
 
 fn memory_gb() -> f64 {
-    let kilobytes = field("/proc/meminfo", "MemTotal").and_then(|text| text.trim_end_matches(" kB").parse::<f64>().ok());
+    let kilobytes =
+        field("/proc/meminfo", "MemTotal").and_then(|text| text.trim_end_matches(" kB").parse::<f64>().ok());
     kilobytes.map_or(f64::NAN, |kilobytes| (kilobytes / 1_048_576.0 * 10.0).round() / 10.0)
 }
 

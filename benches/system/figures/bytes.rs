@@ -28,6 +28,7 @@ pub(crate) async fn run(session: &Session) -> anyhow::Result<Vec<Line>> {
 
     Ok(vec![
         Line::alone("Redis bytes of a waiting job", "bytes", ours, Mark::AtMost(120.0)),
-        Line::alone("Redis bytes beside BullMQ", "bytes", ours, Mark::TimesAtMost(1.0 / 6.0)).beside(Who::Bullmq.name(), theirs),
+        Line::alone("Redis bytes beside BullMQ", "bytes", ours, Mark::TimesAtMost(1.0 / 6.0))
+            .beside(Who::Bullmq.name(), theirs),
     ])
 }

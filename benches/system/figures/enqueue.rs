@@ -33,7 +33,9 @@ async fn sincro(session: &Session, channels: usize, jobs: usize) -> anyhow::Resu
     let channels = installation.channels(channels, &world.nginx.url, UNLIMITED).await?;
     let requests = channels
         .iter()
-        .map(|channel| (*channel, crate::world::client::sync_of(channel.number * CONTACTS..(channel.number + 1) * CONTACTS)))
+        .map(|channel| {
+            (*channel, crate::world::client::sync_of(channel.number * CONTACTS..(channel.number + 1) * CONTACTS))
+        })
         .collect();
     let begun = Instant::now();
     installation.ask(requests).await?;

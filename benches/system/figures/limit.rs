@@ -38,7 +38,8 @@ pub(crate) async fn run(session: &Session) -> anyhow::Result<Vec<Line>> {
     Ok(vec![
         Line::alone("allowed calls that are made", "%", ours.used, Mark::AtLeast(98.0)).beside(peer, theirs.used),
         Line::alone("windows of a second over the limit", "", ours.over, Mark::Never).beside(peer, theirs.over),
-        Line::alone("most calls in a second, of 50", "", ours.most, Mark::AtMost(as_number(RATE))).beside(peer, theirs.most),
+        Line::alone("most calls in a second, of 50", "", ours.most, Mark::AtMost(as_number(RATE)))
+            .beside(peer, theirs.most),
     ])
 }
 

@@ -51,7 +51,8 @@ pub(crate) async fn run(session: &Session) -> anyhow::Result<Vec<Line>> {
     let growth = percentile(&between(0.75, 1.0), 50.0) / percentile(&between(0.25, 0.5), 50.0);
     let later: Vec<(f64, f64)> = looks.iter().copied().filter(|look| look.0 > jobs / 4.0).collect();
     Ok(vec![
-        Line::alone("speed with a million waiting", "jobs/s", deep, Mark::TimesAtLeast(0.9)).beside("with 10,000 waiting", shallow),
+        Line::alone("speed with a million waiting", "jobs/s", deep, Mark::TimesAtLeast(0.9))
+            .beside("with 10,000 waiting", shallow),
         Line::alone("memory of the worker at most", "MB", most, Mark::AtMost(96.0)),
         Line::alone("memory in the last quarter to the second", "times", growth, Mark::AtMost(1.05)),
         Line::alone("growth of memory", "MB per 100,000 jobs", slope(&later) * 1e5, Mark::Told),

@@ -48,7 +48,17 @@ pub(crate) async fn run(session: &Session) -> anyhow::Result<Vec<Line>> {
     }
     worker.stop().await;
     Ok(vec![
-        Line::alone("from the 202 to the gateway, behind 100,000 jobs, p50", "ms", percentile(&waits, 50.0), Mark::Told),
-        Line::alone("from the 202 to the gateway, behind 100,000 jobs, p99", "ms", percentile(&waits, 99.0), Mark::AtMost(50.0)),
+        Line::alone(
+            "from the 202 to the gateway, behind 100,000 jobs, p50",
+            "ms",
+            percentile(&waits, 50.0),
+            Mark::Told,
+        ),
+        Line::alone(
+            "from the 202 to the gateway, behind 100,000 jobs, p99",
+            "ms",
+            percentile(&waits, 99.0),
+            Mark::AtMost(50.0),
+        ),
     ])
 }

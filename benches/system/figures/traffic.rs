@@ -25,7 +25,8 @@ pub(crate) async fn run(session: &Session) -> anyhow::Result<Vec<Line>> {
     let (round_trips, transactions) = sincro(session, jobs).await?;
     let (their_round_trips, their_transactions) = bullmq(session, jobs).await?;
     Ok(vec![
-        Line::alone("Redis round trips of a job", "", round_trips, Mark::AtMost(0.1)).beside(Who::Bullmq.name(), their_round_trips),
+        Line::alone("Redis round trips of a job", "", round_trips, Mark::AtMost(0.1))
+            .beside(Who::Bullmq.name(), their_round_trips),
         Line::alone("Postgres transactions of a job", "", transactions, Mark::AtMost(0.05))
             .beside(Who::Bullmq.name(), their_transactions),
     ])

@@ -35,7 +35,12 @@ pub(crate) async fn fill(world: &World, database: &Database, channels: usize, jo
 }
 
 /// A worker of all these queues, each under BullMQ's limiter. It works already.
-pub(crate) async fn limited(world: &World, database: &Database, channels: usize, rate: usize) -> anyhow::Result<Process> {
+pub(crate) async fn limited(
+    world: &World,
+    database: &Database,
+    channels: usize,
+    rate: usize,
+) -> anyhow::Result<Process> {
     let mut process = start(world, database, &["limited"], &[channels, rate, 8]).await?;
     process.says("ready").await?;
     Ok(process)

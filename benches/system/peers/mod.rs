@@ -17,7 +17,12 @@ use serde::Serialize;
 
 use crate::{
     report::say,
-    world::{World, postgres::Database, process::{Process, Program}, programs, root},
+    world::{
+        World,
+        postgres::Database,
+        process::{Process, Program},
+        programs, root,
+    },
 };
 
 /// Who works.

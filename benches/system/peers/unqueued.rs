@@ -131,7 +131,8 @@ async fn read(http: &reqwest::Client, gateway: &str, job: Job) -> anyhow::Result
 }
 
 fn encoded(query: &[(&str, &str)]) -> String {
-    let pairs: Vec<String> = query.iter().map(|(name, value)| format!("{name}={}", value.replace('@', "%40"))).collect();
+    let pairs: Vec<String> =
+        query.iter().map(|(name, value)| format!("{name}={}", value.replace('@', "%40"))).collect();
     pairs.join("&")
 }
 

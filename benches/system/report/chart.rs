@@ -14,7 +14,8 @@ const TOP: f64 = 40.0;
 
 /// An SVG of all lines with a mark.
 pub(super) fn of(lines: &[Measured]) -> String {
-    let lines: Vec<&Measured> = lines.iter().filter(|line| line.mark != Mark::Told && line.mark != Mark::Never).collect();
+    let lines: Vec<&Measured> =
+        lines.iter().filter(|line| line.mark != Mark::Told && line.mark != Mark::Never).collect();
     let height = lines.iter().fold(TOP, |height, _| height + ROW);
     let mut svg = format!(
         "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {WIDTH} {height}\" font-family=\"sans-serif\" font-size=\"13\">\n\
@@ -47,12 +48,16 @@ fn row(svg: &mut String, line: &Measured, y: f64) {
         let x = LEFT + length(mark);
         let color = if line.reached == Some(true) { "#2e7d32" } else { "#c62828" };
         let (from, to) = (y - 3.0, y + BAR * 2.0 + 6.0);
-        let _ = writeln!(svg, "<line x1=\"{x:.1}\" y1=\"{from}\" x2=\"{x:.1}\" y2=\"{to}\" stroke=\"{color}\" stroke-width=\"2\"/>");
+        let _ = writeln!(
+            svg,
+            "<line x1=\"{x:.1}\" y1=\"{from}\" x2=\"{x:.1}\" y2=\"{to}\" stroke=\"{color}\" stroke-width=\"2\"/>"
+        );
     }
 }
 
 fn bar(svg: &mut String, y: f64, length: f64, color: &str, text: &str) {
     let _ = writeln!(svg, "<rect x=\"{LEFT}\" y=\"{y}\" width=\"{length:.1}\" height=\"{BAR}\" fill=\"{color}\"/>");
     let (x, base) = (LEFT + length + 6.0, y + BAR - 2.0);
-    let _ = writeln!(svg, "<text x=\"{x:.1}\" y=\"{base}\" font-size=\"11\" fill=\"#333333\">{}</text>", text.trim_end());
+    let _ =
+        writeln!(svg, "<text x=\"{x:.1}\" y=\"{base}\" font-size=\"11\" fill=\"#333333\">{}</text>", text.trim_end());
 }

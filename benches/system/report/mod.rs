@@ -4,11 +4,7 @@ mod chart;
 mod markdown;
 mod table;
 
-use std::{
-    collections::BTreeMap,
-    fs,
-    path::PathBuf,
-};
+use std::{collections::BTreeMap, fs, path::PathBuf};
 
 use anyhow::Context as _;
 use serde::{Deserialize, Serialize};

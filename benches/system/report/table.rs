@@ -20,7 +20,8 @@ pub(super) fn of(lines: &[Measured]) -> String {
 
 /// The cells of a line; also those of the published table.
 pub(super) fn cells(line: &Measured) -> [String; 6] {
-    let beside = line.peer.as_ref().zip(line.theirs.as_ref()).map(|(peer, theirs)| format!("{peer}: {}", spread(theirs)));
+    let beside =
+        line.peer.as_ref().zip(line.theirs.as_ref()).map(|(peer, theirs)| format!("{peer}: {}", spread(theirs)));
     let verdict = match line.reached {
         Some(true) => "reached",
         Some(false) => "missed",

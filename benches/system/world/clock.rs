@@ -119,10 +119,10 @@ fn answered(request: &str) -> String {
             let digits = chat.split('@').next().unwrap_or_default();
             (200, answer::history(&chat, digits))
         }
-        None => answer::OTHERS.iter().find(|(known, _, _)| path.starts_with(known)).map_or_else(
-            || (404, String::new()),
-            |(_, status, body)| (*status, (*body).to_owned()),
-        ),
+        None => answer::OTHERS
+            .iter()
+            .find(|(known, _, _)| path.starts_with(known))
+            .map_or_else(|| (404, String::new()), |(_, status, body)| (*status, (*body).to_owned())),
     };
     let length = body.len();
     format!("HTTP/1.1 {status} -\r\ncontent-type: application/json\r\ncontent-length: {length}\r\n\r\n{body}")

@@ -28,7 +28,7 @@ const LONG_BEAT: Duration = Duration::from_millis(50);
 /// One installation with nothing in it yet.
 pub(crate) struct Installation {
     pub(crate) client: Client,
-    pub(crate) api: Process,
+    _api: Process,
     pub(crate) database: Database,
     redis_url: String,
     folder: std::path::PathBuf,
@@ -39,7 +39,8 @@ impl Installation {
     pub(super) async fn prepare(world: &World) -> anyhow::Result<()> {
         let database = world.postgres.named(TEMPLATE, "postgres").await?;
         run_to_end(&database, &world.redis.url, &["migrate"]).await?;
-        let key = run_to_end(&database, &world.redis.url, &["key", "create", "--name", "bench", "--scope", "admin"]).await?;
+        let key =
+            run_to_end(&database, &world.redis.url, &["key", "create", "--name", "bench", "--scope", "admin"]).await?;
         let key = key.lines().next_back().context("a key is printed")?;
         std::fs::write(world.folder.path().join("key"), key)?;
         Ok(())
@@ -54,9 +55,13 @@ impl Installation {
         let own = vec![("SINCRO_LISTEN", listen)];
         let mut api = start("api", &database, &redis_url, &folder, own).await?;
         api.until("ready", async || client.is_ready().await).await?;
-        let installation = Self { client, api, database, redis_url, folder };
+        let installation = Self { client, _api: api, database, redis_url, folder };
         // The first worker opens the queue; after that it is there for whoever comes.
-        installation.worker(Effort::default()).await?.stop().await;
+        let worker = installation.worker(Effort::default()).await?;
+        while !world.redis.is_open().await? {
+            sleep(BEAT).await;
+        }
+        worker.stop().await;
         Ok(installation)
     }
 
@@ -113,7 +118,9 @@ impl Installation {
 
     /// Jobs that are over so far, as the ledger counts them.
     pub(crate) async fn jobs_over(&self) -> anyhow::Result<i64> {
-        self.database.number("SELECT coalesce(sum(jobs_succeeded + jobs_failed + jobs_empty), 0)::bigint FROM syncs").await
+        self.database
+            .number("SELECT coalesce(sum(jobs_succeeded + jobs_failed + jobs_empty), 0)::bigint FROM syncs")
+            .await
     }
 
     /// Waits until the queue holds so many jobs.

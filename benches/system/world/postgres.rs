@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use anyhow::Context as _;
-use sqlx::{AssertSqlSafe, Connection as _, PgConnection, postgres::PgRow, Row as _};
+use sqlx::{AssertSqlSafe, Connection as _, PgConnection, Row as _, postgres::PgRow};
 
 use super::{
     process::{Process, Program},
@@ -71,9 +71,10 @@ impl Postgres {
     /// Drops what earlier measurements left, and writes everything down that would be written in the middle of the next.
     pub(crate) async fn settle(&self) -> anyhow::Result<()> {
         let mut connection = self.connect().await?;
-        let old: Vec<String> = sqlx::query_scalar("SELECT datname::text FROM pg_database WHERE datname LIKE 'bench\\_%'")
-            .fetch_all(&mut connection)
-            .await?;
+        let old: Vec<String> =
+            sqlx::query_scalar("SELECT datname::text FROM pg_database WHERE datname LIKE 'bench\\_%'")
+                .fetch_all(&mut connection)
+                .await?;
         for name in old {
             run(&mut connection, &format!("DROP DATABASE {name} WITH (FORCE)")).await?;
         }

@@ -29,7 +29,7 @@ const KEEPER: &str = r#"
     program=$!
     exec >&-
     while read -r _; do :; done
-    kill -s "$end" "$program"
+    kill -s "$end" "$program" 2>/dev/null
     (
         seconds=0
         while [ "$seconds" -lt 40 ] && kill -s 0 "$program"; do
@@ -37,7 +37,7 @@ const KEEPER: &str = r#"
             seconds=$((seconds + 1))
         done
         kill -s KILL "$program"
-    ) &
+    ) 2>/dev/null &
     wait "$program"
 "#;
 /// What only something broken takes.

@@ -54,7 +54,9 @@ impl Redis {
 
     async fn writes_in_the_background(&self) -> anyhow::Result<bool> {
         let info: String = self.ask(&["INFO", "persistence"]).await?;
-        Ok(["rdb_bgsave_in_progress:1", "aof_rewrite_in_progress:1", "aof_rewrite_scheduled:1"].iter().any(|s| info.contains(s)))
+        Ok(["rdb_bgsave_in_progress:1", "aof_rewrite_in_progress:1", "aof_rewrite_scheduled:1"]
+            .iter()
+            .any(|s| info.contains(s)))
     }
 
     /// Bytes that it uses now.
@@ -73,6 +75,12 @@ impl Redis {
         let prefix = format!("{name}:");
         let value = info.lines().find_map(|line| line.strip_prefix(&prefix)?.trim().parse().ok());
         value.with_context(|| format!("Redis says nothing of {name}"))
+    }
+
+    /// Whether our queue is there for jobs.
+    pub(crate) async fn is_open(&self) -> anyhow::Result<bool> {
+        let there = async |key: &str| self.ask::<bool>(&["EXISTS", &format!("sincro:{{main/0}}:{key}")]).await;
+        Ok(there("epoch2").await? && !there("restoring").await?)
     }
 
     /// Jobs that wait in our queue.
