@@ -25,6 +25,8 @@ mod session;
 mod stats;
 mod world;
 
+use std::process::ExitCode;
+
 use anyhow::Context as _;
 use clap::Parser as _;
 use tokio::signal::unix::{SignalKind, signal};
@@ -36,13 +38,16 @@ use crate::{
 };
 
 #[tokio::main]
-async fn main() -> anyhow::Result<()> {
+async fn main() -> ExitCode {
     let args = Args::parse();
-    match args.verb {
+    let done = match args.verb {
         Some(Verb::Unqueued(work)) => peers::unqueued::work(work).await,
         Some(Verb::Publish) => report::publish(),
         None => measure_until_told_otherwise(args).await,
-    }
+    };
+    let Err(error) = done else { return ExitCode::SUCCESS };
+    say(&format!("bench: {error:#}"));
+    ExitCode::FAILURE
 }
 
 /// Whoever presses Ctrl-C finds nothing left: what was started ends when it is dropped.
@@ -67,7 +72,7 @@ async fn measure(args: Args) -> anyhow::Result<()> {
             }
             report.add(figure, lines, args.quick);
         }
-        report.chose(session.best_so_far());
+        report.chose(session.best_so_far().await);
         report.save()?;
     }
     report.print();

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use tokio::sync::OnceCell;
+use tokio::sync::Mutex;
 
 use crate::{
     args::Args,
@@ -15,13 +15,13 @@ use crate::{
 pub(crate) struct Session {
     pub(crate) world: World,
     quick: bool,
-    best: OnceCell<BTreeMap<Who, Effort>>,
+    best: Mutex<BTreeMap<Who, Effort>>,
 }
 
 impl Session {
     pub(crate) async fn begin(args: &Args) -> anyhow::Result<Self> {
         peers::prepare()?;
-        Ok(Self { world: World::start(args.data.as_deref()).await?, quick: args.quick, best: OnceCell::new() })
+        Ok(Self { world: World::start(args.data.as_deref()).await?, quick: args.quick, best: Mutex::default() })
     }
 
     /// A size of the real measurement, or the tenth part of it for a try.
@@ -31,12 +31,17 @@ impl Session {
 
     /// The effort at which one did most, tried once for all runs.
     pub(crate) async fn best(&self, who: Who) -> anyhow::Result<Effort> {
-        let best = self.best.get_or_try_init(|| execute::try_efforts(self)).await?;
-        Ok(best.get(&who).copied().unwrap_or_default())
+        let mut best = self.best.lock().await;
+        if let Some(effort) = best.get(&who) {
+            return Ok(*effort);
+        }
+        let effort = execute::try_efforts(self, who).await?;
+        best.insert(who, effort);
+        Ok(effort)
     }
 
-    /// The same of everybody, if it was tried.
-    pub(crate) fn best_so_far(&self) -> BTreeMap<Who, Effort> {
-        self.best.get().cloned().unwrap_or_default()
+    /// The same of everybody, as far as it was tried.
+    pub(crate) async fn best_so_far(&self) -> BTreeMap<Who, Effort> {
+        self.best.lock().await.clone()
     }
 }

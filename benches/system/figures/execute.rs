@@ -85,18 +85,14 @@ fn spent_since(world: &World, before: [f64; 3], worker: &Process, jobs: usize) -
     }
 }
 
-/// Tries everybody at several efforts.
-pub(crate) async fn try_efforts(session: &Session) -> anyhow::Result<BTreeMap<Who, Effort>> {
-    let mut best = BTreeMap::new();
-    for who in Who::ALL {
-        let mut most = 0.0;
-        for effort in efforts(who) {
-            let rate = work(session, who, effort, TRIAL).await?.rate;
-            say(&format!("  trial of {}, {effort}: {} jobs/s", who.name(), number(rate)));
-            if rate > most {
-                most = rate;
-                best.insert(who, effort);
-            }
+/// Tries one at several efforts, and tells which was best.
+pub(crate) async fn try_efforts(session: &Session, who: Who) -> anyhow::Result<Effort> {
+    let (mut most, mut best) = (0.0, Effort::default());
+    for effort in efforts(who) {
+        let rate = work(session, who, effort, TRIAL).await?.rate;
+        say(&format!("  trial of {}, {effort}: {} jobs/s", who.name(), number(rate)));
+        if rate > most {
+            (most, best) = (rate, effort);
         }
     }
     Ok(best)

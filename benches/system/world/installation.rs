@@ -20,7 +20,7 @@ const SECRET_KEY: &str = "MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5MDE=";
 /// Migrated and with a key; every installation begins as a copy of it.
 const TEMPLATE: &str = "sincro_template";
 const OPEN_SYNCS: &str = "SELECT count(*) FROM syncs WHERE finished_at IS NULL";
-const BEAT: Duration = Duration::from_millis(10);
+const BEAT: Duration = Duration::from_millis(20);
 /// Syncs that are asked for at once, as a backend does that has many of them.
 const ASKED_AT_ONCE: usize = 8;
 const LONG_BEAT: Duration = Duration::from_millis(50);
@@ -28,7 +28,7 @@ const LONG_BEAT: Duration = Duration::from_millis(50);
 /// One installation with nothing in it yet.
 pub(crate) struct Installation {
     pub(crate) client: Client,
-    _api: Process,
+    api: Process,
     pub(crate) database: Database,
     redis_url: String,
     folder: std::path::PathBuf,
@@ -55,7 +55,7 @@ impl Installation {
         let own = vec![("SINCRO_LISTEN", listen)];
         let mut api = start("api", &database, &redis_url, &folder, own).await?;
         api.until("ready", async || client.is_ready().await).await?;
-        let installation = Self { client, _api: api, database, redis_url, folder };
+        let installation = Self { client, api, database, redis_url, folder };
         // The first worker opens the queue; after that it is there for whoever comes.
         let worker = installation.worker(Effort::default()).await?;
         while !world.redis.is_open().await? {
@@ -109,6 +109,12 @@ impl Installation {
         let bad = number(&mut connection, "SELECT count(*) FROM syncs WHERE state <> 'completed'").await?;
         ensure!(bad == 0, "{bad} syncs did not end well");
         Ok(())
+    }
+
+    /// Ends the API; the ledger stays.
+    pub(crate) async fn stop(self) -> Database {
+        self.api.stop().await;
+        self.database
     }
 
     /// Whether every sync is over.

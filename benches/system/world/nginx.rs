@@ -78,6 +78,12 @@ impl Nginx {
         Ok(calls)
     }
 
+    /// Waits until there were so many calls since.
+    pub(crate) async fn until_called(&self, mark: u64, calls: usize) -> anyhow::Result<()> {
+        while self.calls_since(mark).await?.len() < calls {}
+        Ok(())
+    }
+
     /// `provider/host:port`, as rules name it.
     pub(crate) fn server(&self) -> String {
         format!("wuzapi/{}", self.url.trim_start_matches("http://"))

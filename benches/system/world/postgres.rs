@@ -86,10 +86,10 @@ impl Postgres {
         run(&mut self.connect().await?, "CHECKPOINT").await
     }
 
-    /// Transactions of a database so far, once nobody has any left to report.
-    pub(crate) async fn transactions(&self, database: &Database) -> anyhow::Result<i64> {
+    /// Transactions of a database so far, as far as those who made them have told.
+    pub(crate) async fn transactions(&self, database: &Database) -> anyhow::Result<f64> {
         let mut connection = self.connect().await?;
-        let count = "SELECT xact_commit + xact_rollback FROM pg_stat_database WHERE datname = $1";
+        let count = "SELECT (xact_commit + xact_rollback)::double precision FROM pg_stat_database WHERE datname = $1";
         Ok(sqlx::query_scalar(count).bind(&database.name).fetch_one(&mut connection).await?)
     }
 
