@@ -23,7 +23,9 @@ use std::{
 };
 
 use anyhow::{Context as _, bail};
-use apalis::prelude::{BackendExt as _, BoxDynError, Data, ParallelizeExt as _, TaskSink as _, WorkerBuilder, WorkerBuilderExt as _};
+use apalis::prelude::{
+    BackendExt as _, BoxDynError, Data, ParallelizeExt as _, TaskSink as _, WorkerBuilder, WorkerBuilderExt as _,
+};
 use apalis_redis::{Config, RedisStorage};
 use redis::aio::ConnectionManager;
 use sqlx::postgres::PgPoolOptions;
@@ -41,7 +43,9 @@ async fn main() -> anyhow::Result<()> {
     let number = |place: usize| words.get(place).and_then(|word| word.parse::<u32>().ok());
     match (words.first().map(String::as_str), number(1), number(2), number(3)) {
         (Some("enqueue"), Some(jobs), _, _) => enqueue(jobs).await,
-        (Some("work"), Some(jobs), Some(concurrency), Some(connections)) => complete(jobs, concurrency, connections).await,
+        (Some("work"), Some(jobs), Some(concurrency), Some(connections)) => {
+            complete(jobs, concurrency, connections).await
+        }
         _ => bail!("enqueue JOBS, or work JOBS CONCURRENCY CONNECTIONS"),
     }
 }
@@ -93,7 +97,7 @@ async fn complete(jobs: u32, concurrency: u32, connections: u32) -> anyhow::Resu
     let pool = PgPoolOptions::new().max_connections(connections).connect(&variable("DATABASE_URL")?).await?;
     let http = reqwest::Client::builder().no_proxy().build()?;
     let place = Place { http, gateway: variable("GATEWAY")?, pool };
-    let left = Left(Arc::new(AtomicU64::new(jobs.into())), jobs);
+    let left = Left { count: Arc::new(AtomicU64::new(jobs.into())), of: jobs };
     let concurrency = usize::try_from(concurrency)?;
     let storage = RedisStorage::<Job>::new(connect().await?).with_config(config(concurrency)).poll_with_interval(POLL);
     let worker = WorkerBuilder::new(format!("bench-{}", std::process::id()))
@@ -108,12 +112,15 @@ async fn complete(jobs: u32, concurrency: u32, connections: u32) -> anyhow::Resu
 
 /// Jobs that are not done yet, of how many.
 #[derive(Clone)]
-struct Left(Arc<AtomicU64>, u32);
+struct Left {
+    count: Arc<AtomicU64>,
+    of: u32,
+}
 
 async fn handle(job: Job, place: Data<Place>, left: Data<Left>) -> Result<(), BoxDynError> {
     work::work(&job, &place).await?;
-    if left.0.fetch_sub(1, Ordering::Relaxed) == 1 {
-        println!("{{\"completed\":{}}}", left.1);
+    if left.count.fetch_sub(1, Ordering::Relaxed) == 1 {
+        println!("{{\"completed\":{}}}", left.of);
     }
     Ok(())
 }
