@@ -105,8 +105,7 @@ fn efforts(who: Who) -> Vec<Effort> {
     };
     match who {
         Who::Sincro => [64, 128, 256, 512].map(|c| Effort { concurrency: Some(c), connections: None }).to_vec(),
-        Who::Bullmq => all(&[32, 64, 128], &[16, 32]),
-        Who::Apalis => all(&[32, 64, 128], &[16, 32]),
+        Who::Bullmq | Who::Apalis => all(&[32, 64, 128], &[16, 32]),
         Who::Unqueued => all(&[256], &[1, 2, 3]),
     }
 }

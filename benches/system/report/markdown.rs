@@ -1,6 +1,6 @@
 //! The page docs/performance.md: what stands between its markers is made from what was measured.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, fmt::Write as _};
 
 use anyhow::Context as _;
 
@@ -22,7 +22,7 @@ fn between(page: &str, name: &str, text: &str) -> anyhow::Result<String> {
 fn figures(report: &Report) -> String {
     let mut text = "| figure | ours | beside it | ratio | mark | |\n|---|---|---|---|---|---|\n".to_owned();
     for line in &report.lines {
-        text.push_str(&format!("| {} |\n", table::cells(line).join(" | ")));
+        let _ = writeln!(text, "| {} |", table::cells(line).join(" | "));
     }
     text
 }
@@ -44,7 +44,7 @@ fn machine(report: &Report) -> String {
     rows.push(("commits".to_owned(), commits.into_iter().collect::<Vec<_>>().join(", ")));
     let mut text = "| | |\n|---|---|\n".to_owned();
     for (name, value) in rows {
-        text.push_str(&format!("| {name} | {value} |\n"));
+        let _ = writeln!(text, "| {name} | {value} |");
     }
     text
 }

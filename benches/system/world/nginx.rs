@@ -102,7 +102,7 @@ fn configured(room: &Path, port: u16) -> String {
     }
     let history = escaped(&answer::history("$chat", "${digits}"));
     format!(
-        r#"daemon off;
+        r"daemon off;
 # One process serves many times what any of those can do who are measured.
 master_process off;
 pid nginx.pid;
@@ -125,7 +125,7 @@ http {{
     location = /chat/history {{ return 200 '{history}'; }}
 {places}  }}
 }}
-"#
+"
     )
 }
 
