@@ -14,7 +14,7 @@ use anyhow::{Context as _, ensure};
 use self::model::Model;
 
 /// Channels, jobs of each, and the instructions that a job may cost.
-const BUDGETS: [(u128, i64, u64); 3] = [(1, 1_000_000, 6_000), (100, 2_000, 6_000), (10_000, 100, 9_000)];
+const BUDGETS: [(u128, i64, u64); 3] = [(1, 1_000_000, 3_500), (100, 2_000, 4_900), (10_000, 100, 5_700)];
 const ROUNDS: u64 = 200;
 const JOBS_OF_A_ROUND: u64 = 64;
 
