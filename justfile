@@ -68,6 +68,23 @@ million: install-services
     cargo build --release --locked -p sincro-cli
     SINCRO_TEST_PERSONS=500000 {{ quote(target / "release" / "sincro") }} services -- cargo test --release --locked -p sincro-tests memory::redis_and -- --nocapture
 
+# Measures Sincro beside what people use today, on private servers: --runs N, --only FIGURE, --quick for a try. All of it takes most
+# of an hour; `publish` then puts what was measured into docs/performance.md.
+bench *ARGS:
+    @deploy/local/install-services --for-bench
+    cargo build --release --locked -p sincro-cli --bin sincro
+    cargo build --release --locked --manifest-path benches/peers/apalis/Cargo.toml --target-dir {{ quote(target / "bench-apalis") }}
+    cargo bench --locked -p sincro-benches --bench system -- "$@"
+
+# Times the pure parts with criterion; takes a part of a name.
+bench-pure *ARGS:
+    cargo bench --locked -p sincro-benches --bench pure -- "$@"
+
+# Counts the instructions of a claim with callgrind, and fails where they are over the budget.
+bench-instructions:
+    @deploy/local/install-services --for-bench
+    cargo bench --locked -p sincro-benches --bench instructions
+
 # Lets everything go wrong at random while syncs run, then checks that nothing is lost or doubled: --seed N --minutes M.
 chaos *ARGS: install-services
     @deploy/local/chaos "$@"

@@ -16,7 +16,7 @@ use crate::support::{
 };
 
 /// Which of our crates a crate may know, for its tests as well.
-const KNOWS: [(&str, &[&str]); 9] = [
+const KNOWS: [(&str, &[&str]); 10] = [
     ("sincro-core", &[]),
     ("sincro-queue", &["sincro-core"]),
     ("sincro-store", &["sincro-core"]),
@@ -37,6 +37,7 @@ const KNOWS: [(&str, &[&str]); 9] = [
         ],
     ),
     ("sincro-tests", &["sincro-core", "sincro-simulator"]),
+    ("sincro-benches", &["sincro-core", "sincro-providers"]),
 ];
 
 /// What begins with this name is used by these crates alone.

@@ -19,6 +19,7 @@
 //! | `faults` | gateways that refuse, break and lie |
 //! | `whapi` | what is another provider's: pages, open readings, states of a channel |
 //! | `memory` | answers without end, long lists, what nobody can read, what is over long enough |
+//! | `budget` | what a job costs, on whatever machine |
 //! | `bad_input` | requests that cannot be done leave nothing behind |
 //! | `http` | keys, repeated requests, events, pages, secrets, metrics |
 //! | `cli` | what the command line prints and returns |
@@ -30,6 +31,7 @@
 #![expect(clippy::unwrap_used, reason = "a test may end at once where something is not as it must be")]
 
 mod bad_input;
+mod budget;
 mod chaos;
 mod cli;
 mod cluster;
