@@ -139,9 +139,6 @@ pub struct Delivered {
     pub unmapped: u64,
     /// The phone said that there is nothing older.
     pub exhausted: bool,
-    /// Of earlier answers to the same job, messages that came more than once.
-    #[serde(skip_serializing_if = "is_none")]
-    pub repeated: u64,
     /// Nobody knows whether the gateway took the request.
     pub uncertain: bool,
     /// Whoever owns the number declined.
@@ -166,17 +163,6 @@ impl Delivered {
         if let Some(conversations) = progress.conversations {
             self.conversations = Some(self.conversations.unwrap_or(0) + conversations);
         }
-    }
-
-    /// What stays known when the phone is asked for more.
-    #[must_use]
-    pub fn for_more(&self) -> Self {
-        Self { repeated: self.repeats(), ..Self::default() }
-    }
-
-    /// Messages that were there already when they came.
-    const fn repeats(&self) -> u64 {
-        self.repeated + self.messages.saturating_sub(self.new)
     }
 
     /// How far it is, in words; none before anything came.
@@ -209,6 +195,8 @@ pub struct Awaited {
     pub delivered: Delivered,
     /// The messages that the job has in all, earlier steps included.
     pub fetched: i64,
+    /// The messages that are stored of whom a phone was asked about, up to as many as are wanted.
+    pub known: i64,
     /// The most messages that were asked for, where that counts for one chat.
     pub wanted: i64,
 }
@@ -273,9 +261,8 @@ impl Awaited {
 
     fn at_its_end(&self) -> Look {
         let delivered = &self.delivered;
-        // A phone that sends what was there already has nothing else. A webhook can come more than once.
-        let different = self.fetched.saturating_sub_unsigned(delivered.repeats());
-        if self.rule == Completion::Reply && delivered.new > 0 && !delivered.exhausted && different < self.wanted {
+        // A phone that sends what was there already has nothing else. A webhook can come more than once, so what counts is what is there.
+        if self.rule == Completion::Reply && delivered.new > 0 && !delivered.exhausted && self.known < self.wanted {
             return Look::GoOn;
         }
         Look::Over(match (self.fetched, self.rule) {

@@ -169,7 +169,7 @@ async fn await_turn(
         waiting.id,
         now,
         until.unwrap_or(now),
-        Json(awaited.delivered.for_more()) as _
+        Json(Delivered::default()) as _
     )
     .execute(&mut *connection)
     .await?;
@@ -252,9 +252,13 @@ pub(crate) async fn lock(connection: &mut PgConnection, job: JobId) -> Result<Op
     let wanted = messages_wanted.fetch_one(&mut *connection).await?;
     let row = sqlx::query!(
         r#"SELECT j.channel_id, j.kind, coalesce(j.step, 'null') AS "step!", j.steps_done, j.attempts, j.fetched,
-                  a.awaits, a.rule, a.since, a.until, a.heard_at, a.delivered AS "delivered: Json<Delivered>"
+                  a.awaits, a.rule, a.since, a.until, a.heard_at, a.delivered AS "delivered: Json<Delivered>",
+                  CASE WHEN a.rule = 'reply' THEN (
+                    SELECT count(*) FROM (SELECT FROM contacts c JOIN messages m ON m.contact_id = coalesce(c.merged_into, c.id)
+                                          WHERE c.id = j.contact_id LIMIT $2) AS k) ELSE 0 END AS "known!"
            FROM jobs j JOIN awaiting_jobs a ON a.job_id = j.id WHERE j.id = $1 AND j.state = 'awaiting' FOR NO KEY UPDATE OF j, a"#,
-        job
+        job,
+        i64::from(wanted)
     );
     let Some(row) = row.fetch_optional(&mut *connection).await? else {
         // At a worker, whose result decides; or over, and nobody waits any more.
@@ -278,6 +282,7 @@ pub(crate) async fn lock(connection: &mut PgConnection, job: JobId) -> Result<Op
         heard_at: row.heard_at,
         delivered: row.delivered.0,
         fetched: row.fetched.into(),
+        known: row.known,
         wanted: wanted.into(),
     };
     Ok(Some((waiting, awaited)))

@@ -1,8 +1,8 @@
 //! Many callers, one call: whoever asks while a call is under way shares the next one.
 //!
-//! There is no timer: an idle caller is served at once, and under load the batches grow by themselves.
+//! Under load the batches grow by themselves. Where callers come in swarms, whoever is first waits a moment for the others.
 
-use std::{future::Future, pin::Pin};
+use std::{future::Future, pin::Pin, time::Duration};
 
 use tokio::sync::{mpsc, oneshot};
 
@@ -16,8 +16,9 @@ pub(crate) struct Batcher<I, O> {
 }
 
 impl<I: Send + 'static, O: Send + 'static> Batcher<I, O> {
-    /// `call` answers a batch of at most `most` requests with one answer each, in the same order.
-    pub(crate) fn new<F, Fut>(most: usize, call: F) -> (Self, Serving)
+    /// `call` answers a batch of at most `most` requests with one answer each, in the same order; the first one waits for others as long
+    /// as `moment`.
+    pub(crate) fn new<F, Fut>(most: usize, moment: Duration, call: F) -> (Self, Serving)
     where
         F: Fn(Vec<I>) -> Fut + Send + 'static,
         Fut: Future<Output = Vec<O>> + Send,
@@ -26,6 +27,14 @@ impl<I: Send + 'static, O: Send + 'static> Batcher<I, O> {
         let serving = async move {
             let mut batch = Vec::with_capacity(most);
             while waiting.recv_many(&mut batch, most).await > 0 {
+                if !moment.is_zero() {
+                    tokio::time::sleep(moment).await;
+                    while batch.len() < most
+                        && let Ok(another) = waiting.try_recv()
+                    {
+                        batch.push(another);
+                    }
+                }
                 let (inputs, callers): (Vec<_>, Vec<_>) = batch.drain(..).unzip();
                 for (caller, answer) in callers.into_iter().zip(call(inputs).await) {
                     // A caller that gave up does not need its answer.
@@ -57,7 +66,7 @@ mod tests {
         let gate = Arc::new(Semaphore::new(0));
         let (sizes, mut seen) = mpsc::unbounded_channel();
         let at_gate = gate.clone();
-        let (batcher, serving) = Batcher::new(100, move |batch: Vec<u32>| {
+        let (batcher, serving) = Batcher::new(100, Duration::ZERO, move |batch: Vec<u32>| {
             sizes.send(batch.len()).unwrap();
             let gate = at_gate.clone();
             async move {

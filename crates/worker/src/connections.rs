@@ -16,16 +16,23 @@ const MOST_KEPT: usize = 4_096;
 pub(crate) struct Connections {
     store: Store,
     opened: Mutex<Opened>,
+    /// Whoever opens one: a swarm of jobs of a new channel asks for it once.
+    opening: tokio::sync::Mutex<()>,
 }
 
 impl Connections {
     pub(crate) fn new(store: Store) -> Self {
-        Self { store, opened: Mutex::default() }
+        Self { store, opened: Mutex::default(), opening: tokio::sync::Mutex::default() }
     }
 
     /// The connection of a job's channel, at least as new as the job.
     pub(crate) async fn of(&self, job: &Job) -> Result<Arc<Connection>, Error> {
-        if let Some(connection) = self.opened.lock().get(job.channel, job.channel_version) {
+        let known = || self.opened.lock().get(job.channel, job.channel_version);
+        if let Some(connection) = known() {
+            return Ok(connection);
+        }
+        let _opening = self.opening.lock().await;
+        if let Some(connection) = known() {
             return Ok(connection);
         }
         let connection = Arc::new(self.store.connection(job.channel).await?);

@@ -21,6 +21,7 @@ use sincro_core::{
     gateway::{Answer, Call, Refusal},
     job::{Ending, Failure, Job, JobKind, Outcome, Step},
     notice::Notice,
+    provider::Capabilities,
     retry::RetryPolicy,
     verdict::{Rest, Verdict, after_failure, judge},
 };
@@ -171,31 +172,45 @@ impl Executor {
             Err(Error::Sealed(reason)) => return self.pause(job, fence, Pause::new(PausedBy::Gateway, reason)).await,
             opened => opened?,
         };
+        self.run(claim, job, &connection).await
+    }
+
+    /// Does what the job's step says.
+    async fn run(&self, claim: &Claim, job: Job, connection: &Connection) -> Result<Ruling, Arc<Error>> {
         if job.kind == JobKind::Plan && job.step.is_listed() {
             return self.plan_kept(claim, job, &connection.channel).await;
         }
         let Some(capabilities) = capabilities(connection.channel.provider) else {
+            let fence = fence(claim, job.steps_done);
             return self.fail(job, fence, not_built(&connection.channel)).await;
         };
-        if let Step::Look { at, connect } = job.step {
-            return self.look(claim, job, &connection, capabilities, at, connect).await;
+        match job.step {
+            Step::Look { at, connect } => self.look(claim, job, connection, capabilities, at, connect).await,
+            Step::RequestContacts | Step::RequestHistory | Step::TopUp { .. } => {
+                self.request(claim, job, connection, capabilities).await
+            }
+            Step::Media { .. } => self.fetch_media(claim, job, connection).await,
+            Step::Restore { .. } => self.restore(claim, job, connection).await,
+            _ => self.read(claim, job, connection, capabilities).await,
         }
-        if let Step::RequestContacts | Step::RequestHistory | Step::TopUp { .. } = job.step {
-            return self.request(claim, job, &connection, capabilities).await;
-        }
-        if let Step::Media { .. } = job.step {
-            return self.fetch_media(claim, job, &connection).await;
-        }
-        if let Step::Restore { .. } = job.step {
-            return self.restore(claim, job, &connection).await;
-        }
+    }
+
+    /// One call whose answer is what was asked for, and what becomes of it.
+    async fn read(
+        &self,
+        claim: &Claim,
+        job: Job,
+        connection: &Connection,
+        capabilities: Capabilities,
+    ) -> Result<Ruling, Arc<Error>> {
+        let fence = fence(claim, job.steps_done);
         if !self.punctuality.admits(claim, &self.queue).await {
             return Ok(Ruling::Back);
         }
         let Some(call) = Call::for_step(&job.step, job.messages_wanted, job.window_from) else {
             return self.settle(job, fence, Reading::bare(answer_does_not_fit())).await;
         };
-        let Some(answer) = self.ask(claim, &connection, &call).await else { return Ok(late(claim)) };
+        let Some(answer) = self.ask(claim, connection, &call).await else { return Ok(late(claim)) };
         match answer {
             Ok(Answered::Contacts(list)) if job.kind == JobKind::Plan => {
                 self.keep_list(claim, job, &connection.channel, list).await

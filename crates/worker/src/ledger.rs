@@ -1,6 +1,6 @@
 //! The ledger as a single job sees it: one load, one settlement; underneath, many at once.
 
-use std::{collections::HashMap, sync::Arc};
+use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use sincro_core::job::{Ending, Failure, Job, JobId, Outcome};
 use sincro_store::{
@@ -21,20 +21,31 @@ pub(crate) type Settling = Result<(Recorded, Vec<sincro_core::notice::Notice>), 
 /// An open job as far as it can be read; none when it is over.
 pub(crate) type Loading = Result<Option<Result<Job, UnreadableJob>>, Arc<Error>>;
 
+/// Settle transactions under way at once. More of them wait for the same processors, and for each other's rows.
+const SETTLE_LANES: usize = 2;
+
+/// Claims that came together ask for their jobs within this.
+pub(crate) const TOGETHER: Duration = Duration::from_millis(1);
+
 /// Loads and settles jobs.
 pub(crate) struct Ledger {
     loads: Batcher<JobId, Loading>,
-    settlements: Batcher<Settlement, Settling>,
+    /// The results of a sync all go along one of them: two transactions for one sync would wait for each other.
+    settlements: Vec<Batcher<Settlement, Settling>>,
 }
 
 impl Ledger {
-    /// The ledger and the two futures that serve it.
-    pub(crate) fn new(store: &Store, most: usize) -> (Self, [Serving; 2]) {
+    /// The ledger and the futures that serve it. Jobs are loaded together that are asked for within `together`.
+    pub(crate) fn new(store: &Store, most: usize, together: Duration) -> (Self, Vec<Serving>) {
         let loading = store.clone();
-        let (loads, serve_loads) = Batcher::new(most, move |ids| load(loading.clone(), ids));
-        let settling = store.clone();
-        let (settlements, serve_settlements) = Batcher::new(most, move |batch| settle(settling.clone(), batch));
-        (Self { loads, settlements }, [serve_loads, serve_settlements])
+        let (loads, serve_loads) = Batcher::new(most, together, move |ids| load(loading.clone(), ids));
+        let lanes = (0..SETTLE_LANES).map(|_| {
+            let settling = store.clone();
+            Batcher::new(most, Duration::ZERO, move |batch| settle(settling.clone(), batch))
+        });
+        let (settlements, mut serving): (Vec<_>, Vec<_>) = lanes.unzip();
+        serving.push(serve_loads);
+        (Self { loads, settlements }, serving)
     }
 
     /// Loads a job.
@@ -44,7 +55,9 @@ impl Ledger {
 
     /// Records what a job came to.
     pub(crate) async fn settle(&self, settlement: Settlement) -> Settling {
-        self.settlements.ask(settlement).await.unwrap_or_else(|| Err(Arc::new(stopping())))
+        // The last byte of a sync's id is drawn at random.
+        let lane = usize::from(settlement.job.sync.as_bytes()[15]) % self.settlements.len();
+        self.settlements[lane].ask(settlement).await.unwrap_or_else(|| Err(Arc::new(stopping())))
     }
 }
 

@@ -126,9 +126,10 @@ pub async fn run(
         let max_attempts = settings.retry.max_attempts;
         beside.spawn(fetcher::run(store.clone(), queue.clone(), media.clone(), settings.sweep_every, max_attempts));
     }
-    let (ledger, [loading, settling]) = Ledger::new(&store, settings.settle_batch);
-    beside.spawn(loading);
-    beside.spawn(settling);
+    let (ledger, serving) = Ledger::new(&store, settings.settle_batch, ledger::TOGETHER);
+    for serving in serving {
+        beside.spawn(serving);
+    }
 
     let ways =
         Ways { retry: settings.retry, waits: settings.waits, public_url: settings.public_url, media: settings.media };

@@ -49,8 +49,8 @@ impl Hand {
         gateways: &Gateways,
         retry: RetryPolicy,
         settle_batch: usize,
-    ) -> (Self, [BoxFuture<'static, ()>; 2]) {
-        let (ledger, serving) = Ledger::new(store, settle_batch);
+    ) -> (Self, Vec<BoxFuture<'static, ()>>) {
+        let (ledger, serving) = Ledger::new(store, settle_batch, Duration::ZERO);
         let ways = Ways { retry, waits: Waits::default(), public_url: String::new(), media: None };
         (Self(Executor::new(store.clone(), queue.clone(), gateways.clone(), ledger, ways)), serving)
     }

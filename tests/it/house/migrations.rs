@@ -10,6 +10,15 @@ use super::{files, root};
 /// The last one of which nothing was promised.
 const BEFORE_THE_PROMISE: u32 = 5;
 
+/// Constraints that may go, because no version relied on them.
+const UNUSED: [&str; 4] = [
+    // Messages and jobs of a channel are deleted before it is, and nobody deletes a contact or a sync by itself.
+    "DROP CONSTRAINT MESSAGES_CHANNEL_ID_FKEY",
+    "DROP CONSTRAINT MESSAGES_CONTACT_ID_FKEY",
+    "DROP CONSTRAINT JOBS_SYNC_ID_FKEY",
+    "DROP CONSTRAINT JOBS_CONTACT_ID_FKEY",
+];
+
 #[test]
 fn every_migration_leaves_room_for_the_binary_before_it() {
     let mut migrations = files(&root().join("migrations"), "sql");
@@ -29,6 +38,8 @@ fn every_migration_leaves_room_for_the_binary_before_it() {
 fn what_would_break_the_binary_before_is_objected_to() {
     for bad in [
         "DROP TABLE jobs;",
+        "DROP INDEX jobs_by_step;",
+        "ALTER TABLE jobs DROP CONSTRAINT few;",
         "ALTER TABLE jobs DROP COLUMN step;",
         "ALTER TABLE jobs RENAME COLUMN step TO stage;",
         "alter table jobs alter column step type text;",
@@ -56,6 +67,9 @@ fn what_only_adds_is_welcome() {
         "ALTER TABLE jobs ADD CONSTRAINT few CHECK (attempts < 7) NOT VALID;",
         "ALTER TABLE jobs DROP CONSTRAINT few, ADD CONSTRAINT few CHECK (attempts < 9) NOT VALID;",
         "CREATE INDEX CONCURRENTLY IF NOT EXISTS jobs_by_step ON jobs (step);",
+        "DROP INDEX CONCURRENTLY IF EXISTS jobs_by_step;",
+        "ALTER TABLE jobs DROP CONSTRAINT jobs_sync_id_fkey;",
+        "ALTER TABLE jobs SET (fillfactor = 60);",
         "CREATE FUNCTION f() RETURNS void LANGUAGE plpgsql AS $$ BEGIN DROP TABLE jobs; END $$;",
     ] {
         assert_eq!(objections(good), Vec::<String>::new(), "{good}");
@@ -75,7 +89,8 @@ fn objections(migration: &str) -> Vec<String> {
 
 /// Why an old binary cannot live with a statement.
 fn objection(statement: &str, created: &BTreeSet<&str>) -> Option<&'static str> {
-    if statement.starts_with("DROP ") {
+    // Without an index it is slower, and no more.
+    if statement.starts_with("DROP ") && !statement.starts_with("DROP INDEX CONCURRENTLY ") {
         return Some("the old binary may still use it");
     }
     if let Some(on) = statement.split_once(" ON ").map(|(_, on)| on.split([' ', '(']).next().unwrap_or_default())
@@ -97,7 +112,8 @@ fn objection(statement: &str, created: &BTreeSet<&str>) -> Option<&'static str> 
             .strip_prefix("DROP CONSTRAINT ")
             .is_some_and(|name| actions.iter().any(|other| other.starts_with(&format!("ADD CONSTRAINT {name} "))))
     };
-    actions.iter().filter(|action| !replaced(action)).find_map(|action| objection_to_action(action))
+    let kept = |action: &&String| !replaced(action) && !UNUSED.contains(&action.as_str());
+    actions.iter().filter(kept).find_map(|action| objection_to_action(action))
 }
 
 fn objection_to_action(action: &str) -> Option<&'static str> {

@@ -63,7 +63,7 @@ fn every_key_can_be_set_by_its_variable() {
         .filter(|line| !line.starts_with('#'))
         .filter_map(|line| line.split_once(" = "))
         .collect();
-    assert_eq!(defaults.len(), 46);
+    assert_eq!(defaults.len(), 48);
     for (key, value) in defaults {
         let name = format!("SINCRO_{}", key.to_uppercase());
         let value = value.trim_matches('"').to_owned();

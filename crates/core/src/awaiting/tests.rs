@@ -24,6 +24,7 @@ fn delivery(rule: Completion) -> Awaited {
         heard_at: None,
         delivered: Delivered::default(),
         fetched: 0,
+        known: 0,
         wanted: 25,
     }
 }
@@ -34,6 +35,7 @@ fn heard(mut awaited: Awaited, seconds: i64, messages: i64, percent: u32) -> Awa
     awaited.delivered.messages += messages.unsigned_abs();
     awaited.delivered.new += messages.unsigned_abs();
     awaited.fetched += messages;
+    awaited.known += messages;
     if percent > 0 {
         awaited.delivered.note(&Progress { percent: Some(percent), ..Progress::default() });
     }
