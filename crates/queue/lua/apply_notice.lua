@@ -42,6 +42,7 @@ local function begin_life(l)
     local held = hold(job)
     if held and held.sync == sync then release(job, held) end
   end
+  let_go()
   redis.call('DEL', SYNC .. sync)
   redis.call('HSET', SYNC .. sync, 'channel', id, 'state', state, 'urgent', urgent, 'opened', int(now),
     'seq', int(seq - 1), 'life', seq)

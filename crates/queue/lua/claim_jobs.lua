@@ -92,25 +92,43 @@ local function recover_expired()
       redis.call('HDEL', HELD, job)
     end
   end
+  let_go()
 end
 
--- The next job of a channel: its number, how often it was attempted, and its lane. Urgent lanes come before bulk ones
--- unless it is bulk that is asked for.
+-- The lane of a channel that is first, and stays it until it gives nothing more. Urgent lanes come before bulk ones unless it is
+-- bulk that is asked for.
+local function first_lane(ch, class)
+  ch.first = ch.first or {}
+  if not ch.first[class] then
+    local least = class == 'u' and '-inf' or int(BULK_ORDER)
+    ch.first[class] = redis.call('ZRANGEBYSCORE', LANES .. ch.id, least, '+inf', 'LIMIT', 0, 1)[1]
+  end
+  return ch.first[class]
+end
+
+-- What is left of a span that was begun goes back to the front of its lane.
+local function put_back_rest(l)
+  if l.rest then redis.call('LPUSH', LANE .. l.sync, l.rest) end
+  l.rest = nil
+end
+
+-- The next job of a channel: its number, how often it was attempted, and its lane.
 local function take(ch, class)
   while true do
-    local least = class == 'u' and '-inf' or int(BULK_ORDER)
-    local sync = redis.call('ZRANGEBYSCORE', LANES .. ch.id, least, '+inf', 'LIMIT', 0, 1)[1]
+    local sync = first_lane(ch, class)
     if not sync then return nil end
     local l = lane(sync)
-    local entry = l.state == 'open' and redis.call('LPOP', LANE .. sync)
+    local entry = l.rest or l.state == 'open' and redis.call('LPOP', LANE .. sync)
     local job, mark, rest = read_entry(entry)
+    l.rest = nil
     if job and mark == '-' and job ~= rest then
-      redis.call('LPUSH', LANE .. sync, int(job + 1) .. '-' .. rest)
+      l.rest = int(job + 1) .. '-' .. rest
     elseif entry then -- one that nobody can read is dropped: what it stood for is put back from the ledger
       file(l)
+      ch.first = nil
     else
       redis.call('ZREM', LANES .. ch.id, sync)
-      ch.has = nil
+      ch.has, ch.first = nil, nil
     end
     if job then
       count(l, 'queued', -1)
@@ -144,7 +162,8 @@ local function give(sv, ch, class)
   local urgent = not l or l.urgent
   if not urgent then bulk_left = bulk_left - 1 end
   for _, level in ipairs({ ch, sv }) do
-    redis.call('SADD', RUNNING .. level.id, job)
+    level.given = level.given or {}
+    table.insert(level.given, job)
     level.running = level.running + 1
     level.urgent_run = urgent and level.urgent_run + 1 or 0
   end
@@ -164,8 +183,7 @@ local function pick_from(sv, class)
       sv.v[class] = math.max(sv.v[class], tag)
       ch.tag[class] = tag + math.floor(SERVICE / ch.weight)
       own = channel_slot(ch, class)
-      redis.call('ZREM', round, ch.id)
-      if own and own <= now then enter_round(ch, class) end
+      if own and own <= now then enter_round(ch, class) else redis.call('ZREM', round, ch.id) end
       ch.served = true
       return true
     end
@@ -223,6 +241,11 @@ local function hold_rows()
     holds[#holds + 1] = hold_value(sync, attempt, channel_id, given)
     leases[#leases + 1] = int(now + lease_us)
     leases[#leases + 1] = job
+  end
+  for _, levels in ipairs({ channels, servers }) do
+    for _, level in pairs(levels) do
+      if level.given then redis.call('SADD', RUNNING .. level.id, unpack(level.given)) end
+    end
   end
   redis.call('HSET', HELD, unpack(holds))
   redis.call('ZADD', LEASES, unpack(leases))
@@ -289,6 +312,7 @@ if not given then
   place_all()
   serve('u')
   serve('b')
+  for _, l in pairs(lanes) do put_back_rest(l) end
   hold_rows()
   mark_served()
   save_numbers()

@@ -43,6 +43,7 @@ local function rest(ch, sv, ticket, argument)
   local level, wait_us, grows, slower, reason, detail = string.match(argument, '^(%a+)|(%d+)|([01])|([01])|([^|]*)|(.*)$')
   cool_down(level == 'server' and sv or ch, ticket, tonumber(wait_us), grows == '1', slower == '1', reason, detail)
   if level == 'channel' and not ch.known then -- its hash was lost meanwhile; the rest is kept all the same
+    let_go()
     ch.running = count_held(ch.id)
     save_level(ch)
     note_loss(ch.key)
@@ -120,11 +121,16 @@ local function account(held, ch, sv, ruling, argument, used)
   if ruling == 'pause' then pause(ch, held.ticket, argument) end
 end
 
-local stale = {}
+local jobs, holds, stale = {}, {}, {}
+for i = 3, #ARGV, GROUP do jobs[#jobs + 1] = ARGV[i] end
+local values = #jobs > 0 and redis.call('HMGET', HELD, unpack(jobs))
+for i, job in ipairs(jobs) do holds[job] = read_hold(values[i]) end
+
 for i = 3, #ARGV, GROUP do
   local job, ticket, ruling, argument, used = unpack(ARGV, i, i + GROUP - 1)
-  local held = hold(job)
+  local held = holds[job]
   if held and held.ticket == ticket then
+    holds[job] = nil
     ruling, argument = readable(ruling, argument)
     local ch, sv = release(job, held)
     rule(job, held, ch, sv, ruling, argument)
@@ -133,6 +139,7 @@ for i = 3, #ARGV, GROUP do
     stale[#stale + 1] = job
   end
 end
+let_go()
 save_numbers()
 place_all()
 if ARGV[2] ~= '1' or freed_much then wake() end

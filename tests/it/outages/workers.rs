@@ -169,8 +169,8 @@ async fn a_job_that_kills_its_workers_fails_alone_after_its_attempts() {
 
 #[tokio::test]
 async fn jobs_that_died_with_their_workers_each_time_have_not_failed_before_they_ran_alone() {
-    const ATTEMPTS: usize = 3;
-    let settings = [("SINCRO_LEASE_SECONDS", "1"), ("SINCRO_MAX_ATTEMPTS", "3"), ("SINCRO_WORKER_CONCURRENCY", "8")];
+    const ATTEMPTS: usize = 2;
+    let settings = [("SINCRO_LEASE_SECONDS", "1"), ("SINCRO_MAX_ATTEMPTS", "2"), ("SINCRO_WORKER_CONCURRENCY", "8")];
     let world = World::with(&settings).await;
     let gateway = Gateway::of(people(2)).await;
     gateway.hold_reads();

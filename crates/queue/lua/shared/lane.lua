@@ -98,18 +98,36 @@ local function server_of_slot(job)
   return ''
 end
 
+local released, freed = {}, {} -- jobs, and the same by level: written by let_go()
+
+-- Whoever released jobs calls this before anything looks at who holds what.
+local function let_go()
+  for from = 1, #released, 1000 do
+    local to = math.min(#released, from + 999)
+    redis.call('HDEL', HELD, unpack(released, from, to))
+    redis.call('ZREM', LEASES, unpack(released, from, to))
+  end
+  for id, jobs in pairs(freed) do
+    for from = 1, #jobs, 1000 do
+      redis.call('SREM', RUNNING .. id, unpack(jobs, from, math.min(#jobs, from + 999)))
+    end
+  end
+  released, freed = {}, {}
+end
+
 -- Takes a job from its holder.
 local function release(job, held)
-  redis.call('HDEL', HELD, job)
-  redis.call('ZREM', LEASES, job)
+  released[#released + 1] = job
   if not held.probe then count(lane(held.sync), 'running', -1) end
   local ch = channel(held.channel)
   local sv = server(ch.server ~= '' and ch.server or server_of_slot(job))
   for _, level in ipairs({ ch, sv }) do
-    redis.call('SREM', RUNNING .. level.id, job)
+    freed[level.id] = freed[level.id] or {}
+    table.insert(freed[level.id], job)
     level.running, level.changed = math.max(0, level.running - 1), true
   end
   if not ch.known then -- its hash was lost: that it was called a moment ago must not be forgotten with its last slot
+    let_go()
     note_loss(ch.key)
     if redis.call('EXISTS', RUNNING .. ch.id) == 0 then redis.call('ZREM', WORKING .. sv.id, ch.id) end
   end

@@ -14,6 +14,7 @@ local CLIMB_PER_SECOND = 20000 -- ppm, while answers are good
 local ROUGHER_US, ROUGHEST_US, SMOOTHER_US = 2000, 30000, 100
 local UNSURE_US = 30 * 1000000 -- without what was known of a level, if the ledger is not asked before
 local TICK_US = 5000000 -- the observed rate is an average over this
+local READ_AHEAD = 32 -- permits: each call that is claimed asks for the one behind the last
 
 local LIMITER = {
   'tat', 'wanted_at', 'rough_us', 'pace', 'paced_at', 'cooldown_until', 'strikes', 'trial', 'urgent_run', 'tick', 'ticks',
@@ -58,7 +59,9 @@ local function permit(level, n)
   local older = n - #level.taken
   if older <= 0 then return level.taken[1 - older] end -- the newest is the last
   if level.stored[older] == nil then
-    level.stored[older] = tonumber(redis.call('LINDEX', CALLS .. level.id, older - 1) or nil) or false
+    local from = math.max(1, older - READ_AHEAD + 1)
+    local times = redis.call('LRANGE', CALLS .. level.id, from - 1, older - 1)
+    for i = from, older do level.stored[i] = tonumber(times[i - from + 1] or nil) or false end
   end
   return level.stored[older]
 end
