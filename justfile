@@ -26,7 +26,7 @@ dev *ARGS: install-services
 # Builds everything and runs the tests on private servers; the arguments go to `cargo test`. More threads than cores: many tests wait,
 # and those that keep the machine busy take turns.
 test *ARGS: install-services
-    cargo build --locked --workspace --all-targets
+    cargo build --locked --workspace --bins --tests
     @RUST_TEST_THREADS="${RUST_TEST_THREADS:-6}" {{ quote(target / "debug" / "sincro") }} services -- cargo test --locked --no-fail-fast "$@"
 
 # Tells random histories of workers that die and a queue that forgets: `--seeds N` of them, or one step by step: `--seed N`.

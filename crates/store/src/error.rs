@@ -3,6 +3,7 @@
 use sincro_core::sync::SyncId;
 
 pub(crate) const UNDEFINED_TABLE: &str = "42P01";
+pub(crate) const DEADLOCK: &str = "40P01";
 
 /// A failure of the ledger.
 #[derive(Debug, thiserror::Error)]

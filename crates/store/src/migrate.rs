@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use sqlx::{Connection as _, PgPool};
+use sqlx::{Connection as _, PgPool, migrate::MigrateError};
 
 use crate::{Error, error};
 
@@ -16,6 +16,8 @@ static MIGRATIONS: sqlx::migrate::Migrator =
 /// The advisory lock's name: "sincro migrates".
 const MIGRATE_LOCK: i64 = 0x0051_C0A7;
 const ASK_AGAIN: Duration = Duration::from_millis(100);
+/// A migration and the processes of the version before lock tables in different orders; whoever is told to give way tries again.
+const TRIES: u32 = 20;
 
 /// Runs what is missing.
 pub(crate) async fn run(pool: &PgPool) -> Result<(), Error> {
@@ -27,8 +29,22 @@ pub(crate) async fn run(pool: &PgPool) -> Result<(), Error> {
     while !lock().fetch_one(&mut connection).await? {
         tokio::time::sleep(ASK_AGAIN).await;
     }
-    MIGRATIONS.run(&mut connection).await.map_err(|error| Error::Migration(error.to_string()))?;
+    for left in (0..TRIES).rev() {
+        match MIGRATIONS.run(&mut connection).await {
+            Ok(()) => break,
+            // Nothing of that migration was written.
+            Err(MigrateError::ExecuteMigration(error, number)) if left > 0 && is_deadlock(&error) => {
+                tracing::warn!(number, "a migration and running processes waited for each other; trying it again");
+                tokio::time::sleep(ASK_AGAIN).await;
+            }
+            Err(error) => return Err(Error::Migration(error.to_string())),
+        }
+    }
     Ok(connection.close().await?)
+}
+
+fn is_deadlock(error: &sqlx::Error) -> bool {
+    error.as_database_error().and_then(sqlx::error::DatabaseError::code).as_deref() == Some(error::DEADLOCK)
 }
 
 /// Whether the schema is at least as new as this binary needs.

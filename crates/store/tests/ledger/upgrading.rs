@@ -45,3 +45,31 @@ async fn a_binary_that_knows_nothing_of_pausers_can_still_pause_and_resume() {
     assert_eq!(paused().await, Some(Pause::new(PausedBy::Operator, "lunch")), "a person has said so since");
     assert_eq!(world.store.session_back(world.channel.id).await.unwrap(), None);
 }
+
+#[tokio::test]
+async fn a_migration_that_a_running_process_crosses_is_tried_again() {
+    let world = World::new().await;
+    // As it was before it.
+    world
+        .execute(
+            "DELETE FROM _sqlx_migrations WHERE version = 19;
+             ALTER TABLE messages ADD CONSTRAINT messages_channel_id_fkey FOREIGN KEY (channel_id) REFERENCES channels,
+                                  ADD CONSTRAINT messages_contact_id_fkey FOREIGN KEY (contact_id) REFERENCES contacts;
+             ALTER TABLE jobs ADD CONSTRAINT jobs_sync_id_fkey FOREIGN KEY (sync_id) REFERENCES syncs,
+                              ADD CONSTRAINT jobs_contact_id_fkey FOREIGN KEY (contact_id) REFERENCES contacts",
+        )
+        .await;
+    let mut process = world.sql.begin().await.unwrap();
+    sqlx::query("SELECT FROM jobs").execute(&mut *process).await.unwrap();
+    let waits = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'";
+    let crossing = async {
+        while world.count(waits).await == 0 {}
+        // The migration has messages and waits for jobs. It waited first, and is the one to give way.
+        sqlx::query("SELECT FROM messages").execute(&mut *process).await.unwrap();
+        process.commit().await.unwrap();
+    };
+    let (migrated, ()) = tokio::join!(world.store.migrate(), crossing);
+    migrated.unwrap();
+    let left = "SELECT count(*) FROM pg_constraint WHERE contype = 'f' AND conrelid IN ('messages'::regclass, 'jobs'::regclass)";
+    assert_eq!(world.count(left).await, 0);
+}
