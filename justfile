@@ -23,7 +23,7 @@ demo *ARGS: install-services
 dev *ARGS: install-services
     @cargo run --release --locked -p sincro-cli --bin sincro -- dev "$@"
 
-# Builds everything and runs the tests on private servers; the arguments go to `cargo test`. More threads than cores: many tests wait,
+# Builds the programs and the tests, and runs these on private servers; the arguments go to `cargo test`. More threads than cores: many tests wait,
 # and those that keep the machine busy take turns.
 test *ARGS: install-services
     cargo build --locked --workspace --bins --tests
