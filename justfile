@@ -25,7 +25,8 @@ dev *ARGS: install-services
 
 # Builds the programs and the tests, and runs these on private servers; the arguments go to `cargo test`. More threads than cores: many tests wait,
 # and those that keep the machine busy take turns.
-test *ARGS: install-services
+test *ARGS:
+    @deploy/local/install-services --for-tests
     cargo build --locked --workspace --bins --tests
     @RUST_TEST_THREADS="${RUST_TEST_THREADS:-6}" {{ quote(target / "debug" / "sincro") }} services -- cargo test --locked --no-fail-fast "$@"
 

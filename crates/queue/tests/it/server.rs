@@ -9,6 +9,9 @@ use tempfile::TempDir;
 
 use crate::turn::Turn;
 
+/// Where the instructions are written down.
+const COUNTED: &str = "counted.log";
+
 /// A redis-server on a socket in a folder of its own, gone when this is dropped.
 pub(crate) struct Server {
     pub(crate) url: String,
@@ -18,19 +21,40 @@ pub(crate) struct Server {
 
 /// The shell ends the server when its own input ends: also when the test process is killed.
 const KEEPER: &str = r#"
-    redis-server --port 0 --unixsocket "$0/redis.sock" --save "" --appendonly no --dir "$0" >/dev/null &
+    folder=$0
+    "$@" redis-server --port 0 --unixsocket "$folder/redis.sock" --save "" --appendonly no --dir "$folder" >/dev/null &
     read -r _
     kill $!
     wait
 "#;
+/// Counts what a program does, and writes the sum down when that ends.
+const COUNTER: [&str; 3] = ["valgrind", "--tool=callgrind", "--callgrind-out-file=/dev/null"];
 
 impl Server {
     pub(crate) fn start() -> Self {
+        Self::start_under(tempfile::tempdir().unwrap(), &[])
+    }
+
+    /// One whose instructions are counted: fifty times as slow.
+    pub(crate) fn counted() -> Self {
         let folder = tempfile::tempdir().unwrap();
+        let log = format!("--log-file={}", folder.path().join(COUNTED).display());
+        Self::start_under(folder, &[&COUNTER[..], &[log.as_str()]].concat())
+    }
+
+    fn start_under(folder: TempDir, words: &[&str]) -> Self {
         let url = format!("redis+unix://{}/redis.sock", folder.path().display());
-        let server = Self { url, keeper: keep(&folder), folder };
+        let server = Self { url, keeper: keep(&folder, words), folder };
         server.await_answer();
         server
+    }
+
+    /// Ends it, and says how many instructions it ran.
+    fn instructions(&mut self) -> u64 {
+        self.stop();
+        let log = std::fs::read_to_string(self.folder.path().join(COUNTED)).unwrap();
+        let count = log.lines().find_map(|line| line.split_once("Collected : "));
+        count.unwrap_or_else(|| panic!("{log}")).1.trim().parse().unwrap()
     }
 
     /// Ends it; what it held is gone.
@@ -40,14 +64,14 @@ impl Server {
     }
 
     pub(crate) fn start_again(&mut self) {
-        self.keeper = keep(&self.folder);
+        self.keeper = keep(&self.folder, &[]);
         self.await_answer();
     }
 
     #[expect(clippy::disallowed_methods, reason = "nothing else runs before the server does")]
     fn await_answer(&self) {
         let client = redis::Client::open(self.url.as_str()).unwrap();
-        let give_up = Instant::now() + Duration::from_secs(10);
+        let give_up = Instant::now() + Duration::from_mins(1);
         while client.get_connection().is_err() {
             assert!(
                 Instant::now() < give_up,
@@ -58,9 +82,17 @@ impl Server {
     }
 }
 
-fn keep(folder: &TempDir) -> Child {
+fn keep(folder: &TempDir, words: &[&str]) -> Child {
     let mut shell = Command::new("sh");
-    shell.arg("-c").arg(KEEPER).arg(folder.path()).stdin(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap()
+    shell
+        .arg("-c")
+        .arg(KEEPER)
+        .arg(folder.path())
+        .args(words)
+        .stdin(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap()
 }
 
 impl Drop for Server {
@@ -87,11 +119,23 @@ impl Place {
         }
     }
 
+    /// With a Redis whose instructions are counted.
+    pub(crate) fn counted() -> Self {
+        let turn = Turn::take();
+        let server = Server::counted();
+        Self { url: server.url.clone(), namespace: "test".to_owned(), server: Some(server), _turn: turn }
+    }
+
     /// For tests that do to a Redis what others would feel.
     pub(crate) fn own() -> Self {
         let turn = Turn::take();
         let server = Server::start();
         Self { url: server.url.clone(), namespace: "test".to_owned(), server: Some(server), _turn: turn }
+    }
+
+    /// Ends the Redis, and says how many instructions it ran.
+    pub(crate) fn instructions(mut self) -> u64 {
+        self.server.as_mut().unwrap().instructions()
     }
 
     pub(crate) fn raw(&self) -> redis::Connection {
