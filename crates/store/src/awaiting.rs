@@ -63,7 +63,6 @@ pub(crate) struct Waiting {
     pub(crate) sync: SyncId,
     pub(crate) channel: ChannelId,
     pub(crate) kind: JobKind,
-    pub(crate) step: serde_json::Value,
     pub(crate) steps_done: i32,
     pub(crate) attempts: i32,
 }
@@ -251,7 +250,7 @@ pub(crate) async fn lock(connection: &mut PgConnection, job: JobId) -> Result<Op
         sqlx::query_scalar!("SELECT messages_wanted FROM syncs WHERE id = $1 FOR NO KEY UPDATE", sync);
     let wanted = messages_wanted.fetch_one(&mut *connection).await?;
     let row = sqlx::query!(
-        r#"SELECT j.channel_id, j.kind, coalesce(j.step, 'null') AS "step!", j.steps_done, j.attempts, j.fetched,
+        r#"SELECT j.channel_id, j.kind, j.steps_done, j.attempts, j.fetched,
                   a.awaits, a.rule, a.since, a.until, a.heard_at, a.delivered AS "delivered: Json<Delivered>",
                   CASE WHEN a.rule = 'reply' THEN (
                     SELECT count(*) FROM (SELECT FROM contacts c JOIN messages m ON m.contact_id = coalesce(c.merged_into, c.id)
@@ -270,7 +269,6 @@ pub(crate) async fn lock(connection: &mut PgConnection, job: JobId) -> Result<Op
         sync,
         channel: row.channel_id,
         kind: row.kind.parse().map_err(Error::unreadable)?,
-        step: row.step,
         steps_done: row.steps_done,
         attempts: row.attempts,
     };

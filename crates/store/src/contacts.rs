@@ -2,7 +2,10 @@
 //!
 //! Whoever calls holds the channel's lock, so that two syncs cannot invent the same person twice.
 
-use std::collections::{HashMap, HashSet};
+use std::{
+    collections::{HashMap, HashSet},
+    sync::Arc,
+};
 
 use sincro_core::{
     address::{Address, AddressKind},
@@ -49,6 +52,17 @@ pub(crate) struct Person {
     pub(crate) addresses: Result<(Option<Address>, Option<Address>), String>,
 }
 
+impl Person {
+    fn of(id: ContactId, phone: Option<&String>, lid: Option<&String>) -> Self {
+        let address = |kind, text: Option<&String>| {
+            text.map(|text| Address::parse_as(kind, text).map_err(|_| text.clone())).transpose()
+        };
+        let addresses =
+            address(AddressKind::Phone, phone).and_then(|phone| Ok((phone, address(AddressKind::Lid, lid)?)));
+        Self { id, addresses }
+    }
+}
+
 struct Known {
     id: ContactId,
     phone_jid: Option<String>,
@@ -56,27 +70,40 @@ struct Known {
     name: Option<String>,
 }
 
-/// Makes sure every contact has a row, joins rows that turn out to be one person, and returns the rows' ids in the order
-/// of the contacts. Repeating it changes nothing.
+impl Known {
+    fn person(&self) -> Person {
+        Person::of(self.id, self.phone_jid.as_ref(), self.lid.as_ref())
+    }
+}
+
+/// Makes sure every contact has a row, joins rows that turn out to be one person, and returns the persons in the order of the contacts.
+/// Repeating it changes nothing.
 pub(crate) async fn upsert(
     connection: &mut PgConnection,
     channel: ChannelId,
     contacts: &[Contact],
-) -> Result<Vec<ContactId>, Error> {
-    for (survivor, loser) in joined_by(contacts, &known(connection, channel, contacts).await?) {
-        merge(connection, survivor, loser).await?;
+) -> Result<Vec<Person>, Error> {
+    let mut rows = known(connection, channel, contacts).await?;
+    let joined = joined_by(contacts, &rows);
+    if !joined.is_empty() {
+        for (survivor, loser) in joined {
+            merge(connection, survivor, loser).await?;
+        }
+        rows = known(connection, channel, contacts).await?;
     }
-    let rows = known(connection, channel, contacts).await?;
     let contacts = &contacts.iter().map(|contact| without_contested_lid(contact, &rows)).collect::<Vec<_>>();
     let (old, new): (Vec<_>, Vec<_>) =
         contacts.iter().map(|contact| (contact, owner(contact, &rows))).partition(|(_, row)| row.is_some());
-    complete(connection, &old).await?;
-    insert(connection, channel, new.into_iter().map(|(contact, _)| contact)).await?;
-    let rows = known(connection, channel, contacts).await?;
-    contacts
-        .iter()
-        .map(|contact| owner(contact, &rows).map(|row| row.id).ok_or_else(|| Error::unreadable("a contact vanished")))
-        .collect()
+    let completed = complete(connection, &old).await?;
+    let new: Vec<&Contact> = new.into_iter().map(|(contact, _)| contact).collect();
+    let inserted = insert(connection, channel, &new).await?;
+    if completed || inserted.len() < new.len() {
+        rows = known(connection, channel, contacts).await?;
+    } else {
+        rows.extend(by_address(inserted));
+    }
+    let vanished = || Error::unreadable("a contact vanished");
+    contacts.iter().map(|contact| owner(contact, &rows).map(Known::person).ok_or_else(vanished)).collect()
 }
 
 /// Joins persons whose addresses are paired. Nobody comes in by it whom the ledger does not know.
@@ -101,7 +128,9 @@ pub(crate) async fn persons(connection: &mut PgConnection, ids: &[ContactId]) ->
     let mut seen = HashSet::with_capacity(ids.len());
     let survivor = |id: &ContactId| rows.get(id).map(|row| row.merged_into.unwrap_or(*id));
     let persons = ids.iter().filter_map(survivor).filter(|id| seen.insert(*id));
-    Ok(persons.filter_map(|id| rows.get(&id).map(|row| person(id, row))).collect())
+    Ok(persons
+        .filter_map(|id| rows.get(&id).map(|row| Person::of(id, row.phone_jid.as_ref(), row.lid.as_ref())))
+        .collect())
 }
 
 /// Who each of these records is by now.
@@ -131,16 +160,7 @@ async fn by_id(connection: &mut PgConnection, ids: &[ContactId]) -> Result<HashM
     Ok(rows.fetch_all(connection).await?.into_iter().map(|row| (row.id, row)).collect())
 }
 
-fn person(id: ContactId, row: &Record) -> Person {
-    let address = |kind, text: &Option<String>| {
-        text.as_ref().map(|text| Address::parse_as(kind, text).map_err(|_| text.clone())).transpose()
-    };
-    let addresses =
-        address(AddressKind::Phone, &row.phone_jid).and_then(|phone| Ok((phone, address(AddressKind::Lid, &row.lid)?)));
-    Person { id, addresses }
-}
-
-type Rows = HashMap<String, std::sync::Arc<Known>>;
+type Rows = HashMap<String, Arc<Known>>;
 
 async fn known(connection: &mut PgConnection, channel: ChannelId, contacts: &[Contact]) -> Result<Rows, Error> {
     let texts = |kind| -> Vec<String> {
@@ -156,14 +176,17 @@ async fn known(connection: &mut PgConnection, channel: ChannelId, contacts: &[Co
         &texts(AddressKind::Phone),
         &texts(AddressKind::Lid)
     );
-    let rows = rows.fetch_all(connection).await?;
+    Ok(by_address(rows.fetch_all(connection).await?))
+}
+
+fn by_address(rows: Vec<Known>) -> Rows {
     let mut by_address = Rows::with_capacity(rows.len() * 2);
-    for row in rows.into_iter().map(std::sync::Arc::new) {
+    for row in rows.into_iter().map(Arc::new) {
         for address in [&row.phone_jid, &row.lid].into_iter().flatten() {
             by_address.insert(address.clone(), row.clone());
         }
     }
-    Ok(by_address)
+    by_address
 }
 
 /// The row a contact belongs to: the one with its phone, else the one with its LID.
@@ -203,8 +226,8 @@ fn without_contested_lid(contact: &Contact, rows: &Rows) -> Contact {
     }
 }
 
-/// Fills in what a row did not know yet. An address that belongs to another row stays there.
-async fn complete(connection: &mut PgConnection, contacts: &[(&Contact, Option<&Known>)]) -> Result<(), Error> {
+/// Fills in what a row did not know yet, and says whether there was something. An address that belongs to another row stays there.
+async fn complete(connection: &mut PgConnection, contacts: &[(&Contact, Option<&Known>)]) -> Result<bool, Error> {
     let changed: Vec<_> = contacts
         .iter()
         .filter_map(|(contact, row)| row.map(|row| (*contact, row)))
@@ -215,7 +238,7 @@ async fn complete(connection: &mut PgConnection, contacts: &[(&Contact, Option<&
         })
         .collect();
     if changed.is_empty() {
-        return Ok(());
+        return Ok(false);
     }
     let rows: Vec<_> = changed.iter().map(|(_, row)| row.id).collect();
     let phones: Vec<_> = changed.iter().map(|(contact, _)| contact.phone().map(ToString::to_string)).collect();
@@ -233,37 +256,29 @@ async fn complete(connection: &mut PgConnection, contacts: &[(&Contact, Option<&
     )
     .execute(connection)
     .await?;
-    Ok(())
+    Ok(true)
 }
 
-async fn insert<'c>(
-    connection: &mut PgConnection,
-    channel: ChannelId,
-    contacts: impl Iterator<Item = &'c Contact>,
-) -> Result<(), Error> {
-    let (mut phones, mut lids, mut names) = (Vec::new(), Vec::new(), Vec::new());
-    for contact in contacts {
-        phones.push(contact.phone().map(ToString::to_string));
-        lids.push(contact.lid().map(ToString::to_string));
-        names.push(contact.name.clone());
+/// Writes new rows, and gives them; where somebody has such an address already, there is none.
+async fn insert(connection: &mut PgConnection, channel: ChannelId, contacts: &[&Contact]) -> Result<Vec<Known>, Error> {
+    if contacts.is_empty() {
+        return Ok(Vec::new());
     }
-    if phones.is_empty() {
-        return Ok(());
-    }
-    sqlx::query!(
+    let column = |kind| contacts.iter().map(|contact| contact.address(kind).map(Address::as_str)).collect::<Vec<_>>();
+    let rows = sqlx::query_as!(
+        Known,
         "INSERT INTO contacts (channel_id, phone_jid, lid, name, created_at)
          SELECT $1, u.phone, u.lid, u.name, $5
          FROM unnest($2::text[], $3::text[], $4::text[]) WITH ORDINALITY AS u(phone, lid, name, place) ORDER BY u.place
-         ON CONFLICT DO NOTHING",
+         ON CONFLICT DO NOTHING
+         RETURNING id, phone_jid, lid, name",
         channel,
-        &phones as _,
-        &lids as _,
-        &names as _,
+        &column(AddressKind::Phone) as _,
+        &column(AddressKind::Lid) as _,
+        &contacts.iter().map(|contact| contact.name.as_deref()).collect::<Vec<_>>() as _,
         clock::now()
-    )
-    .execute(connection)
-    .await?;
-    Ok(())
+    );
+    Ok(rows.fetch_all(connection).await?)
 }
 
 /// A LID that a job has learned for its contact.

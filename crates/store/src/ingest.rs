@@ -95,10 +95,10 @@ async fn people(connection: &mut PgConnection, channel: ChannelId, events: &[Eve
     }
     let mut people = People::new();
     let persons = unify(named.clone(), &pairings);
-    let ids = contacts::upsert(connection, channel, &persons).await?;
-    for (person, id) in persons.iter().zip(&ids) {
+    let known = contacts::upsert(connection, channel, &persons).await?;
+    for (person, known) in persons.iter().zip(&known) {
         for address in [person.phone(), person.lid()].into_iter().flatten() {
-            people.insert(address.to_string(), *id);
+            people.insert(address.to_string(), known.id);
         }
     }
     if !pairings.is_empty() {
@@ -164,9 +164,9 @@ async fn store_messages(
     }
     for stored in rows.insert(connection).await? {
         if let Some(waiter) = waiters.iter_mut().find(|waiter| Some(waiter.job) == stored.job) {
-            waiter.gains.stored += 1;
-            waiter.delivered.new += 1;
-            waiter.gains.credits.entry(stored.contact).or_default().stored += 1;
+            waiter.gains.stored += stored.messages;
+            waiter.delivered.new += u64::try_from(stored.messages).unwrap_or(0);
+            waiter.gains.credits.entry(stored.contact).or_default().stored += stored.messages;
         }
     }
     late.sort_by(|one, other| one.1.id.cmp(&other.1.id));

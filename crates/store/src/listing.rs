@@ -51,7 +51,8 @@ impl Store {
         if let Err(refused) = fence_one(&mut tx, fence).await? {
             return Ok(Err(refused));
         }
-        let ids = contacts::upsert(&mut tx, job.channel, &listed).await?;
+        let persons = contacts::upsert(&mut tx, job.channel, &listed).await?;
+        let ids: Vec<_> = persons.iter().map(|person| person.id).collect();
         sqlx::query!(
             "INSERT INTO listed_pages (sync_id, attempt, place, contacts, pairings) VALUES ($1, $2, $3, $4, $5)
              ON CONFLICT (sync_id, attempt, place) DO UPDATE SET contacts = excluded.contacts, pairings = excluded.pairings",

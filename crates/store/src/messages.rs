@@ -42,10 +42,11 @@ pub(crate) struct Rows<'m> {
     media: media::Rows<'m>,
 }
 
-/// A message that was not there before.
+/// How many messages of a contact, brought by one job, were not there before.
 pub(crate) struct Stored {
     pub(crate) job: Option<JobId>,
     pub(crate) contact: ContactId,
+    pub(crate) messages: i32,
 }
 
 impl<'m> Rows<'m> {
@@ -67,21 +68,22 @@ impl<'m> Rows<'m> {
         }
     }
 
-    /// Stores those that are not there yet, and gives these; and what is known of the files of all.
+    /// Stores those that are not there yet, and counts these; and what is known of the files of all.
     pub(crate) async fn insert(self, connection: &mut PgConnection) -> Result<Vec<Stored>, Error> {
         if self.ids.is_empty() {
             return Ok(Vec::new());
         }
         let stored = sqlx::query_as!(
             Stored,
-            r#"INSERT INTO messages (channel_id, message_id, contact_id, address, from_me, sent_at, kind, text, status, payload, job_id, origin, stored_at)
+            r#"WITH stored AS (INSERT INTO messages (channel_id, message_id, contact_id, address, from_me, sent_at, kind, text, status, payload, job_id, origin, stored_at)
                SELECT u.channel, u.id, u.contact, u.address, u.from_me, u.sent_at, u.kind, u.text, u.status, u.payload::json, u.job, u.origin, $13
                FROM unnest($1::uuid[], $2::text[], $3::bigint[], $4::text[], $5::boolean[], $6::timestamptz[], $7::text[], $8::text[],
                            $9::text[], $10::text[], $11::bigint[], $12::text[])
                     AS u(channel, id, contact, address, from_me, sent_at, kind, text, status, payload, job, origin)
                ORDER BY u.channel, u.id
                ON CONFLICT (channel_id, message_id) DO NOTHING
-               RETURNING job_id AS job, contact_id AS contact"#,
+               RETURNING job_id, contact_id)
+               SELECT job_id AS job, contact_id AS "contact!", count(*)::integer AS "messages!" FROM stored GROUP BY job_id, contact_id"#,
             &self.channels,
             &self.ids as _,
             &self.contacts,

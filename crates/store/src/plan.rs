@@ -157,14 +157,14 @@ pub(crate) async fn insert_jobs(
         rows.add(person, named, capabilities)?;
     }
     let inserted = sqlx::query!(
-        "INSERT INTO jobs (sync_id, channel_id, contact_id, kind, address_kind, address, state, step, reason, attempt_limit, created_at, settled_at)
+        r#"INSERT INTO jobs (sync_id, channel_id, contact_id, kind, address_kind, address, state, step, reason, attempt_limit, created_at, settled_at)
          SELECT $1, $2, u.contact, 'history', u.kind, u.address, CASE WHEN u.step IS NULL THEN 'skipped' ELSE 'queued' END,
-                u.step, u.reason, $8, $9::timestamptz, CASE WHEN u.step IS NULL THEN $9::timestamptz END
-         FROM unnest($3::bigint[], $4::text[], $5::text[], $6::jsonb[], $7::text[])
+                u.step::jsonb, u.reason, $8, $9::timestamptz, CASE WHEN u.step IS NULL THEN $9::timestamptz END
+         FROM unnest($3::bigint[], $4::text[], $5::text[], $6::text[], $7::text[])
               WITH ORDINALITY AS u(contact, kind, address, step, reason, place)
          ORDER BY u.place
          ON CONFLICT ON CONSTRAINT jobs_one_per_contact_and_address DO NOTHING
-         RETURNING id, state",
+         RETURNING id, state = 'queued' AS "queued!""#,
         sync,
         channel,
         &rows.contacts,
@@ -177,7 +177,7 @@ pub(crate) async fn insert_jobs(
     )
     .fetch_all(&mut *connection)
     .await?;
-    let mut open: Vec<JobId> = inserted.iter().filter(|row| row.state == "queued").map(|row| row.id).collect();
+    let mut open: Vec<JobId> = inserted.iter().filter(|row| row.queued).map(|row| row.id).collect();
     open.sort_unstable();
     count(connection, sync, open.len(), inserted.len() - open.len()).await?;
     Ok(open)
@@ -203,13 +203,18 @@ pub(crate) async fn count(
     Ok(())
 }
 
+fn written(step: &Step) -> Result<String, Error> {
+    serde_json::to_string(step).map_err(Error::unreadable)
+}
+
 /// Columns of the jobs to be written.
 #[derive(Default)]
 struct JobRows {
     contacts: Vec<i64>,
     kinds: Vec<&'static str>,
     addresses: Vec<Option<String>>,
-    steps: Vec<Option<serde_json::Value>>,
+    /// As JSON.
+    steps: Vec<Option<String>>,
     reasons: Vec<Option<&'static str>>,
 }
 
@@ -224,7 +229,7 @@ impl JobRows {
         };
         for job in jobs_of(phone, lid, named, capabilities) {
             let (step, reason) = match job.start {
-                Ok(step) => (Some(serde_json::to_value(step).map_err(Error::unreadable)?), None),
+                Ok(step) => (Some(written(&step)?), None),
                 Err(reason) => (None, Some(reason.as_str())),
             };
             self.push(person.id, job.address_kind, job.address.map(String::from), step, reason);
@@ -237,7 +242,7 @@ impl JobRows {
     fn add_unreadable(&mut self, contact: i64, garbage: &str) {
         for &kind in AddressKind::ALL {
             let step = serde_json::json!({"do": "history", "address": garbage, "cursor": null});
-            self.push(contact, kind, Some(garbage.to_owned()), Some(step), None);
+            self.push(contact, kind, Some(garbage.to_owned()), Some(step.to_string()), None);
         }
     }
 
@@ -246,7 +251,7 @@ impl JobRows {
         contact: i64,
         kind: AddressKind,
         address: Option<String>,
-        step: Option<serde_json::Value>,
+        step: Option<String>,
         reason: Option<&'static str>,
     ) {
         self.contacts.push(contact);

@@ -43,11 +43,11 @@ impl Store {
         };
         let person = [Contact::under(found.address.clone(), None)];
         let contact = contacts::upsert(&mut tx, job.channel, &person).await?.pop();
-        let contact = contact.ok_or_else(|| Error::unreadable("a contact vanished"))?;
+        let contact = contact.ok_or_else(|| Error::unreadable("a contact vanished"))?.id;
         let mut rows = Rows::default();
         let (channel, address) = (job.channel, found.address.as_str());
         rows.push(Place { channel, contact, address, job: Some(job.id), origin: Origin::Restored }, &found.message);
-        let stored = rows.insert(&mut tx).await?.len();
+        let stored: i32 = rows.insert(&mut tx).await?.iter().map(|stored| stored.messages).sum();
         sqlx::query!(
             "UPDATE messages SET origin = 'restored'
              WHERE channel_id = $1 AND message_id = $2 AND origin = 'live' AND stored_at >= (SELECT created_at FROM syncs WHERE id = $3)",
@@ -63,7 +63,7 @@ impl Store {
         let outcome = Outcome::Ended(Ending::Succeeded);
         let settlement = Settlement { address: Some(found.address.clone()), ..Settlement::bare(job, fence, outcome) };
         // A webhook that was faster has counted it.
-        let counts = if counted { (0, 0) } else { (1, i32::try_from(stored).unwrap_or(1)) };
+        let counts = if counted { (0, 0) } else { (1, stored) };
         let notices = settle_one(&mut tx, &settlement, before, counts).await?;
         awaiting::forget(&mut tx, &[job.id]).await?;
         turns::give_back(&mut tx, &[job.id]).await?;

@@ -15,7 +15,7 @@ use sincro_core::{
     notice::Notice,
     sync::SyncId,
 };
-use sqlx::PgConnection;
+use sqlx::{PgConnection, types::Json};
 
 use crate::{
     Error, Store,
@@ -243,7 +243,7 @@ impl JobChange {
             counted: true,
             before: JobState::Awaiting,
             after,
-            step: job.step.clone(),
+            step: None,
             steps_done: job.steps_done + 1,
             attempts: job.attempts,
             due: None,
@@ -272,7 +272,7 @@ impl JobChange {
             counted: job.kind != JobKind::Plan,
             before,
             after: JobState::Queued,
-            step: serde_json::to_value(&job.step).map_err(Error::unreadable)?,
+            step: None,
             steps_done: job.steps_done,
             attempts: job.attempts,
             due: None,
@@ -291,12 +291,12 @@ impl JobChange {
                 change.steps_done += 1;
             }
             Outcome::Next(step) => {
-                change.step = serde_json::to_value(step).map_err(Error::unreadable)?;
+                change.step = Some(Json(step.clone()));
                 change.steps_done += 1;
             }
             Outcome::Await(wait) => {
                 change.after = JobState::Awaiting;
-                change.step = serde_json::to_value(&wait.step).map_err(Error::unreadable)?;
+                change.step = Some(Json(wait.step.clone()));
                 change.steps_done += 1;
             }
             Outcome::Retry { failure, due } => {

@@ -263,14 +263,21 @@ async fn plan_at_once(
     new: &NewSync,
     list: &[Contact],
 ) -> Result<Vec<JobId>, Error> {
-    let (mut ids, mut jobs) = (Vec::with_capacity(list.len()), Vec::new());
+    let mut pieces = Vec::with_capacity(list.len().div_ceil(PIECE));
     for piece in list.chunks(PIECE) {
-        ids.extend(contacts::upsert(connection, new.channel, piece).await?);
+        pieces.push(contacts::upsert(connection, new.channel, piece).await?);
     }
-    for piece in ids.chunks(PIECE) {
-        let persons = contacts::persons(connection, piece).await?;
+    if pieces.len() > 1 {
+        // A later one may have joined persons of an earlier one.
+        for piece in &mut pieces {
+            let ids: Vec<_> = piece.iter().map(|person| person.id).collect();
+            *piece = contacts::persons(connection, &ids).await?;
+        }
+    }
+    let mut jobs = Vec::new();
+    for persons in &pieces {
         jobs.extend(
-            plan::insert_jobs(connection, id, new.channel, &persons, true, new.capabilities, new.max_attempts).await?,
+            plan::insert_jobs(connection, id, new.channel, persons, true, new.capabilities, new.max_attempts).await?,
         );
     }
     Ok(jobs)

@@ -6,14 +6,17 @@ use chrono::{DateTime, Utc};
 use sincro_core::{
     clock,
     contact::ContactId,
-    job::{JobId, JobState},
+    job::{JobId, JobState, Step},
     message::Origin,
     sync::SyncId,
 };
-use sqlx::PgConnection;
+use sqlx::{PgConnection, types::Json};
 
 use super::Settlement;
-use crate::{Error, messages};
+use crate::{
+    Error,
+    messages::{self, Stored},
+};
 
 /// What changes on one job.
 pub(crate) struct JobChange {
@@ -23,7 +26,8 @@ pub(crate) struct JobChange {
     pub(super) counted: bool,
     pub(super) before: JobState,
     pub(super) after: JobState,
-    pub(super) step: serde_json::Value,
+    /// What comes next, where that is something else.
+    pub(super) step: Option<Json<Step>>,
     pub(super) steps_done: i32,
     pub(super) attempts: i32,
     pub(super) due: Option<DateTime<Utc>>,
@@ -64,8 +68,10 @@ pub(super) async fn messages(
         }
     }
     let mut per_job = HashMap::new();
-    for job in rows.insert(connection).await?.into_iter().filter_map(|stored| stored.job) {
-        *per_job.entry(job).or_insert(0) += 1;
+    for Stored { job, messages, .. } in rows.insert(connection).await? {
+        if let Some(job) = job {
+            *per_job.entry(job).or_insert(0) += messages;
+        }
     }
     Ok(per_job)
 }
@@ -92,7 +98,7 @@ pub(crate) async fn jobs(connection: &mut PgConnection, changes: &[JobChange]) -
     let words = |pick: fn(&JobChange) -> Option<&str>| changes.iter().map(pick).collect::<Vec<_>>();
     let now = clock::now();
     sqlx::query!(
-        "UPDATE jobs j SET state = u.state, step = u.step, steps_done = u.steps_done, attempts = u.attempts, next_at = u.due,
+        "UPDATE jobs j SET state = u.state, step = coalesce(u.step, j.step), steps_done = u.steps_done, attempts = u.attempts, next_at = u.due,
                 reason = u.reason, last_error = u.error, address = coalesce(u.address, j.address), fetched = j.fetched + u.fetched,
                 stored = j.stored + u.stored, duplicate = j.duplicate + u.fetched - u.stored, left_out = j.left_out + u.left_out,
                 settled_at = $13, ran_alone = false
@@ -102,7 +108,7 @@ pub(crate) async fn jobs(connection: &mut PgConnection, changes: &[JobChange]) -
          WHERE j.id = u.id",
         &changes.iter().map(|change| change.job).collect::<Vec<_>>(),
         &changes.iter().map(|change| change.after.as_str()).collect::<Vec<_>>() as _,
-        &changes.iter().map(|change| change.step.clone()).collect::<Vec<_>>(),
+        &changes.iter().map(|change| change.step.as_ref()).collect::<Vec<_>>() as _,
         &column(|change| change.steps_done),
         &column(|change| change.attempts),
         &changes.iter().map(|change| change.due).collect::<Vec<_>>() as _,
