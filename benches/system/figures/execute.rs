@@ -20,8 +20,8 @@ use crate::{
 
 /// Jobs of one sync.
 const OF_A_CHANNEL: usize = 2_000;
-/// In a trial; enough for a second of whoever is fastest.
-const TRIAL: usize = 6_000;
+/// In a trial; enough for a second and more of whoever is fastest.
+const TRIAL: usize = 12_000;
 /// Whoever stops a moment after its last job acknowledges it before that.
 const A_MOMENT: Duration = Duration::from_millis(500);
 
@@ -104,7 +104,7 @@ fn efforts(who: Who) -> Vec<Effort> {
         pairs.map(|(c, p)| Effort { concurrency: Some(c), connections: Some(p) }).collect()
     };
     match who {
-        Who::Sincro => [64, 128, 256, 512].map(|c| Effort { concurrency: Some(c), connections: None }).to_vec(),
+        Who::Sincro => [64, 128, 256, 512, 1_000].map(|c| Effort { concurrency: Some(c), connections: None }).to_vec(),
         Who::Bullmq | Who::Apalis => all(&[32, 64, 128], &[16, 32]),
         Who::Unqueued => all(&[256], &[1, 2, 3]),
     }

@@ -1,7 +1,8 @@
 //! Traffic: Redis round trips and Postgres transactions of a job under load, by what the servers themselves count.
 //!
-//! Everything that speaks to them counts: claims, settlements, renewals, the janitors, the API, this driver. A round trip is a
-//! time that Redis found something to read on a connection, so commands that travel together are one.
+//! Everything that speaks to them counts, from the request to the last result: the API, claims, settlements, renewals, the janitors,
+//! this driver. A round trip is a time that Redis found something to read on a connection, so commands that travel together are one.
+//! What Postgres does to hand notifications on is a transaction by its count.
 
 use std::time::Duration;
 
@@ -17,6 +18,8 @@ use crate::{
 };
 
 const CHANNELS: usize = 10;
+/// Contacts of each that are read before.
+const WARMING: usize = 100;
 /// A connection to Postgres that has nothing to do tells what it did ten seconds later; one that ends, at once.
 const UNTIL_COUNTED: Duration = Duration::from_millis(10_500);
 
@@ -38,11 +41,13 @@ async fn sincro(session: &Session, jobs: usize, effort: Effort) -> anyhow::Resul
     let world = &session.world;
     let installation = world.installation().await?;
     let channels = installation.channels(CHANNELS, &world.nginx.url, UNLIMITED).await?;
-    installation.sync_all(&channels, jobs / CHANNELS / PER_CONTACT).await?;
-    installation.until_queued(world, jobs).await?;
+    let worker = installation.worker(effort).await?;
+    // Opening connections and preparing statements is not what is counted.
+    installation.sync_all(&channels, WARMING).await?;
+    installation.all_over().await?;
     let before = Counted::now(world, &installation.database).await?;
     let mark = world.nginx.mark().await?;
-    let worker = installation.worker(effort).await?;
+    installation.sync_all(&channels, jobs / CHANNELS / PER_CONTACT).await?;
     world.nginx.until_called(mark, jobs).await?;
     installation.all_over().await?;
     let round_trips = world.redis.round_trips().await?;

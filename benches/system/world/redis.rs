@@ -3,7 +3,7 @@
 use std::{path::Path, time::Duration};
 
 use anyhow::Context as _;
-use redis::{FromRedisValue, aio::MultiplexedConnection};
+use redis::{AsyncConnectionConfig, FromRedisValue, aio::MultiplexedConnection};
 use tokio::time::sleep;
 
 use super::{
@@ -38,7 +38,9 @@ impl Redis {
         let url = format!("redis://127.0.0.1:{port}");
         let client = redis::Client::open(url.as_str())?;
         process.until("ready", async || client.get_multiplexed_async_connection().await.is_ok()).await?;
-        let connection = client.get_multiplexed_async_connection().await?;
+        // Half a second by itself; what BullMQ leaves takes longer to be forgotten.
+        let patient = AsyncConnectionConfig::new().set_response_timeout(None);
+        let connection = client.get_multiplexed_async_connection_with_config(&patient).await?;
         Ok(Self { process, url, connection })
     }
 
