@@ -272,7 +272,8 @@ impl JobChange {
             counted: job.kind != JobKind::Plan,
             before,
             after: JobState::Queued,
-            step: None,
+            // A link to a file is good for one attempt.
+            step: (job.kind == JobKind::Media).then(|| Json(job.step.clone())),
             steps_done: job.steps_done,
             attempts: job.attempts,
             due: None,

@@ -53,7 +53,7 @@ impl Desk {
             epoch: None,
             pending: Vec::new(),
             tell_at: now,
-            enough: slots / 8,
+            enough: (slots / 8).max(1),
             is_flooded: false,
             look_at: now,
             number: 1,
