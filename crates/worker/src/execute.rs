@@ -113,7 +113,7 @@ impl Executor {
     pub(crate) async fn execute(&self, claim: Claim) -> Ruling {
         reach(Point::Claimed).await;
         if claim.probe {
-            return Box::pin(self.prober.look(&claim)).await;
+            return self.prober.look(&claim).await;
         }
         match self.try_execute(&claim).await {
             Ok(ruling) => {
@@ -141,7 +141,7 @@ impl Executor {
         let job = match self.ledger.load(claim.job).await? {
             // Cancelled, or settled by somebody whose acknowledgement was lost.
             None => return Ok(Ruling::Done),
-            Some(Err(unreadable)) => return Box::pin(self.unreadable(claim, &unreadable)).await,
+            Some(Err(unreadable)) => return self.unreadable(claim, &unreadable).await,
             Some(Ok(job)) => job,
         };
         if job.sync != claim.sync {
@@ -169,9 +169,7 @@ impl Executor {
             None
         };
         let connection = match answered(self.connections.of(&job)).await {
-            Err(Error::Sealed(reason)) => {
-                return Box::pin(self.pause(job, fence, Pause::new(PausedBy::Gateway, reason))).await;
-            }
+            Err(Error::Sealed(reason)) => return self.pause(job, fence, Pause::new(PausedBy::Gateway, reason)).await,
             opened => opened?,
         };
         self.run(claim, job, &connection).await
@@ -180,19 +178,19 @@ impl Executor {
     /// Does what the job's step says.
     async fn run(&self, claim: &Claim, job: Job, connection: &Connection) -> Result<Ruling, Arc<Error>> {
         if job.kind == JobKind::Plan && job.step.is_listed() {
-            return Box::pin(self.plan_kept(claim, job, &connection.channel)).await;
+            return self.plan_kept(claim, job, &connection.channel).await;
         }
         let Some(capabilities) = capabilities(connection.channel.provider) else {
             let fence = fence(claim, job.steps_done);
             return self.fail(job, fence, not_built(&connection.channel)).await;
         };
         match job.step {
-            Step::Look { at, connect } => Box::pin(self.look(claim, job, connection, capabilities, at, connect)).await,
+            Step::Look { at, connect } => self.look(claim, job, connection, capabilities, at, connect).await,
             Step::RequestContacts | Step::RequestHistory | Step::TopUp { .. } => {
-                Box::pin(self.request(claim, job, connection, capabilities)).await
+                self.request(claim, job, connection, capabilities).await
             }
-            Step::Media { .. } => Box::pin(self.fetch_media(claim, job, connection)).await,
-            Step::Restore { .. } => Box::pin(self.restore(claim, job, connection)).await,
+            Step::Media { .. } => self.fetch_media(claim, job, connection).await,
+            Step::Restore { .. } => self.restore(claim, job, connection).await,
             _ => self.read(claim, job, connection, capabilities).await,
         }
     }
@@ -215,20 +213,20 @@ impl Executor {
         let Some(answer) = self.ask(claim, connection, &call).await else { return Ok(late(claim)) };
         match answer {
             Ok(Answered::Contacts(list)) if job.kind == JobKind::Plan => {
-                Box::pin(self.keep_list(claim, job, &connection.channel, list)).await
+                self.keep_list(claim, job, &connection.channel, list).await
             }
             Ok(Answered::Contacts(_) | Answered::Media(_)) => {
                 self.settle(job, fence, Reading::bare(answer_does_not_fit())).await
             }
             Ok(Answered::Whole(Answer::Session(session), _)) if job.step == Step::Prepare => {
-                Box::pin(self.prepared(job, fence, &connection.channel, capabilities, &session)).await
+                self.prepared(job, fence, &connection.channel, capabilities, &session).await
             }
             // What was read keeps its place in memory until it is settled.
             Ok(Answered::Whole(answer, _held)) => {
                 let reading = Reading::of(&job, answer, job.deep && capabilities.top_up);
                 self.settle(job, fence, reading.unwrap_or_else(|| Reading::bare(answer_does_not_fit()))).await
             }
-            Err(refusal) => Box::pin(self.refused(job, fence, &connection.channel, refusal)).await,
+            Err(refusal) => self.refused(job, fence, &connection.channel, refusal).await,
         }
     }
 

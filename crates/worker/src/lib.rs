@@ -54,7 +54,6 @@ mod trouble;
 use std::{sync::Arc, time::Duration};
 
 use chrono::TimeDelta;
-use futures::FutureExt as _;
 use sincro_core::{awaiting::Waits, retry::RetryPolicy};
 use sincro_providers::Gateways;
 use sincro_queue::{Queue, WorkerSettings};
@@ -127,7 +126,7 @@ pub async fn run(
         let max_attempts = settings.retry.max_attempts;
         beside.spawn(fetcher::run(store.clone(), queue.clone(), media.clone(), settings.sweep_every, max_attempts));
     }
-    let (ledger, serving) = Ledger::new(&store, settings.settle_batch, settings.concurrency);
+    let (ledger, serving) = Ledger::new(&store, settings.settle_batch, ledger::TOGETHER);
     for serving in serving {
         beside.spawn(serving);
     }
@@ -144,8 +143,7 @@ pub async fn run(
     };
     let handler = move |claim| {
         let executor = executor.clone();
-        // Boxed here, for every layer between this and the task moves it once more.
-        async move { executor.execute(claim).await }.boxed()
+        async move { executor.execute(claim).await }
     };
     let working = sincro_queue::run_worker(queue, worker, handler, stop.clone());
     tokio::pin!(working);
