@@ -21,49 +21,27 @@ local LIMITER = {
   'ticks_before', 'known_since', 'running', 'called_at',
 }
 
--- All fields of a level by their names, in a table that has room for them from the beginning; false where there is none.
-local function read_fields(key)
-  local fields = {
-    interval_us = false, windows = false, burst = false, concurrency = false, weight = false, rate = false, version = false,
-    lost = false, tat = false, wanted_at = false, rough_us = false, pace = false, paced_at = false, cooldown_until = false,
-    strikes = false, trial = false, urgent_run = false, tick = false, ticks = false, ticks_before = false, known_since = false,
-    running = false, called_at = false, server = false, paused_by = false, paused = false, probe_at = false, probes = false,
-    tag_u = false, tag_b = false, hold_us = false, v_u = false, v_b = false,
-  }
-  local all = redis.call('HGETALL', key)
-  for i = 1, #all, 2 do fields[all[i]] = all[i + 1] end
-  return fields
-end
-
 local function read_level(key, id)
-  local f = read_fields(key)
+  local rule = redis.call('HMGET', key, 'interval_us', 'windows', 'burst', 'concurrency', 'weight', 'lost')
   local level = {
     key = key,
     id = id,
-    read = f, -- what is stored, as far as this call knows
-    limited = f.interval_us and true,
-    interval_us = tonumber(f.interval_us or 0),
+    limited = rule[1] and true,
+    interval_us = tonumber(rule[1] or 0),
     windows = {},
-    burst = tonumber(f.burst or 1),
-    concurrency = tonumber(f.concurrency or math.huge),
-    weight = tonumber(f.weight or 1),
-    lost = f.lost and true,
+    burst = tonumber(rule[3] or 1),
+    concurrency = tonumber(rule[4] or math.huge),
+    weight = tonumber(rule[5] or 1),
+    lost = rule[6] and true,
     stored = {}, -- times of earlier permits, as far as they were asked for
     taken = {}, -- times of the permits taken in this call
-    changed = false,
-    -- LIMITER
-    tat = 0, wanted_at = 0, rough_us = 0, pace = 0, paced_at = 0, cooldown_until = 0, strikes = 0, trial = 0, urgent_run = 0,
-    tick = 0, ticks = 0, ticks_before = 0, known_since = 0, running = 0, called_at = 0,
-    -- what channel.lua and claim_jobs.lua know beside it
-    known = false, server = false, paused_by = false, paused = false, probe_at = false, probes = false, tag = false, hold_us = false,
-    v = false, has = false, first = false, served = false, given = false, picked = false, promoted = false, rounds = false,
-    spacing = false,
   }
-  for calls, micros, name in string.gmatch(f.windows or '', '(%d+):(%d+):(%a+)') do
+  for calls, micros, name in string.gmatch(rule[2] or '', '(%d+):(%d+):(%a+)') do
     level.windows[#level.windows + 1] = { calls = tonumber(calls), micros = tonumber(micros), name = name }
   end
-  for _, name in ipairs(LIMITER) do level[name] = tonumber(f[name] or 0) end
-  if not f.pace then level.pace = FULL_PACE end
+  local limiter = redis.call('HMGET', key, unpack(LIMITER))
+  for i, name in ipairs(LIMITER) do level[name] = tonumber(limiter[i] or 0) end
+  if not limiter[4] then level.pace = FULL_PACE end
   level.trial = level.trial == 1
   -- Either may be lost; whoever compares the queue with the ledger counts anew.
   level.running = math.max(level.running, redis.call('SCARD', RUNNING .. id))
@@ -82,7 +60,7 @@ local function permit(level, n)
   if older <= 0 then return level.taken[1 - older] end -- the newest is the last
   if level.stored[older] == nil then
     local from = math.max(1, older - READ_AHEAD + 1)
-    local times = redis.call('LRANGE', CALLS .. level.id, int(from - 1), int(older - 1))
+    local times = redis.call('LRANGE', CALLS .. level.id, from - 1, older - 1)
     for i = from, older do level.stored[i] = tonumber(times[i - from + 1] or nil) or false end
   end
   return level.stored[older]
@@ -238,34 +216,22 @@ local function note_loss(key)
   redis.call('HSET', key, 'known_since', int(now), 'lost', 1)
 end
 
--- Adds a field to those that are to be written, unless that is what is stored.
-local function add_changed(level, fields, name, value)
-  local written = int(value)
-  if level.read[name] == written then return end
-  level.read[name] = written
-  fields[#fields + 1] = name
-  fields[#fields + 1] = written
-end
-
--- Writes what has changed of a level, and of what else stands in its hash.
-local function save_level(level, beside)
+local function save_level(level)
   if not level.changed then return end
   level.changed = false
   local fields = {}
   for _, name in ipairs(LIMITER) do
-    add_changed(level, fields, name, name == 'trial' and (level.trial and 1 or 0) or level[name])
+    fields[#fields + 1] = name
+    fields[#fields + 1] = name == 'trial' and (level.trial and 1 or 0) or int(level[name])
   end
-  for name, value in pairs(beside or {}) do add_changed(level, fields, name, value) end
-  if #fields > 0 then redis.call('HSET', level.key, unpack(fields)) end
+  redis.call('HSET', level.key, unpack(fields))
   if #level.taken == 0 then return end
   local kept, longest = 0, 0
   for _, window in ipairs(level.windows) do
     kept, longest = math.max(kept, window.calls), math.max(longest, window.micros)
   end
-  local taken = {}
-  for i, ticket in ipairs(level.taken) do taken[i] = ticket == level.taken[i - 1] and taken[i - 1] or int(ticket) end
-  redis.call('LPUSH', CALLS .. level.id, unpack(taken))
+  redis.call('LPUSH', CALLS .. level.id, unpack(level.taken))
   level.taken, level.stored = {}, {}
-  redis.call('LTRIM', CALLS .. level.id, '0', int(kept - 1))
+  redis.call('LTRIM', CALLS .. level.id, 0, kept - 1)
   redis.call('EXPIRE', CALLS .. level.id, int(longest / 1000000 + 60))
 end

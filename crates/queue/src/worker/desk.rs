@@ -13,8 +13,6 @@ use crate::{
     worker::lease::HoldKey,
 };
 
-/// While slots are what is short, results that come within this are told together: each visit costs Redis much more than each result.
-const TOGETHER: Duration = Duration::from_millis(5);
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
 const LONGEST_PAUSE: Duration = Duration::from_secs(2);
 
@@ -25,12 +23,6 @@ pub(super) struct Desk {
     pub(super) epoch: Option<i64>,
     /// Rulings that Redis has not confirmed.
     pub(super) pending: Vec<Settlement>,
-    /// When they are to be told, unless there are enough before.
-    tell_at: Instant,
-    /// So many are enough.
-    enough: usize,
-    /// Whether the last claim gave all that was asked for: there is more to be had than slots.
-    is_flooded: bool,
     /// When a claim may succeed.
     pub(super) look_at: Instant,
     /// Counts the claims that were answered.
@@ -45,16 +37,12 @@ pub(super) struct Desk {
 }
 
 impl Desk {
-    /// Of a worker with so many slots.
-    pub(super) fn new(shard: u16, slots: usize) -> Self {
+    pub(super) fn new(shard: u16) -> Self {
         let now = Instant::now();
         Self {
             shard,
             epoch: None,
             pending: Vec::new(),
-            tell_at: now,
-            enough: (slots / 8).max(1),
-            is_flooded: false,
             look_at: now,
             number: 1,
             unanswered_since: None,
@@ -64,22 +52,15 @@ impl Desk {
         }
     }
 
-    /// Takes a ruling that Redis is to hear of.
-    pub(super) fn push(&mut self, ruled: Settlement) {
-        if self.pending.is_empty() {
-            self.tell_at = Instant::now() + if self.is_flooded { TOGETHER } else { Duration::ZERO };
-        }
-        self.pending.push(ruled);
-        if self.pending.len() == self.enough {
-            self.tell_at = Instant::now();
-        }
-    }
-
     /// When the shard is to be visited, if at all; `asks` when there is something to ask it for.
     pub(super) fn due_at(&self, asks: bool) -> Option<Instant> {
-        let tells = (!self.pending.is_empty()).then_some(self.tell_at);
-        let at = tells.into_iter().chain(asks.then_some(self.look_at)).min()?;
-        Some(at.max(self.not_before))
+        if !self.pending.is_empty() {
+            Some(self.not_before)
+        } else if asks {
+            Some(self.look_at.max(self.not_before))
+        } else {
+            None
+        }
     }
 
     /// What the pending rulings are about, in their order.
@@ -106,7 +87,6 @@ impl Desk {
     pub(super) fn note_batch(&mut self, batch: &Batch, asked: Instant, asked_for: usize, safety_look: Duration) {
         let now = Instant::now();
         let got = batch.jobs.len();
-        self.is_flooded = batch.held_back == HeldBack::No;
         self.look_at = if got < asked_for { asked + batch.wait.unwrap_or(safety_look).min(safety_look) } else { now };
         if got > 0
             && let Some((since, level)) = self.waiting.take()
