@@ -81,7 +81,7 @@ bench *ARGS:
 bench-pure *ARGS:
     cargo bench --locked -p sincro-benches --bench pure -- "$@"
 
-# Counts the instructions of a claim with callgrind, and fails where they are over the budget.
+# Counts with callgrind what a claim takes in the model of the queue, and fails where that is over the budget.
 bench-instructions:
     @deploy/local/install-services --for-bench
     cargo bench --locked -p sincro-benches --bench instructions

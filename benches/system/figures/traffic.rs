@@ -14,11 +14,15 @@ use crate::{
     peers::{Effort, Who, bullmq},
     session::Session,
     stats::as_number,
-    world::{World, client::UNLIMITED, postgres::Database},
+    world::{
+        World,
+        client::{UNLIMITED, sync_of},
+        postgres::Database,
+    },
 };
 
 const CHANNELS: usize = 10;
-/// Contacts of each that are read before.
+/// Contacts of each that are read before, other people than those that count.
 const WARMING: usize = 100;
 /// A connection to Postgres that has nothing to do tells what it did ten seconds later; one that ends, at once.
 const UNTIL_COUNTED: Duration = Duration::from_millis(10_500);
@@ -43,7 +47,8 @@ async fn sincro(session: &Session, jobs: usize, effort: Effort) -> anyhow::Resul
     let channels = installation.channels(CHANNELS, &world.nginx.url, UNLIMITED).await?;
     let worker = installation.worker(effort).await?;
     // Opening connections and preparing statements is not what is counted.
-    installation.sync_all(&channels, WARMING).await?;
+    let elsewhere = |number: usize| jobs + number * WARMING..jobs + (number + 1) * WARMING;
+    installation.ask(channels.iter().map(|channel| (*channel, sync_of(elsewhere(channel.number)))).collect()).await?;
     installation.all_over().await?;
     let before = Counted::now(world, &installation.database).await?;
     let mark = world.nginx.mark().await?;

@@ -203,10 +203,6 @@ pub(crate) async fn count(
     Ok(())
 }
 
-fn written(step: &Step) -> Result<String, Error> {
-    serde_json::to_string(step).map_err(Error::unreadable)
-}
-
 /// Columns of the jobs to be written.
 #[derive(Default)]
 struct JobRows {
@@ -229,7 +225,7 @@ impl JobRows {
         };
         for job in jobs_of(phone, lid, named, capabilities) {
             let (step, reason) = match job.start {
-                Ok(step) => (Some(written(&step)?), None),
+                Ok(step) => (Some(serde_json::to_string(&step).map_err(Error::unreadable)?), None),
                 Err(reason) => (None, Some(reason.as_str())),
             };
             self.push(person.id, job.address_kind, job.address.map(String::from), step, reason);

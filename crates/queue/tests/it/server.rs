@@ -75,7 +75,7 @@ impl Server {
         while client.get_connection().is_err() {
             assert!(
                 Instant::now() < give_up,
-                "no redis-server answers: install it (apt-get install redis-server) or set REDIS_URL"
+                "no redis-server answers: deploy/local/install-services --for-tests installs what is missing, or set REDIS_URL"
             );
             std::thread::sleep(Duration::from_millis(5));
         }
@@ -121,15 +121,17 @@ impl Place {
 
     /// With a Redis whose instructions are counted.
     pub(crate) fn counted() -> Self {
-        let turn = Turn::take();
-        let server = Server::counted();
-        Self { url: server.url.clone(), namespace: "test".to_owned(), server: Some(server), _turn: turn }
+        Self::with(Server::counted)
     }
 
     /// For tests that do to a Redis what others would feel.
     pub(crate) fn own() -> Self {
+        Self::with(Server::start)
+    }
+
+    fn with(start: fn() -> Server) -> Self {
         let turn = Turn::take();
-        let server = Server::start();
+        let server = start();
         Self { url: server.url.clone(), namespace: "test".to_owned(), server: Some(server), _turn: turn }
     }
 
