@@ -4,7 +4,7 @@ use sincro_core::{
     contact::Contact,
     hook::{Batch, Event, Source},
     job::{Ending, Failure, Job, JobState, Outcome, Step},
-    media::{Media, MediaPlace, MediaState, StoredMedia},
+    media::{Media, MediaPlace, MediaState, SignedLink, StoredMedia},
     message::Message,
     sync::{SyncId, SyncState},
 };
@@ -245,4 +245,22 @@ async fn a_job_that_was_retried_by_hand_fetches_what_failed() {
     assert_eq!(world.state("a").await, Some(MediaState::Stored));
     let line = world.store.receipt(sync, 0, 10).await.unwrap().lines.remove(0);
     assert_eq!((line.outcome, line.stored), (JobState::Succeeded, 1));
+}
+
+#[tokio::test]
+async fn a_link_to_a_file_does_not_outlive_the_attempt_that_tried_it() {
+    let world = World::new().await;
+    world.holds(vec![known("a")]).await;
+    let (_, jobs) = world.fetching(10, true).await;
+    let step = |link| Step::Media { message_id: "a".into(), link };
+    let linked = step(Some(SignedLink("https://files.test/a?signature=1".into())));
+    world.settle(&[world.settlement(&jobs[0], Outcome::Next(linked.clone()), Vec::new())]).await;
+    let job = world.jobs(&[jobs[0].id]).await.remove(0);
+    assert_eq!(job.step, linked);
+
+    let due = sincro_core::clock::now();
+    let gone = Outcome::Retry { failure: Failure::new("link_gone", "status 404"), due };
+    let again = Job { step: step(None), ..job };
+    world.settle(&[world.settlement(&again, gone, Vec::new())]).await;
+    assert_eq!(world.jobs(&[again.id]).await[0].step, step(None), "the next attempt asks the gateway again");
 }
