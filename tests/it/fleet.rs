@@ -51,13 +51,14 @@ async fn ten_workers_keep_to_the_limit_of_a_server_and_use_it() {
 
 #[tokio::test]
 async fn channels_of_very_different_size_get_equal_shares_of_their_server() {
-    let sizes: Vec<u32> = (0..20).map(|channel| 50 + channel * channel * 5).collect();
+    let sizes: Vec<u32> = (0..20).map(|channel| 150 + channel * channel * 5).collect();
     let fleet = Fleet::set(World::alone(&[]).await, gateway(sizes), FAST, 3).await;
     fleet.limit_server(200.0).await;
-    fleet.start_all().await;
-    within("every channel is planned", fleet.gateway.calls().wait_for(20, sincro_simulator::Call::is_contacts)).await;
+    for sync in fleet.start_all().await {
+        fleet.api.follow(sync).await.until(|status| status.jobs.total > 2).await;
+    }
     let from = fleet.gateway.calls().now_us();
-    within("calls", fleet.gateway.calls().wait_for(1_200, |_| true)).await;
+    within("calls", fleet.gateway.calls().wait_for(1_200, |call| call.at_us >= from)).await;
     let range = from..fleet.gateway.calls().now_us();
     let jain = fleet.gateway.calls().fairness_within(&range, 0..20);
     announce(&format!("Jain's index over 20 channels: {jain:.4}"));
@@ -66,7 +67,8 @@ async fn channels_of_very_different_size_get_equal_shares_of_their_server() {
 
 #[tokio::test]
 async fn a_channel_that_is_told_to_wait_is_left_alone_by_three_workers_while_the_others_go_on() {
-    let fleet = Fleet::set(World::new().await, gateway([200; 3]), Limit { rate_per_second: 40.0, ..FAST }, 3).await;
+    let fleet =
+        Fleet::set(World::alone(&[]).await, gateway([200; 3]), Limit { rate_per_second: 40.0, ..FAST }, 3).await;
     let syncs = fleet.start_all().await;
     within("calls", fleet.gateway.calls().wait_for(60, |_| true)).await;
     let throttled = Fault::TooManyRequests { retry_after_s: Some(2) };
@@ -91,7 +93,7 @@ async fn a_channel_that_is_told_to_wait_is_left_alone_by_three_workers_while_the
 
 #[tokio::test]
 async fn a_server_that_is_told_to_wait_is_left_alone_on_all_its_channels() {
-    let fleet = Fleet::set(World::new().await, gateway([60; 3]), Limit { rate_per_second: 40.0, ..FAST }, 3).await;
+    let fleet = Fleet::set(World::alone(&[]).await, gateway([60; 3]), Limit { rate_per_second: 40.0, ..FAST }, 3).await;
     let syncs = fleet.start_all().await;
     within("calls", fleet.gateway.calls().wait_for(60, |_| true)).await;
     let unavailable = Fault::Unavailable { retry_after_s: Some(2) };

@@ -174,7 +174,7 @@ impl LevelLimit {
 
 /// What may lie between a permit and the call it was given for: two calls can come closer to each other than their
 /// permits by so much (µs), and no window at the gateway holds too many all the same.
-pub const JITTER_US: u64 = 14_000;
+pub const JITTER_US: u64 = 10_000;
 
 /// The times of calls under a limit: never closer than the interval (a burst aside), and never more in any window than
 /// it holds.
@@ -398,11 +398,11 @@ mod tests {
     #[test]
     fn a_rate_becomes_an_interval_and_a_window_that_holds_no_more_calls_than_it_says() {
         for (per_second, burst, interval_us, calls, micros) in [
-            (20.0, 1, 50_000, 20, 1_014_000),
-            (20.0, 5, 50_000, 24, 1_014_000),
-            (10_000.0, 1, 100, 10_000, 1_014_000),
-            (0.2, 1, 5_000_000, 1, 5_014_000),
-            (2.5, 1, 400_000, 2, 814_000),
+            (20.0, 1, 50_000, 20, 1_010_000),
+            (20.0, 5, 50_000, 24, 1_010_000),
+            (10_000.0, 1, 100, 10_000, 1_010_000),
+            (0.2, 1, 5_000_000, 1, 5_010_000),
+            (2.5, 1, 400_000, 2, 810_000),
         ] {
             let spacing = rate(per_second, burst).spacing();
             assert_eq!(spacing.interval_us, interval_us);
@@ -414,8 +414,8 @@ mod tests {
     fn each_cap_is_a_window_of_its_own_and_can_be_what_the_long_run_allows() {
         let capped = LevelLimit { per_minute: Some(30), per_day: Some(2_000), ..rate(5.0, 1) };
         let windows = capped.spacing().windows;
-        assert_eq!(windows[1], Window { period: Some(Period::Minute), calls: 30, micros: 60_014_000 });
-        assert_eq!(windows[2], Window { period: Some(Period::Day), calls: 2_000, micros: 86_400_014_000 });
+        assert_eq!(windows[1], Window { period: Some(Period::Minute), calls: 30, micros: 60_010_000 });
+        assert_eq!(windows[2], Window { period: Some(Period::Day), calls: 2_000, micros: 86_400_010_000 });
         assert!((capped.sustained_rate() - 2_000.0 / 86_400.0).abs() < 1e-9);
     }
 

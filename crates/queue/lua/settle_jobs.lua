@@ -14,7 +14,8 @@
 --                   to the end of its lane when it was the call that tried the level again
 --          pause 'by|reason'   back to the end of its lane, and its channel stands still
 --          still_lost ''    of a look at the session: another look later
---          used: 1 when the call was made; a permit that was not used is given back
+--          used: when the call was made, how much later than is usual (µs) the gateway may have seen it; '' without a call: then the
+--                permit is given back
 -- Returns  the jobs of the stale groups
 
 local LAST_PROBE_US = 300 * 1000000
@@ -102,7 +103,7 @@ end
 
 -- What the call, or that there was none, means for the limits of both levels.
 local function account(held, ch, sv, ruling, argument, used)
-  if not used then
+  if used == '' then
     give_back(ch, held.permit)
     give_back(sv, held.permit)
     if not held.probe then count(lane(held.sync), 'calls', -1) end
@@ -110,10 +111,10 @@ local function account(held, ch, sv, ruling, argument, used)
     local took = math.max(0, now - tonumber(held.ticket))
     sv.hold_us = sv.hold_us == 0 and took or sv.hold_us + math.floor((took - sv.hold_us) / 16)
     sv.changed = true
-    note_used(ch)
-    note_used(sv)
+    note_used(ch, held.permit, tonumber(used))
+    note_used(sv, held.permit, tonumber(used))
   end
-  if used and (ruling == 'done' or ruling == 'next') then
+  if used ~= '' and (ruling == 'done' or ruling == 'next') then
     local freed = good_answer(ch, held.ticket)
     freed_much = good_answer(sv, held.ticket) or freed or freed_much
   end
@@ -134,7 +135,7 @@ for i = 3, #ARGV, GROUP do
     ruling, argument = readable(ruling, argument)
     local ch, sv = release(job, held)
     rule(job, held, ch, sv, ruling, argument)
-    account(held, ch, sv, ruling, argument, used == '1')
+    account(held, ch, sv, ruling, argument, used)
   else
     stale[#stale + 1] = job
   end

@@ -9,29 +9,26 @@ use crate::{Claim, Error, Queue, claim::Ticket, script::Script};
 static MOVE_PERMIT: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("../lua/move_permit.lua")));
 
 impl Queue {
-    /// Moves the permit of a claim on, for a call that is about to be made later than is usual: whoever calls
-    /// next keeps its distance to this call. False when there is no room for the call any more, or the job is no longer held.
+    /// Moves the permit of a claim on, for a call that is being made later than is usual: whoever calls next keeps its distance to
+    /// this call. Does nothing when the job is no longer held.
     ///
-    /// `shortest` is how long the way from a claim to its call takes at least: the permit becomes as old as that. `again`: it
-    /// was moved for the same call before, and that took too long as well.
-    pub async fn move_permit(&self, claim: &Claim, shortest: Duration, again: bool) -> Result<bool, Error> {
-        move_permit(self, claim.key.shard, (claim.key.job, claim.key.ticket), shortest, again).await
+    /// `shortest` is how long the way from a claim to its call takes at least: the permit becomes as old as that.
+    pub async fn move_permit(&self, claim: &Claim, shortest: Duration) -> Result<(), Error> {
+        move_permit(self, claim.key.shard, (claim.key.job, claim.key.ticket), shortest).await.map(drop)
     }
 }
 
-/// The same, of what is held under a ticket.
+/// The same, of what is held under a ticket; false when it no longer is.
 pub async fn move_permit(
     queue: &Queue,
     shard: u16,
     (job, ticket): (JobId, Ticket),
     shortest: Duration,
-    again: bool,
 ) -> Result<bool, Error> {
-    let call = queue.call(&MOVE_PERMIT, shard).arg(job).arg(ticket);
-    let call = call.arg(shortest.as_micros().to_string()).arg(i32::from(again));
+    let call = queue.call(&MOVE_PERMIT, shard).arg(job).arg(ticket).arg(shortest.as_micros().to_string());
     match redis::from_redis_value::<String>(queue.link.run_one(call).await?)?.as_str() {
         "moved" => Ok(true),
-        "late" | "lost" => Ok(false),
+        "lost" => Ok(false),
         other => Err(Error::Unreadable(other.to_owned())),
     }
 }

@@ -55,8 +55,9 @@ pub struct Settlement {
     pub ticket: Ticket,
     /// What happens.
     pub ruling: Ruling,
-    /// Whether the gateway was called; if not, the permit goes back.
-    pub used: bool,
+    /// How much later than usual the gateway may have seen the call: it counts from then on. None without a call: the permit goes
+    /// back.
+    pub used: Option<Duration>,
 }
 
 /// The call that settles up to 1,000 jobs; `claims_next` when the same worker claims right behind it.
@@ -66,7 +67,7 @@ pub(crate) fn call(queue: &Queue, shard: u16, claims_next: bool, settlements: &[
     settlements.iter().fold(call, |call, settlement| {
         let (ruling, argument) = words(&settlement.ruling, now_us);
         let call = call.arg(settlement.job).arg(settlement.ticket).arg(ruling).arg(argument);
-        call.arg(i32::from(settlement.used))
+        call.arg(settlement.used.map_or_else(String::new, |late| late.as_micros().to_string()))
     })
 }
 

@@ -204,7 +204,7 @@ impl Executor {
         capabilities: Capabilities,
     ) -> Result<Ruling, Arc<Error>> {
         let fence = fence(claim, job.steps_done);
-        if !self.punctuality.admits(claim, &self.queue).await {
+        if !self.punctuality.admits(claim, &self.queue) {
             return Ok(Ruling::Back);
         }
         let Some(call) = Call::for_step(&job.step, job.messages_wanted, job.window_from) else {
@@ -234,11 +234,13 @@ impl Executor {
     async fn ask(&self, claim: &Claim, connection: &Connection, call: &Call) -> Option<Result<Answered, Refusal>> {
         reach_with(Point::Calling, call).await;
         claim.use_permit();
+        let called = Instant::now();
         let answer = tokio::select! {
             biased;
             () = claim.lost() => None,
             answer = self.gateways.call(connection, call) => Some(answer),
         };
+        self.punctuality.note_answer(claim, &connection.channel, called.elapsed());
         reach(Point::Called).await;
         answer.filter(|_| claim.holds_lease())
     }

@@ -3,6 +3,8 @@
 //! The queue decides when to look and claims the look like a job. The ledger decides whether there is anything to look
 //! for: a channel that somebody resumed, paused or deleted meanwhile is not called.
 
+use std::time::Instant;
+
 use sincro_core::{
     channel::{Channel, Connection, Pause, PausedBy},
     clock,
@@ -66,7 +68,7 @@ impl Prober {
         if let Some(told) = without_a_look(connection.channel.paused.as_ref()) {
             return Ok(told);
         }
-        if !self.punctuality.admits(claim, &self.queue).await {
+        if !self.punctuality.admits(claim, &self.queue) {
             return Ok((Ruling::Back, "late"));
         }
         let seen = tokio::select! {
@@ -79,7 +81,10 @@ impl Prober {
 
     async fn call(&self, claim: &Claim, connection: &Connection) -> Result<Answer, Refusal> {
         claim.use_permit();
-        match self.gateways.call(connection, &Call::Status).await? {
+        let called = Instant::now();
+        let answer = self.gateways.call(connection, &Call::Status).await;
+        self.punctuality.note_answer(claim, &connection.channel, called.elapsed());
+        match answer? {
             Answered::Whole(answer, _) => Ok(answer),
             Answered::Contacts(_) | Answered::Media(_) => {
                 let detail = "the provider's answer is no session status".to_owned();

@@ -12,7 +12,7 @@ pub(super) const SERVER_RATE: u32 = 60;
 pub(super) const CONCURRENCY: u32 = 8;
 
 const SECOND_US: u64 = 1_000_000;
-/// In fair weather a window is shorter by what a call may be late, beyond the limiter's own margin of 14 ms, on a machine that
+/// In fair weather a window is shorter by what a call may be late, beyond the limiter's own margin of 10 ms, on a machine that
 /// runs all of this on a few cores. The tests of `limits` and `fleet`, which run little and alone, count whole seconds.
 const LATE_US: u64 = 40_000;
 /// What a refusal does not reach any more: calls on their way, and the way of the refusal to Redis.

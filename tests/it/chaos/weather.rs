@@ -20,7 +20,7 @@ use crate::support::Gateway;
 /// After the end of a fault, until everybody is back: connections, leases, what was pent up.
 const AFTERMATH_US: u64 = 1_500_000;
 const BEAT: Duration = Duration::from_millis(5);
-/// A beat that comes later says that the machine had something else to do. The limiter bears 14 ms.
+/// A beat that comes later says that the machine had something else to do. The limiter bears as much.
 const LATE: Duration = Duration::from_millis(10);
 /// What must be fair before a call of which the limit is asked for.
 const BEFORE_US: u64 = 1_000_000;

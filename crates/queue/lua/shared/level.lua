@@ -9,15 +9,13 @@ local CATCH_UP_US = 200000
 local FULL_PACE = 1000000 -- ppm of the configured rate
 local SLOWEST_PACE = 10000
 local CLIMB_PER_SECOND = 20000 -- ppm, while answers are good
--- A permit that had to be moved more than once for one call says that all ways are rough just now, and others may come late
--- unseen. The rate's window grows by so much (µs) with each of them, and shrinks again with every call that was made.
-local ROUGHER_US, ROUGHEST_US, SMOOTHER_US = 2000, 30000, 100
 local UNSURE_US = 30 * 1000000 -- without what was known of a level, if the ledger is not asked before
 local TICK_US = 5000000 -- the observed rate is an average over this
 local READ_AHEAD = 32 -- permits: each call that is claimed asks for the one behind the last
+local LATELY = 1000 -- permits: among so many the one of a call that was answered is looked for
 
 local LIMITER = {
-  'tat', 'wanted_at', 'rough_us', 'pace', 'paced_at', 'cooldown_until', 'strikes', 'trial', 'urgent_run', 'tick', 'ticks',
+  'tat', 'wanted_at', 'pace', 'paced_at', 'cooldown_until', 'strikes', 'trial', 'urgent_run', 'tick', 'ticks',
   'ticks_before', 'known_since', 'running', 'called_at',
 }
 
@@ -41,7 +39,7 @@ local function read_level(key, id)
   end
   local limiter = redis.call('HMGET', key, unpack(LIMITER))
   for i, name in ipairs(LIMITER) do level[name] = tonumber(limiter[i] or 0) end
-  if not limiter[4] then level.pace = FULL_PACE end
+  if not limiter[3] then level.pace = FULL_PACE end
   level.trial = level.trial == 1
   -- Either may be lost; whoever compares the queue with the ledger counts anew.
   level.running = math.max(level.running, redis.call('SCARD', RUNNING .. id))
@@ -76,7 +74,7 @@ end
 -- When the rate no longer depends on permits whose list was lost, which the time of the last one shows.
 local function unlisted_until(level)
   local window = level.windows[1]
-  local free = window and level.called_at + stretched(level, window.micros) + level.rough_us
+  local free = window and level.called_at + stretched(level, window.micros)
   return free and free > now and not permit(level, 1) and free or 0
 end
 
@@ -88,7 +86,7 @@ local function slot_of(level)
   slot = math.max(slot, sure_from(level), unlisted_until(level))
   for i, window in ipairs(level.windows) do
     local before = permit(level, window.calls)
-    local free = before and before + (i == 1 and stretched(level, window.micros) + level.rough_us or window.micros)
+    local free = before and before + (i == 1 and stretched(level, window.micros) or window.micros)
     if free and free > slot then slot, why = free, window.name end
   end
   if level.cooldown_until > 0 and level.cooldown_until >= slot then return level.cooldown_until, 'cooldown' end
@@ -133,37 +131,21 @@ local function give_back(level, ticket)
   if unlist(level, ticket) then level.tat = level.tat - stretched(level, level.interval_us) end
 end
 
--- Takes a permit out that is to be moved, perhaps not for the first time. Returns whether every window has room for one at that later time.
-local function lift_permit(level, from, to, again)
-  if not level.limited then return true end
-  if again then level.rough_us, level.changed = math.min(ROUGHEST_US, level.rough_us + ROUGHER_US), true end
-  level.lifted = unlist(level, from)
-  if not level.lifted then return false end
-  for i, window in ipairs(level.windows) do
-    local before = permit(level, window.calls)
-    if before and before + (i == 1 and stretched(level, window.micros) or window.micros) > to then return false end
-  end
-  return true
-end
-
--- Gives back what was lifted.
-local function drop_permit(level)
-  if not level.lifted then return end
-  level.stored = {}
-  level.tat, level.changed = level.tat - stretched(level, level.interval_us), true
-end
-
-local function put_permit(level, to)
-  level.stored = {}
-  if not level.limited then return end
+-- The call of a permit is made so much later.
+local function move_permit(level, from, to)
+  if not level.limited or not unlist(level, from) then return end
   redis.call('LPUSH', CALLS .. level.id, int(to))
   level.called_at, level.changed = math.max(level.called_at, to), true
 end
 
--- A call was made with its permit.
-local function note_used(level)
-  if level.rough_us == 0 then return end
-  level.rough_us, level.changed = math.max(0, level.rough_us - SMOOTHER_US), true
+-- A call was made with its permit. The gateway may have seen it so much (µs) later than is usual: it counts from then on.
+local function note_used(level, ticket, late_us)
+  if late_us == 0 or not level.limited then return end
+  local place = redis.call('LPOS', CALLS .. level.id, ticket, 'MAXLEN', LATELY)
+  if not place then return end
+  redis.call('LSET', CALLS .. level.id, place, int(ticket + late_us))
+  level.stored = {}
+  level.called_at, level.changed = math.max(level.called_at, ticket + late_us), true
 end
 
 -- Calls per second lately.

@@ -274,7 +274,7 @@ impl Driver {
             let Claim { key: HoldKey { job, ticket, .. }, .. } = claim;
             let started = claim.holds_lease() && self.claims.as_ref().is_some_and(|claims| claims.send(claim).is_ok());
             if !started {
-                desk.pending.push(Settlement { job, ticket, ruling: Ruling::Back, used: false });
+                desk.pending.push(Settlement { job, ticket, ruling: Ruling::Back, used: None });
             }
         }
     }

@@ -8,7 +8,7 @@ use std::{
     collections::{HashMap, HashSet},
     sync::{
         Arc,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
     time::Duration,
 };
@@ -60,6 +60,13 @@ impl Claim {
         self.lease.used.store(true, Ordering::Relaxed);
     }
 
+    /// Says that the gateway may have seen the call so much later than is usual after its permit, beyond what was said before. When
+    /// the claim is settled, its permit becomes as much younger.
+    pub fn note_late(&self, by: Duration) {
+        let micros = u64::try_from(by.as_micros()).unwrap_or(u64::MAX);
+        self.lease.late_us.fetch_add(micros, Ordering::Relaxed);
+    }
+
     /// Whether the job is surely still this worker's: false once its lease ran out here without a renewal, or a
     /// renewal said that it is lost. A renewal that still comes through makes it true again; a loss is for good.
     #[must_use]
@@ -91,6 +98,8 @@ struct Lease {
     epoch: i64,
     /// Whether a call was made under it.
     used: AtomicBool,
+    /// How much later than usual the gateway may have seen it (µs).
+    late_us: AtomicU64,
     /// Whether its result is on its way to Redis.
     settling: AtomicBool,
     urgent: bool,
@@ -131,6 +140,7 @@ impl Leases {
                 lost: CancellationToken::new(),
                 epoch: batch.epoch,
                 used: AtomicBool::new(false),
+                late_us: AtomicU64::new(0),
                 settling: AtomicBool::new(false),
                 urgent: *urgent,
             });
@@ -183,9 +193,12 @@ impl Leases {
         }
     }
 
-    /// Whether a call was made under a claim. One that is no longer held may have made one.
-    pub(crate) fn used(&self, key: &HoldKey) -> bool {
-        self.held.lock().get(key).is_none_or(|lease| lease.used.load(Ordering::Relaxed))
+    /// How late the call was that was made under a claim, if one was. One that is no longer held may have made one.
+    pub(crate) fn used(&self, key: &HoldKey) -> Option<Duration> {
+        let held = self.held.lock();
+        let Some(lease) = held.get(key) else { return Some(Duration::ZERO) };
+        let late = Duration::from_micros(lease.late_us.load(Ordering::Relaxed));
+        lease.used.load(Ordering::Relaxed).then_some(late)
     }
 
     /// Bulk jobs among what is held.

@@ -106,11 +106,11 @@ impl Bench {
 
     /// The stale ones come back.
     pub(crate) async fn settle(&self, jobs: &[Held], ruling: &Ruling) -> Vec<JobId> {
-        self.settle_used(jobs, ruling, true).await
+        self.settle_used(jobs, ruling, Some(Duration::ZERO)).await
     }
 
-    /// The same for claims under which a call was made, or none was.
-    pub(crate) async fn settle_used(&self, jobs: &[Held], ruling: &Ruling, used: bool) -> Vec<JobId> {
+    /// The same for claims under which a call was made, perhaps late, or none was.
+    pub(crate) async fn settle_used(&self, jobs: &[Held], ruling: &Ruling, used: Option<Duration>) -> Vec<JobId> {
         let settled = |held: &Held| Settlement { job: held.job, ticket: held.ticket, ruling: ruling.clone(), used };
         let settlements: Vec<_> = jobs.iter().map(settled).collect();
         steps::settle(&self.clock(), 0, &settlements).await.unwrap()
@@ -118,7 +118,7 @@ impl Bench {
 
     /// Whether the job was still held under its ticket.
     pub(crate) async fn move_permit(&self, held: &Held) -> bool {
-        steps::move_permit(&self.clock(), 0, (held.job, held.ticket), Duration::from_millis(5), false).await.unwrap()
+        steps::move_permit(&self.clock(), 0, (held.job, held.ticket), Duration::from_millis(5)).await.unwrap()
     }
 
     pub(crate) async fn depth(&self) -> Depth {

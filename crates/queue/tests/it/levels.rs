@@ -68,7 +68,7 @@ async fn the_tighter_level_binds_and_is_named() {
         let sync = notice.lane.as_ref().unwrap().sync;
         let live = bench.clock().live(&notice.channel.server, notice.channel.id, sync).await.unwrap();
         assert_eq!(live.waits_for.unwrap().to_string(), expected);
-        assert_eq!(live.next_at, Some(bench.due_in(Duration::from_millis(1_014))));
+        assert_eq!(live.next_at, Some(bench.due_in(Duration::from_millis(1_010))));
     }
     let batch = bench.ask(10).await;
     assert_eq!(
@@ -192,12 +192,12 @@ async fn a_permit_without_a_call_is_given_back_to_both_levels() {
     let channel = ChannelRule { limit: rate(0.1), ..behind(rate(0.2)) };
     bench.apply(&[opens(&channel, 1, 100)]).await;
     let first = bench.claim(1).await;
-    bench.settle_used(&first, &Ruling::Back, false).await;
+    bench.settle_used(&first, &Ruling::Back, None).await;
     bench.pass(Duration::from_millis(1));
     let again = bench.claim(1).await;
     assert_eq!(again.len(), 1);
     bench.settle(&again, &Ruling::Back).await;
-    assert_eq!(bench.ask(1).await.wait, Some(Duration::from_millis(10_014)));
+    assert_eq!(bench.ask(1).await.wait, Some(Duration::from_millis(10_010)));
 }
 
 fn cooldown(level: Level) -> Ruling {
@@ -255,8 +255,27 @@ async fn a_permit_that_is_moved_keeps_what_follows_at_its_distance() {
     let late = bench.ask(1).await;
     bench.pass(Duration::from_millis(300));
     assert!(bench.move_permit(&held(&late)[0]).await);
-    assert_eq!(bench.ask(1).await.wait, Some(Duration::from_millis(1_009)), "5 ms ago, as if it had been on time");
-    bench.settle_used(&held(&late), &Ruling::Back, false).await;
+    assert_eq!(bench.ask(1).await.wait, Some(Duration::from_millis(1_005)), "5 ms ago, as if it had been on time");
+    bench.settle_used(&held(&late), &Ruling::Back, None).await;
     assert_eq!(bench.claim(1).await.len(), 1, "the moved permit is the one that goes back");
     assert!(!bench.move_permit(&held(&late)[0]).await, "the job is another claim's now");
+}
+
+#[tokio::test]
+async fn a_call_that_may_have_been_seen_late_counts_from_then_on_for_its_channel_and_its_server() {
+    let mut bench = Bench::new().await;
+    let of_channel = ruled(rate(1.0));
+    bench.apply(&[opens(&of_channel, 1, 100)]).await;
+    let seen_late = bench.claim(1).await;
+    bench.settle_used(&seen_late, &Ruling::Done, Some(Duration::from_millis(20))).await;
+    assert_eq!(bench.ask(1).await.wait, Some(Duration::from_millis(1_030)), "the window begins 20 ms later");
+    bench.pass(Duration::from_millis(1_030));
+    assert_eq!(bench.claim(1).await.len(), 1);
+
+    let mut bench = Bench::new().await;
+    let of_server = behind(rate(1.0));
+    bench.apply(&[opens(&of_server, 1, 100)]).await;
+    let seen_late = bench.claim(1).await;
+    bench.settle_used(&seen_late, &Ruling::Done, Some(Duration::from_millis(20))).await;
+    assert_eq!(bench.ask(1).await.wait, Some(Duration::from_millis(1_030)));
 }

@@ -72,7 +72,7 @@ async fn a_permit_that_went_back_unused_is_not_missed() {
     let mut bench = Bench::new().await;
     bench.apply(&[opens(&rule(Limit { rate_per_second: 1.0, burst: 1, concurrency: 5 }), 1, 100)]).await;
     let held = bench.claim(1).await;
-    bench.settle_used(&held, &Ruling::Back, false).await;
+    bench.settle_used(&held, &Ruling::Back, None).await;
     assert_eq!(bench.claim_one().await.job, 1);
 }
 

@@ -200,10 +200,10 @@ async fn after_a_loss_no_level_is_called_before_the_window_of_its_rate_has_passe
     bench.reopen(2).await;
     let channel = rule(Limit { rate_per_second: 10.0, burst: 50, concurrency: 100 });
     bench.put_back(2, &opens(&channel, 1, 1_000)).await;
-    let window = Duration::from_millis(1_014);
+    let window = Duration::from_millis(1_010);
     let batch = bench.ask(100).await;
     assert_eq!((batch.jobs.len(), batch.wait, batch.held_back), (0, Some(window), HeldBack::Rate));
-    bench.pass(Duration::from_micros(1_013_999));
+    bench.pass(Duration::from_micros(1_009_999));
     assert_eq!(bench.ask(100).await.jobs.len(), 0);
     bench.pass(Duration::from_micros(1));
     assert_eq!(bench.ask(100).await.jobs.len(), 50, "then its burst is there, and nothing to catch up with");

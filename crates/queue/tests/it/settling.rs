@@ -167,7 +167,8 @@ async fn under_a_wrong_ticket_nothing_is_settled() {
     let mut bench = Bench::new().await;
     bench.apply(&[opens(&rule(Limit { concurrency: 1, ..WIDE }), 1, 2)]).await;
     let held = bench.claim_one().await;
-    let wrong = steps::Settlement { job: held.job, ticket: held.ticket + 1, ruling: Ruling::Done, used: true };
+    let wrong =
+        steps::Settlement { job: held.job, ticket: held.ticket + 1, ruling: Ruling::Done, used: Some(Duration::ZERO) };
     assert_eq!(steps::settle(&bench.clock(), 0, &[wrong]).await.unwrap(), [1]);
     assert_eq!(bench.depth().await, Depth { queued: 1, running: 1, delayed: 0 });
 }

@@ -127,7 +127,7 @@ async fn a_channel_shows_its_cooldown_its_load_and_its_next_slot() {
     assert_eq!((view.channel.running, view.next_call_at), (0, Some(bench.due_in(Duration::ZERO))));
     let first = bench.claim(1).await;
     let view = bench.clock().channel_view(SERVER, channel.id).await.unwrap().unwrap();
-    assert_eq!((view.channel.running, view.next_call_at), (1, Some(bench.due_in(Duration::from_millis(1_014)))));
+    assert_eq!((view.channel.running, view.next_call_at), (1, Some(bench.due_in(Duration::from_millis(1_010)))));
     bench.settle(&first, &Ruling::Rest(throttled(60 * SECOND))).await;
     let view = bench.clock().channel_view(SERVER, channel.id).await.unwrap().unwrap();
     let cooldown = Cooldown { until: bench.due_in(60 * SECOND), reason: "throttled: GET /chat/history: 429".into() };

@@ -68,7 +68,7 @@ impl Book {
     pub(crate) fn note_settled(&mut self, now: i64, Settlement { job, ticket, ruling, used }: &Settlement) {
         let key = (*job, *ticket);
         let Some(channel) = self.permits.get(&key).map(|permit| permit.channel) else { return };
-        if !used {
+        if used.is_none() {
             self.permits.remove(&key);
         }
         if let Ruling::Rest(Rest::Cooldown { level, wait, .. }) = ruling {

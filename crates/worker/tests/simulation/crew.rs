@@ -264,7 +264,7 @@ fn told(claimed: &Claimed) -> String {
 
 fn told_of(settlements: &[Settlement]) -> String {
     let one = |settlement: &Settlement| {
-        let unused = if settlement.used { "" } else { " (unused)" };
+        let unused = if settlement.used.is_some() { "" } else { " (unused)" };
         format!("{} {}{unused}", settlement.job, word(&settlement.ruling))
     };
     settlements.iter().map(one).collect::<Vec<_>>().join(", ")

@@ -9,8 +9,6 @@ use sincro_core::limit::{LevelLimit, Spacing};
 
 /// No pace is slower than this part of the rate.
 const SLOWEST: i64 = 100;
-/// So much longer (µs) the window of the rate may be, after permits that came too late.
-const ROUGHEST_US: i64 = 30_000;
 /// What doubling a rest can come to (µs).
 const LONGEST_GROWN_US: i64 = 300_000_000;
 
@@ -103,7 +101,7 @@ impl Permits {
         let pace = if self.slowed { SLOWEST } else { 1 };
         let windows = self.windows();
         let mut free = windows.iter().enumerate().map(|(i, (calls, micros))| {
-            let stretched = if i == 0 { micros * pace + ROUGHEST_US } else { *micros };
+            let stretched = if i == 0 { micros * pace } else { *micros };
             self.taken.get(calls - 1).is_none_or(|at| at + stretched <= now)
         });
         rested && slot <= now && free.all(|free| free)

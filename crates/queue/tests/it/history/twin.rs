@@ -149,7 +149,7 @@ impl Settled {
             schedule::Ruling::Rest(rest) => Ruling::Rest(rest.clone()),
             schedule::Ruling::StillLost => Ruling::StillLost,
         };
-        Settlement { job: self.job, ticket: self.ticket, ruling, used: self.used }
+        Settlement { job: self.job, ticket: self.ticket, ruling, used: self.used.then_some(Duration::ZERO) }
     }
 }
 
