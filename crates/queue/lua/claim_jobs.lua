@@ -22,6 +22,7 @@
 local PER_CALL = 256 -- promotions and recoveries: a claim stays short whatever is due
 local STAND_IN_US = 50000
 local PROMISE_KEPT_MS = 60000 -- after its time; by then nobody is at work any more
+local ROUND_READ = 256 -- channels of a round at once
 local URGENT_RUN = 9 -- urgent calls in a row; the next is a bulk one, if one waits
 
 local max = math.min(tonumber(ARGV[2]), 1000)
@@ -39,13 +40,17 @@ local ticket = math.max(now, tonumber(redis.call('GET', TICKET) or 0) + 1)
 local function add_row(job, attempt, sync, channel_id, spacing_us, urgent)
   local n = HEAD + ROW * claimed
   answer[n + 1], answer[n + 2], answer[n + 3], answer[n + 4], answer[n + 5], answer[n + 6] =
-    job, int(attempt), sync, channel_id, int(spacing_us), urgent and '1' or '0'
+    job, attempt == 1 and '1' or int(attempt), sync, channel_id, spacing_us, urgent and '1' or '0'
   claimed = claimed + 1
 end
 
+-- The same for all jobs of a channel in one call.
 local function spacing(ch)
-  local sv = server(ch.server)
-  return math.max(stretched(ch, ch.interval_us), stretched(sv, sv.interval_us))
+  if not ch.spacing then
+    local sv = server(ch.server)
+    ch.spacing = int(math.max(stretched(ch, ch.interval_us), stretched(sv, sv.interval_us)))
+  end
+  return ch.spacing
 end
 
 -- The answer was lost on its way: give it once more, so that its jobs need not wait for their leases to run out.
@@ -65,23 +70,23 @@ end
 local function promote_due()
   local left = PER_CALL
   while left > 0 do
-    local sync = redis.call('ZRANGEBYSCORE', DELAYED, '-inf', int(now), 'LIMIT', 0, 1)[1]
+    local sync = redis.call('ZRANGEBYSCORE', DELAYED, '-inf', int(now), 'LIMIT', '0', '1')[1]
     if not sync then return end
     local l = lane(sync)
-    local due = redis.call('ZRANGEBYSCORE', LATER .. sync, '-inf', int(now), 'LIMIT', 0, left)
+    local due = redis.call('ZRANGEBYSCORE', LATER .. sync, '-inf', int(now), 'LIMIT', '0', left)
     for i = #due, 1, -1 do -- the one that was due first comes to stand in front
       redis.call('ZREM', LATER .. sync, due[i])
       local job, attempts = string.match(due[i], '^(%d+):(%d+)$')
       if job then put_back(l, job, ':', attempts) end
     end
-    local next_due = redis.call('ZRANGE', LATER .. sync, 0, 0, 'WITHSCORES')[2]
+    local next_due = redis.call('ZRANGE', LATER .. sync, '0', '0', 'WITHSCORES')[2]
     if next_due then redis.call('ZADD', DELAYED, next_due, sync) else redis.call('ZREM', DELAYED, sync) end
     left = left - math.max(#due, 1)
   end
 end
 
 local function recover_expired()
-  local expired = redis.call('ZRANGEBYSCORE', LEASES, '-inf', int(now), 'LIMIT', 0, PER_CALL)
+  local expired = redis.call('ZRANGEBYSCORE', LEASES, '-inf', int(now), 'LIMIT', '0', PER_CALL)
   for _, job in ipairs(expired) do
     local held = hold(job)
     if held then
@@ -101,15 +106,30 @@ local function first_lane(ch, class)
   ch.first = ch.first or {}
   if not ch.first[class] then
     local least = class == 'u' and '-inf' or int(BULK_ORDER)
-    ch.first[class] = redis.call('ZRANGEBYSCORE', LANES .. ch.id, least, '+inf', 'LIMIT', 0, 1)[1]
+    ch.first[class] = redis.call('ZRANGEBYSCORE', LANES .. ch.id, least, '+inf', 'LIMIT', '0', '1')[1]
   end
   return ch.first[class]
 end
 
 -- What is left of a span that was begun goes back to the front of its lane.
 local function put_back_rest(l)
-  if l.rest then redis.call('LPUSH', LANE .. l.sync, l.rest) end
-  l.rest = nil
+  if l.first then redis.call('LPUSH', LANE .. l.sync, int(l.first) .. '-' .. l.last) end
+  l.first = nil
+end
+
+-- The next entry of a lane: its first job, the mark behind it, and how often it was attempted; nil when there is none, or none that
+-- can be read, and then whether there is one.
+local function pop(l)
+  if l.first then
+    local job = l.first
+    l.first = job < l.last_number and job + 1 or nil
+    return int(job), '-', 0
+  end
+  local entry = l.state == 'open' and redis.call('LPOP', LANE .. l.sync)
+  local job, mark, rest = read_entry(entry)
+  if mark ~= '-' then return job, mark or entry, tonumber(rest) end
+  if job ~= rest then l.first, l.last, l.last_number = job + 1, rest, tonumber(rest) end
+  return job, mark, 0
 end
 
 -- The next job of a channel: its number, how often it was attempted, and its lane.
@@ -118,21 +138,19 @@ local function take(ch, class)
     local sync = first_lane(ch, class)
     if not sync then return nil end
     local l = lane(sync)
-    local entry = l.rest or l.state == 'open' and redis.call('LPOP', LANE .. sync)
-    local job, mark, rest = read_entry(entry)
-    l.rest = nil
-    if job and mark == '-' and job ~= rest then
-      l.rest = int(job + 1) .. '-' .. rest
-    elseif entry then -- one that nobody can read is dropped: what it stood for is put back from the ledger
-      file(l)
-      ch.first = nil
-    else
-      redis.call('ZREM', LANES .. ch.id, sync)
-      ch.has, ch.first = nil, nil
+    local job, mark, attempts = pop(l)
+    if not l.first then -- the front of the lane is another one now
+      if mark then -- one that nobody can read is dropped: what it stood for is put back from the ledger
+        file(l)
+        ch.first = nil
+      else
+        redis.call('ZREM', LANES .. ch.id, sync)
+        ch.has, ch.first = nil, nil
+      end
     end
     if job then
       count(l, 'queued', -1)
-      return job, mark == '-' and 0 or tonumber(rest), l
+      return job, attempts, l
     end
   end
 end
@@ -140,6 +158,15 @@ end
 -- Bulk still moves: after so many urgent calls in a row a level lets one bulk call go first.
 local function yields(level)
   return level.urgent_run >= URGENT_RUN and bulk_left > 0
+end
+
+-- A permit of a level that admits the job.
+local function note_given(level, job, urgent)
+  spend(level, ticket)
+  level.given = level.given or {}
+  level.given[#level.given + 1] = job
+  level.running = level.running + 1
+  level.urgent_run = urgent and level.urgent_run + 1 or 0
 end
 
 -- Gives a channel's next job out. Returns nothing when the channel turns out to have none.
@@ -157,37 +184,73 @@ local function give(sv, ch, class)
     count(l, 'calls', 1)
     add_row(job, attempts + 1, l.sync, ch.id, spacing(ch), l.urgent)
   end
-  spend(ch, ticket)
-  spend(sv, ticket)
   local urgent = not l or l.urgent
   if not urgent then bulk_left = bulk_left - 1 end
-  for _, level in ipairs({ ch, sv }) do
-    level.given = level.given or {}
-    table.insert(level.given, job)
-    level.running = level.running + 1
-    level.urgent_run = urgent and level.urgent_run + 1 or 0
-  end
+  note_given(ch, job, urgent)
+  note_given(sv, job, urgent)
   return true
+end
+
+-- Where a channel stands in a round: behind all whose tag is not higher, those of one tag by their names. The first one is last here.
+local function seat(round, id, tag)
+  local ids, tags = round.ids, round.tags
+  local low, high = 0, #ids -- so many surely stand behind it, so many perhaps
+  while low < high do
+    local middle = math.floor((low + high + 1) / 2)
+    local other = ids[middle]
+    if tags[other] > tag or (tags[other] == tag and other > id) then low = middle else high = middle - 1 end
+  end
+  table.insert(ids, low + 1, id)
+  tags[id], round.moved[id], round.gone[id] = tag, true, nil
+end
+
+local function write_round(round)
+  local moved, gone = {}, {}
+  for id in pairs(round.moved) do
+    moved[#moved + 1] = int(round.tags[id])
+    moved[#moved + 1] = id
+  end
+  for id in pairs(round.gone) do gone[#gone + 1] = id end
+  if #moved > 0 then redis.call('ZADD', round.key, unpack(moved)) end
+  if #gone > 0 then redis.call('ZREM', round.key, unpack(gone)) end
+end
+
+-- The first channels of a server's round, read once and written back when all is given. Those that were not read come behind those
+-- that were and have not moved; when all of these have, the round is read anew.
+local function round_of(sv, class)
+  local round = sv.rounds and sv.rounds[class]
+  if round and (round.whole or round.unmoved > 0) then return round end
+  if round then write_round(round) else promote(sv, class) end
+  local key, most = ROUND .. class .. ':' .. sv.id, math.max(1, math.min(max - claimed, ROUND_READ))
+  local rows = redis.call('ZRANGE', key, '0', int(most - 1), 'WITHSCORES')
+  round = { key = key, ids = {}, tags = {}, moved = {}, gone = {}, unmoved = #rows / 2, whole = #rows / 2 < most }
+  for i = #rows - 1, 1, -2 do
+    round.ids[#round.ids + 1] = rows[i]
+    round.tags[rows[i]] = tonumber(rows[i + 1])
+  end
+  sv.rounds = sv.rounds or {}
+  sv.rounds[class] = round
+  return round
 end
 
 -- Gives one job of a server's round out, of the channel whose turn it is.
 local function pick_from(sv, class)
-  promote(sv, class)
-  local round = ROUND .. class .. ':' .. sv.id
   while true do
-    local first = redis.call('ZRANGE', round, 0, 0, 'WITHSCORES')
-    if not first[1] then return false end
-    local ch, tag = channel(first[1]), tonumber(first[2])
+    local round = round_of(sv, class)
+    local id = table.remove(round.ids)
+    if not id then return false end
+    local ch, tag = channel(id), round.tags[id]
+    if not round.moved[id] then round.unmoved = round.unmoved - 1 end
+    round.moved[id], round.gone[id] = nil, true
     local own = channel_slot(ch, class)
     if own and own <= now and give(sv, ch, class) then
       sv.v[class] = math.max(sv.v[class], tag)
       ch.tag[class] = tag + math.floor(SERVICE / ch.weight)
       own = channel_slot(ch, class)
-      if own and own <= now then enter_round(ch, class) else redis.call('ZREM', round, ch.id) end
+      if ch.known and own and own <= now then seat(round, id, math.max(ch.tag[class], sv.v[class])) end
       ch.served = true
       return true
-    end
-    redis.call('ZREM', round, ch.id) -- place() finds where it belongs
+    end -- place() finds where it belongs
   end
 end
 
@@ -202,7 +265,7 @@ end
 local picks = 0
 local function serve(class)
   local ring, at = {}, 1
-  local ready = redis.call('ZRANGEBYSCORE', READY .. class, '-inf', int(now), 'LIMIT', 0, 1000)
+  local ready = redis.call('ZRANGEBYSCORE', READY .. class, '-inf', int(now), 'LIMIT', '0', '1000')
   for i, id in ipairs(ready) do ring[i] = { id = id } end
   while ring[at] and claimed < max and (class == 'u' or bulk_left > 0) do
     local visit = ring[at]
@@ -233,14 +296,12 @@ local function hold_rows()
   if claimed == 0 then return end
   given = int(ticket)
   redis.call('SET', TICKET, given)
-  local holds, leases, jobs = {}, {}, {}
+  local holds, leases, jobs, ends = {}, {}, {}, int(now + lease_us)
   for n = HEAD + 1, #answer, ROW do
-    local job, attempt, sync, channel_id = answer[n], answer[n + 1], answer[n + 2], answer[n + 3]
+    local job, at = answer[n], 2 * #jobs
     jobs[#jobs + 1] = job
-    holds[#holds + 1] = job
-    holds[#holds + 1] = hold_value(sync, attempt, channel_id, given)
-    leases[#leases + 1] = int(now + lease_us)
-    leases[#leases + 1] = job
+    holds[at + 1], holds[at + 2] = job, hold_value(answer[n + 2], answer[n + 1], answer[n + 3], given)
+    leases[at + 1], leases[at + 2] = ends, job
   end
   for _, levels in ipairs({ channels, servers }) do
     for _, level in pairs(levels) do
@@ -261,7 +322,7 @@ local function what_binds(id)
   if slot and slot <= now then
     level = 'channel'
     for _, class in ipairs(CLASSES) do
-      local first = redis.call('ZRANGE', DUE .. class .. ':' .. id, 0, 0)[1]
+      local first = redis.call('ZRANGE', DUE .. class .. ':' .. id, '0', '0')[1]
       if first then _, why = channel_slot(channel(first), class) end
     end
   end
@@ -283,13 +344,13 @@ end
 local function outlook()
   local at, first
   for _, class in ipairs(CLASSES) do
-    local head = redis.call('ZRANGE', READY .. class, 0, 0, 'WITHSCORES')
+    local head = redis.call('ZRANGE', READY .. class, '0', '0', 'WITHSCORES')
     local score = tonumber(head[2])
     if score and (class == 'u' or bulk_left > 0) and (not at or score < at) then at, first = score, head[1] end
   end
   if at and at > now then at = tonumber(promised(int(at))) end
   for _, key in ipairs({ DELAYED, LEASES }) do
-    local score = tonumber(redis.call('ZRANGE', key, 0, 0, 'WITHSCORES')[2])
+    local score = tonumber(redis.call('ZRANGE', key, '0', '0', 'WITHSCORES')[2])
     if score and (not at or score < at) then at = score end
   end
   local why, level = '', ''
@@ -313,6 +374,9 @@ if not given then
   serve('u')
   serve('b')
   for _, l in pairs(lanes) do put_back_rest(l) end
+  for _, sv in pairs(servers) do
+    for _, round in pairs(sv.rounds or {}) do write_round(round) end
+  end
   hold_rows()
   mark_served()
   save_numbers()

