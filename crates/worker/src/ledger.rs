@@ -11,7 +11,7 @@ use sincro_store::{
 use tokio::time::Instant;
 
 use crate::{
-    batch::{Batcher, Serving},
+    batch::{Batcher, Gathering, Serving},
     patience::{answered, offered},
 };
 
@@ -24,8 +24,12 @@ pub(crate) type Loading = Result<Option<Result<Job, UnreadableJob>>, Arc<Error>>
 /// Settle transactions under way at once. More of them wait for the same processors, and for each other's rows.
 const SETTLE_LANES: usize = 2;
 
-/// Claims that came together ask for their jobs within this.
-pub(crate) const TOGETHER: Duration = Duration::from_millis(1);
+/// Under load, what is settled together comes within this.
+const SETTLED_WITHIN: Duration = Duration::from_millis(15);
+/// The same of loads: claims that came together ask for their jobs at about the same time.
+const LOADED_WITHIN: Duration = Duration::from_millis(2);
+/// More than this in one batch save little more.
+const ENOUGH: usize = 256;
 
 /// Loads and settles jobs.
 pub(crate) struct Ledger {
@@ -35,13 +39,18 @@ pub(crate) struct Ledger {
 }
 
 impl Ledger {
-    /// The ledger and the futures that serve it. Jobs are loaded together that are asked for within `together`.
-    pub(crate) fn new(store: &Store, most: usize, together: Duration) -> (Self, Vec<Serving>) {
+    /// The ledger and the futures that serve it, for a worker with so many jobs at a time. Results are settled in batches of at most
+    /// `most`.
+    pub(crate) fn new(store: &Store, most: usize, concurrency: usize) -> (Self, Vec<Serving>) {
+        // The others must be able to go on meanwhile.
+        let enough = (concurrency / 4).min(ENOUGH);
         let loading = store.clone();
-        let (loads, serve_loads) = Batcher::new(most, together, move |ids| load(loading.clone(), ids));
+        let (loads, serve_loads) =
+            Batcher::new(most, Gathering { enough, within: LOADED_WITHIN }, move |ids| load(loading.clone(), ids));
         let lanes = (0..SETTLE_LANES).map(|_| {
             let settling = store.clone();
-            Batcher::new(most, Duration::ZERO, move |batch| settle(settling.clone(), batch))
+            let gathering = Gathering { enough, within: SETTLED_WITHIN };
+            Batcher::new(most, gathering, move |batch| settle(settling.clone(), batch))
         });
         let (settlements, mut serving): (Vec<_>, Vec<_>) = lanes.unzip();
         serving.push(serve_loads);

@@ -54,6 +54,7 @@ mod trouble;
 use std::{sync::Arc, time::Duration};
 
 use chrono::TimeDelta;
+use futures::FutureExt as _;
 use sincro_core::{awaiting::Waits, retry::RetryPolicy};
 use sincro_providers::Gateways;
 use sincro_queue::{Queue, WorkerSettings};
@@ -126,7 +127,7 @@ pub async fn run(
         let max_attempts = settings.retry.max_attempts;
         beside.spawn(fetcher::run(store.clone(), queue.clone(), media.clone(), settings.sweep_every, max_attempts));
     }
-    let (ledger, serving) = Ledger::new(&store, settings.settle_batch, ledger::TOGETHER);
+    let (ledger, serving) = Ledger::new(&store, settings.settle_batch, settings.concurrency);
     for serving in serving {
         beside.spawn(serving);
     }
@@ -143,7 +144,8 @@ pub async fn run(
     };
     let handler = move |claim| {
         let executor = executor.clone();
-        async move { executor.execute(claim).await }
+        // Boxed here, for every layer between this and the task moves it once more.
+        async move { executor.execute(claim).await }.boxed()
     };
     let working = sincro_queue::run_worker(queue, worker, handler, stop.clone());
     tokio::pin!(working);

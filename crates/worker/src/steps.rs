@@ -50,7 +50,8 @@ impl Hand {
         retry: RetryPolicy,
         settle_batch: usize,
     ) -> (Self, Vec<BoxFuture<'static, ()>>) {
-        let (ledger, serving) = Ledger::new(store, settle_batch, Duration::ZERO);
+        // Nothing is waited for: the time of whoever drives a hand is not that of a clock.
+        let (ledger, serving) = Ledger::new(store, settle_batch, 0);
         let ways = Ways { retry, waits: Waits::default(), public_url: String::new(), media: None };
         (Self(Executor::new(store.clone(), queue.clone(), gateways.clone(), ledger, ways)), serving)
     }

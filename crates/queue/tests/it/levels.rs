@@ -283,7 +283,7 @@ async fn a_call_that_may_have_been_seen_late_counts_from_then_on_for_its_channel
 }
 
 #[tokio::test]
-async fn channels_whose_turns_are_alike_are_calls_by_their_names_however_many_there_are() {
+async fn every_channel_gets_its_turn_however_many_there_are() {
     let mut bench = Bench::new().await;
     let server = behind(WIDE.into());
     let channels: Vec<_> = (0..400).map(|n| ChannelRule { id: Uuid::from_u128(n), ..server.clone() }).collect();
