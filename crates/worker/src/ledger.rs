@@ -43,7 +43,7 @@ impl Ledger {
     /// `most`.
     pub(crate) fn new(store: &Store, most: usize, concurrency: usize) -> (Self, Vec<Serving>) {
         // The others must be able to go on meanwhile.
-        let enough = (concurrency / 4).min(ENOUGH);
+        let enough = (concurrency * 3 / 8).min(ENOUGH);
         let loading = store.clone();
         let (loads, serve_loads) =
             Batcher::new(most, Gathering { enough, within: LOADED_WITHIN }, move |ids| load(loading.clone(), ids));

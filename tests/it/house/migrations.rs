@@ -11,12 +11,14 @@ use super::{files, root};
 const BEFORE_THE_PROMISE: u32 = 5;
 
 /// Constraints that may go, because no version relied on them.
-const UNUSED: [&str; 4] = [
+const UNUSED: [&str; 5] = [
     // Messages and jobs of a channel are deleted before it is, and nobody deletes a contact or a sync by itself.
     "DROP CONSTRAINT MESSAGES_CHANNEL_ID_FKEY",
     "DROP CONSTRAINT MESSAGES_CONTACT_ID_FKEY",
     "DROP CONSTRAINT JOBS_SYNC_ID_FKEY",
     "DROP CONSTRAINT JOBS_CONTACT_ID_FKEY",
+    // A trigger deletes them with their channel.
+    "DROP CONSTRAINT CONTACTS_CHANNEL_ID_FKEY",
 ];
 
 #[test]
