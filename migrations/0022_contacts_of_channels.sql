@@ -1,6 +1,8 @@
 -- A new person's row is not checked against its channel one by one: whoever writes it has the channel's lock
 -- (docs/decisions/0024-lighter-rows.md). They still go with it, whichever version deletes it.
 
+-- In the order in which everybody takes them.
+LOCK TABLE channels, contacts IN ACCESS EXCLUSIVE MODE;
 ALTER TABLE contacts DROP CONSTRAINT contacts_channel_id_fkey;
 
 CREATE FUNCTION delete_contacts_of_channel() RETURNS trigger LANGUAGE plpgsql AS $$

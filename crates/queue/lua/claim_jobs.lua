@@ -13,7 +13,7 @@
 --          { 'claimed', epoch, ticket, wait_us, held_back, level, job, attempt, sync, channel, spacing_us, urgent (0, 1),
 --            job, ... }
 --          wait_us: until the next claim can succeed, -1 when only news can help
---          held_back: '' (as many as asked for) | rate | cooldown | channel (every channel with work is paused or at its
+--          held_back: '' (as many as asked for, or all the bulk work that was) | rate | cooldown | channel (every channel with work is paused or at its
 --          concurrency) | idle (nothing is queued)
 --          level: whose limit that is, channel | server, for rate and cooldown; else ''
 --          a job below zero is a look at the channel's session; its sync is 'probe'
@@ -191,7 +191,7 @@ local function give(sv, ch, class)
   return true
 end
 
--- Where a channel stands in a round: behind all whose tag is not higher, those of one tag by their names. The first one is last here.
+-- Gives a channel its place in a round: by tags, those of one tag by their names. `ids` is kept from the last to the first.
 local function seat(round, id, tag)
   local ids, tags = round.ids, round.tags
   local low, high = 0, #ids -- so many surely stand behind it, so many perhaps

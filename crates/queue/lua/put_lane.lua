@@ -36,7 +36,7 @@ local function find_again()
   apply_rule()
   for i, key in ipairs(keys) do
     redis.call('HDEL', key, 'lost')
-    if was_lost[i] then redis.call('HSETNX', key, 'known_since', int(now)) end
+    if was_lost[i] then note_unknown(key) end
   end
 end
 

@@ -12,7 +12,7 @@ if open ~= (ARGV[2] == '') or not open and redis.call('GET', RESTORING) ~= ARGV[
 local key = ARGV[4] == '' and SERVER .. ARGV[3] or CHANNEL .. ARGV[4]
 local until_us = now + ARGV[5]
 if open and redis.call('HEXISTS', key, 'version') == 1 and redis.call('HEXISTS', key, 'lost') == 0 then return 'restored' end
-if open then redis.call('HSETNX', key, 'known_since', int(now)) end
+if open then note_unknown(key) end
 if until_us > tonumber(redis.call('HGET', key, 'cooldown_until') or 0) then
   redis.call('HSET', key, 'cooldown_until', int(until_us), 'trial', 1, 'cooldown_reason', '', 'cooldown_detail', ARGV[6])
 end

@@ -35,7 +35,9 @@ local freed_much = false
 
 local function readable(ruling, argument)
   local pattern = ARGUMENT[ruling]
-  if pattern == argument or (pattern and pattern ~= '' and string.match(argument, pattern)) then return ruling, argument end
+  local fits = pattern and string.match(argument, pattern)
+  if pattern == '' then fits = argument == '' end -- most of them; no pattern is needed for that
+  if fits then return ruling, argument end
   redis.log(redis.LOG_WARNING, 'sincro: unreadable ruling ' .. ruling .. ' ' .. argument)
   return 'back', ''
 end

@@ -204,7 +204,7 @@ impl Executor {
         capabilities: Capabilities,
     ) -> Result<Ruling, Arc<Error>> {
         let fence = fence(claim, job.steps_done);
-        if !self.punctuality.admits(claim, &self.queue) {
+        if !self.punctuality.admits(claim, &self.queue).await {
             return Ok(Ruling::Back);
         }
         let Some(call) = Call::for_step(&job.step, job.messages_wanted, job.window_from) else {
@@ -240,7 +240,9 @@ impl Executor {
             () = claim.lost() => None,
             answer = self.gateways.call(connection, call) => Some(answer),
         };
-        self.punctuality.note_answer(claim, &connection.channel, called.elapsed());
+        if let Some(Ok(_)) = &answer {
+            self.punctuality.note_answer(claim, &connection.channel, call, called.elapsed());
+        }
         reach(Point::Called).await;
         answer.filter(|_| claim.holds_lease())
     }
@@ -387,7 +389,7 @@ pub(crate) fn describe_metrics() {
     );
     metrics::describe_counter!(
         "sincro_stale_permits_total",
-        "Permits given back because even moving them took too long, several times over"
+        "Calls not made because they came so late that there was no room for them any more"
     );
     metrics::describe_counter!("sincro_late_results_total", "Results that came too late and changed nothing");
     metrics::describe_counter!(

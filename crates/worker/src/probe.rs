@@ -68,7 +68,7 @@ impl Prober {
         if let Some(told) = without_a_look(connection.channel.paused.as_ref()) {
             return Ok(told);
         }
-        if !self.punctuality.admits(claim, &self.queue) {
+        if !self.punctuality.admits(claim, &self.queue).await {
             return Ok((Ruling::Back, "late"));
         }
         let seen = tokio::select! {
@@ -82,9 +82,9 @@ impl Prober {
     async fn call(&self, claim: &Claim, connection: &Connection) -> Result<Answer, Refusal> {
         claim.use_permit();
         let called = Instant::now();
-        let answer = self.gateways.call(connection, &Call::Status).await;
-        self.punctuality.note_answer(claim, &connection.channel, called.elapsed());
-        match answer? {
+        let answer = self.gateways.call(connection, &Call::Status).await?;
+        self.punctuality.note_answer(claim, &connection.channel, &Call::Status, called.elapsed());
+        match answer {
             Answered::Whole(answer, _) => Ok(answer),
             Answered::Contacts(_) | Answered::Media(_) => {
                 let detail = "the provider's answer is no session status".to_owned();

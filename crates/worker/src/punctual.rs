@@ -7,15 +7,19 @@
 //! shortest: the call counts from the latest moment at which it can have been seen, once it is settled. The margin of the limiter
 //! (docs/decisions/0005-limit-margin.md) covers the rest.
 
-use std::{collections::HashMap, time::Duration};
+use std::{
+    collections::HashMap,
+    mem::{Discriminant, discriminant},
+    time::{Duration, Instant},
+};
 
 use parking_lot::Mutex;
-use sincro_core::channel::Channel;
+use sincro_core::{channel::Channel, gateway::Call};
 use sincro_queue::{Claim, Queue};
 
 /// A call that is later than usual by no more than this is told of with its settlement, and one by more at once.
 const TOLERANCE: Duration = Duration::from_millis(5);
-/// A permit that is older than usual by more than this goes back: no window may pass before it is known when the call was made.
+/// A call that is later than this has to ask whether there is still room for it: the windows may have filled up without it.
 const TOO_LATE: Duration = Duration::from_millis(200);
 /// "Usual" is the shortest way among the last so many, at least; twice as many at most. Not an average: what is usual must be
 /// the same at every worker.
@@ -23,97 +27,109 @@ const REMEMBERED: u32 = 128;
 /// What is usual until so many ways are known: the first of a process is as long as everything that is done for the first time.
 const FIRST_USUAL: Duration = Duration::from_millis(10);
 const FIRST: u32 = 8;
-/// So much later than usual a call was seen at the most. A gateway that answers now fast and now slowly was not reached late each
-/// time, and what was late within the process is known before the call.
+/// So much later than usual a call counts as seen at the most: a gateway that answers now fast and now slowly was not reached late each
+/// time. What takes longer than that on the way, such as a new connection to a gateway far away, is not covered.
 const SEEN_LATE_AT_MOST: Duration = Duration::from_millis(20);
+/// Answers of so many kinds are remembered; then all are learned anew.
+const KINDS: usize = 10_000;
 /// Calls that may stand closer are as good as unlimited: no lateness of one of them shows.
 const CLOSEST_LIMITED: Duration = Duration::from_millis(1);
 
 /// How long the ways to calls are.
 #[derive(Debug, Default)]
 pub(crate) struct Punctuality {
-    from_claims: Ways,
-    /// From calls to answers, by server.
-    to_answers: Mutex<HashMap<String, Ways>>,
+    from_claims: Mutex<Ways>,
+    /// From calls to answers, by server and by what is asked.
+    to_answers: Mutex<HashMap<(String, Discriminant<Call>), Ways>>,
 }
 
 impl Punctuality {
     /// Whether the call of a claim may be made now. If it is late, its permit is moved while the call is made: nothing depends on it
     /// before one window has passed.
-    pub(crate) fn admits(&self, claim: &Claim, queue: &Queue) -> bool {
+    pub(crate) async fn admits(&self, claim: &Claim, queue: &Queue) -> bool {
         if claim.spacing < CLOSEST_LIMITED {
             return true;
         }
-        let late = self.from_claims.lateness(claim.age());
+        let (late, shortest) = self.from_claims.lock().note(claim.age());
         if late > TOO_LATE {
-            metrics::counter!("sincro_stale_permits_total").increment(1);
-            return false;
+            return moved_before_the_call(claim, queue, shortest).await;
         }
-        if late <= TOLERANCE {
-            claim.note_late(late);
-        } else {
-            metrics::counter!("sincro_moved_permits_total").increment(1);
-            let (claim, queue, shortest) = (claim.clone(), queue.clone(), self.from_claims.shortest());
-            tokio::spawn(async move {
-                if let Err(error) = queue.move_permit(&claim, shortest).await {
-                    tracing::debug!(job = claim.job, %error, "a permit could not be moved; its settlement says how late the call was");
-                    claim.note_late(late);
-                }
-            });
+        claim.note_late(late);
+        if late > TOLERANCE {
+            tokio::spawn(move_beside_the_call(claim.clone(), queue.clone(), shortest, late));
         }
         true
     }
 
-    /// An answer took so long: its call may have been seen late.
-    pub(crate) fn note_answer(&self, claim: &Claim, channel: &Channel, took: Duration) {
-        if claim.spacing >= CLOSEST_LIMITED {
-            let late = self.to_answers.lock().entry(channel.server()).or_default().lateness(took);
-            claim.note_late(late.min(SEEN_LATE_AT_MOST));
+    /// A call was answered after so long: it may have been seen late.
+    pub(crate) fn note_answer(&self, claim: &Claim, channel: &Channel, call: &Call, took: Duration) {
+        if claim.spacing < CLOSEST_LIMITED {
+            return;
         }
+        let mut kinds = self.to_answers.lock();
+        if kinds.len() > KINDS {
+            kinds.clear();
+        }
+        let (late, _) = kinds.entry((channel.server(), discriminant(call))).or_default().note(took);
+        claim.note_late(late.min(SEEN_LATE_AT_MOST));
     }
 }
 
-/// How long one kind of way takes.
-#[derive(Debug, Default)]
-struct Ways(Mutex<Shortest>);
+/// Should it come to nothing, the settlement says how late the call was.
+async fn move_beside_the_call(claim: Claim, queue: Queue, shortest: Duration, late: Duration) {
+    metrics::counter!("sincro_moved_permits_total").increment(1);
+    match queue.move_permit(&claim, shortest, false).await {
+        Ok(true) => claim.forget_late(late),
+        Ok(false) => {}
+        Err(error) => tracing::debug!(job = claim.job, %error, "a permit could not be moved"),
+    }
+}
 
+async fn moved_before_the_call(claim: &Claim, queue: &Queue, shortest: Duration) -> bool {
+    let asked = Instant::now();
+    let moved = queue.move_permit(claim, shortest, true).await;
+    if let Ok(true) = moved {
+        metrics::counter!("sincro_moved_permits_total").increment(1);
+        claim.note_late(asked.elapsed());
+        return true;
+    }
+    tracing::debug!(job = claim.job, ?moved, "a call would come too late");
+    metrics::counter!("sincro_stale_permits_total").increment(1);
+    false
+}
+
+/// How long one kind of way takes.
 #[derive(Debug)]
-struct Shortest {
+struct Ways {
     in_all: u32,
     counted: u32,
     now: Duration,
     before: Duration,
 }
 
-impl Default for Shortest {
+impl Default for Ways {
     fn default() -> Self {
         Self { in_all: 0, counted: 0, now: Duration::MAX, before: Duration::MAX }
     }
 }
 
-impl Shortest {
+impl Ways {
+    /// Takes note of a way: by how much it is longer than usual, and what is usual.
+    fn note(&mut self, way: Duration) -> (Duration, Duration) {
+        if self.counted == REMEMBERED {
+            *self = Self { counted: 0, now: Duration::MAX, before: self.now, ..*self };
+        }
+        self.in_all = self.in_all.saturating_add(1);
+        self.counted += 1;
+        self.now = self.now.min(way);
+        let usual = self.usual();
+        (way.saturating_sub(usual), usual)
+    }
+
+    /// The shortest seen lately.
     fn usual(&self) -> Duration {
         let shortest = self.now.min(self.before);
         if self.in_all <= FIRST { shortest.min(FIRST_USUAL) } else { shortest }
-    }
-}
-
-impl Ways {
-    /// The shortest seen lately.
-    fn shortest(&self) -> Duration {
-        self.0.lock().usual()
-    }
-
-    /// By how much a way is longer than usual. Takes note of it.
-    fn lateness(&self, way: Duration) -> Duration {
-        let mut shortest = self.0.lock();
-        if shortest.counted == REMEMBERED {
-            *shortest = Shortest { counted: 0, now: Duration::MAX, before: shortest.now, ..*shortest };
-        }
-        shortest.in_all = shortest.in_all.saturating_add(1);
-        shortest.counted += 1;
-        shortest.now = shortest.now.min(way);
-        way.saturating_sub(shortest.usual())
     }
 }
 
@@ -125,27 +141,27 @@ mod tests {
 
     #[test]
     fn a_way_that_is_always_long_is_no_lateness_but_one_that_gets_longer_is() {
-        let ways = Ways::default();
-        let usual = (0..1_000).filter(|n| ways.lateness(30 * MS + n % 5 * MS) <= 4 * MS).count();
+        let mut ways = Ways::default();
+        let usual = (0..1_000).filter(|n| ways.note(30 * MS + n % 5 * MS).0 <= 4 * MS).count();
         assert_eq!(usual, 1_000 - FIRST as usize);
-        assert_eq!(ways.shortest(), 30 * MS);
-        assert_eq!(ways.lateness(36 * MS), 6 * MS);
+        assert_eq!(ways.usual(), 30 * MS);
+        assert_eq!(ways.note(36 * MS).0, 6 * MS);
     }
 
     #[test]
     fn the_first_way_is_late_when_everything_was_done_for_the_first_time() {
-        let ways = Ways::default();
-        assert_eq!(ways.lateness(300 * MS), 290 * MS);
-        assert_eq!(ways.shortest(), FIRST_USUAL, "so far its permit stays behind");
-        assert_eq!(ways.lateness(2 * MS), Duration::ZERO);
-        assert_eq!(ways.lateness(8 * MS), 6 * MS);
+        let mut ways = Ways::default();
+        assert_eq!(ways.note(300 * MS).0, 290 * MS);
+        assert_eq!(ways.usual(), FIRST_USUAL, "so far its permit stays behind");
+        assert_eq!(ways.note(2 * MS).0, Duration::ZERO);
+        assert_eq!(ways.note(8 * MS).0, 6 * MS);
     }
 
     #[test]
     fn a_way_that_has_become_longer_for_good_is_usual_after_a_while() {
-        let ways = Ways::default();
-        ways.lateness(MS);
-        let unusual = (0..1_000).filter(|_| !ways.lateness(50 * MS).is_zero()).count();
+        let mut ways = Ways::default();
+        ways.note(MS).0;
+        let unusual = (0..1_000).filter(|_| !ways.note(50 * MS).0.is_zero()).count();
         assert!((REMEMBERED as usize..2 * REMEMBERED as usize).contains(&unusual), "{unusual}");
     }
 }

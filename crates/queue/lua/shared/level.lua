@@ -121,10 +121,10 @@ local function spend(level, ticket)
   level.called_at = ticket
 end
 
--- Takes a permit out of the list; whether it was there.
-local function unlist(level, ticket)
+-- Takes the permit of that time out of the list; whether it was there.
+local function unlist(level, at)
   level.stored = {}
-  local was_there = redis.call('LREM', CALLS .. level.id, 1, ticket) == 1
+  local was_there = redis.call('LREM', CALLS .. level.id, 1, at) == 1
   if was_there and not permit(level, 1) then level.called_at = 0 end
   return was_there
 end
@@ -138,21 +138,32 @@ local function give_back(level, ticket)
   if unlist(level, ticket) then level.tat = level.tat - stretched(level, level.interval_us) end
 end
 
+-- Whether the windows have room for the permit of `from` at a later time.
+local function has_room(level, from, to)
+  for i, window in ipairs(level.windows) do
+    local before = permit(level, window.calls)
+    if before and before <= tonumber(from) then before = permit(level, window.calls + 1) end -- it is one of these itself
+    if before and before + (i == 1 and stretched(level, window.micros) or window.micros) > to then return false end
+  end
+  return true
+end
+
 -- The call of a permit is made so much later.
 local function move_permit(level, from, to)
   if not level.limited or not unlist(level, from) then return end
   redis.call('LPUSH', CALLS .. level.id, int(to))
+  level.stored = {}
   level.called_at, level.changed = math.max(level.called_at, to), true
 end
 
 -- A call was made with its permit. The gateway may have seen it so much (µs) later than is usual: it counts from then on.
-local function note_used(level, ticket, late_us)
+local function note_used(level, at, late_us)
   if late_us == 0 or not level.limited then return end
-  local place = redis.call('LPOS', CALLS .. level.id, ticket, 'MAXLEN', LATELY)
+  local place = redis.call('LPOS', CALLS .. level.id, at, 'MAXLEN', LATELY)
   if not place then return end
-  redis.call('LSET', CALLS .. level.id, place, int(ticket + late_us))
+  redis.call('LSET', CALLS .. level.id, place, int(at + late_us))
   level.stored = {}
-  level.called_at, level.changed = math.max(level.called_at, ticket + late_us), true
+  level.called_at, level.changed = math.max(level.called_at, at + late_us), true
 end
 
 -- Calls per second lately.
@@ -203,6 +214,11 @@ end
 -- A level that others still know of, and nothing is known of itself, was lost: its earlier calls and its rests are not known.
 local function note_loss(key)
   redis.call('HSET', key, 'known_since', int(now), 'lost', 1)
+end
+
+-- As if it had been called just now, unless more is known: its earlier calls are not.
+local function note_unknown(key)
+  if tonumber(redis.call('HGET', key, 'known_since') or 0) == 0 then redis.call('HSET', key, 'known_since', int(now)) end
 end
 
 -- Adds a field to those that are to be written, unless that is what is stored; one that is not stored counts as 0.

@@ -29,7 +29,7 @@ pub(super) struct Desk {
     tell_at: Instant,
     /// So many are enough.
     enough: usize,
-    /// Whether the last claim gave all that was asked for: there is more to be had than slots.
+    /// Whether nothing held the last claim back but what was asked for: there may be more to be had than slots.
     is_flooded: bool,
     /// When a claim may succeed.
     pub(super) look_at: Instant,

@@ -67,6 +67,12 @@ impl Claim {
         self.lease.late_us.fetch_add(micros, Ordering::Relaxed);
     }
 
+    /// Takes that back: the permit itself has been moved.
+    pub fn forget_late(&self, by: Duration) {
+        let micros = u64::try_from(by.as_micros()).unwrap_or(u64::MAX);
+        self.lease.late_us.fetch_sub(micros, Ordering::Relaxed);
+    }
+
     /// Whether the job is surely still this worker's: false once its lease ran out here without a renewal, or a
     /// renewal said that it is lost. A renewal that still comes through makes it true again; a loss is for good.
     #[must_use]

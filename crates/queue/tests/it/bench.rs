@@ -117,8 +117,9 @@ impl Bench {
     }
 
     /// Whether the job was still held under its ticket.
-    pub(crate) async fn move_permit(&self, held: &Held) -> bool {
-        steps::move_permit(&self.clock(), 0, (held.job, held.ticket), Duration::from_millis(5)).await.unwrap()
+    pub(crate) async fn move_permit(&self, held: &Held, to_call: bool) -> bool {
+        let shortest = Duration::from_millis(5);
+        steps::move_permit(&self.clock(), 0, (held.job, held.ticket), shortest, to_call).await.unwrap()
     }
 
     pub(crate) async fn depth(&self) -> Depth {

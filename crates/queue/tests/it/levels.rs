@@ -256,11 +256,26 @@ async fn a_permit_that_is_moved_keeps_what_follows_at_its_distance() {
     bench.apply(&[opens(&channel, 1, 100)]).await;
     let late = bench.ask(1).await;
     bench.pass(Duration::from_millis(300));
-    assert!(bench.move_permit(&held(&late)[0]).await);
+    assert!(bench.move_permit(&held(&late)[0], false).await);
     assert_eq!(bench.ask(1).await.wait, Some(Duration::from_millis(1_005)), "5 ms ago, as if it had been on time");
     bench.settle_used(&held(&late), &Ruling::Back, None).await;
     assert_eq!(bench.claim(1).await.len(), 1, "the moved permit is the one that goes back");
-    assert!(!bench.move_permit(&held(&late)[0]).await, "the job is another claim's now");
+    assert!(!bench.move_permit(&held(&late)[0], false).await, "the job is another claim's now");
+}
+
+#[tokio::test]
+async fn a_call_that_is_not_made_yet_is_made_late_only_where_there_is_room_for_it() {
+    let mut bench = Bench::new().await;
+    bench.apply(&[opens(&ruled(rate(0.2)), 1, 100)]).await;
+    let late = bench.claim(1).await;
+    bench.pass(SECOND);
+    assert!(bench.move_permit(&late[0], true).await, "nobody has called meanwhile, and its own place is its own");
+    bench.pass(6 * SECOND);
+    assert_eq!(bench.claim(1).await.len(), 1);
+    assert!(!bench.move_permit(&late[0], true).await, "somebody else has called");
+    assert!(bench.move_permit(&late[0], false).await, "a call that is being made counts all the same");
+    bench.pass(5 * SECOND);
+    assert_eq!(bench.ask(1).await.wait, Some(Duration::from_millis(10)), "from the one that was made last");
 }
 
 #[tokio::test]

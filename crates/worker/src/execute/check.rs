@@ -59,7 +59,7 @@ impl Executor {
             let next = next(&subject, at, connect);
             return self.noted(job, fence, look(found, next)).await;
         };
-        if !self.punctuality.admits(claim, &self.queue) {
+        if !self.punctuality.admits(claim, &self.queue).await {
             return Ok(Ruling::Back);
         }
         let Some(answer) = self.ask(claim, connection, &call).await else {

@@ -59,7 +59,7 @@ impl Executor {
             Question::Over(end) => return self.media_over(&job, fence, &end).await,
             Question::Ask { place, mime } => (place, mime),
         };
-        if !self.punctuality.admits(claim, &self.queue) {
+        if !self.punctuality.admits(claim, &self.queue).await {
             return Ok(Ruling::Back);
         }
         let call = Call::Media { place, mime, most: settings.most_bytes };

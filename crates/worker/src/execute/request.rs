@@ -100,7 +100,7 @@ impl Executor {
     ) -> Result<Ruling, Arc<Error>> {
         let Request { rule, once, token, .. } = request;
         reach(Point::Attempting).await;
-        if !self.punctuality.admits(claim, &self.queue) {
+        if !self.punctuality.admits(claim, &self.queue).await {
             let why = "not sent: it was too late for its permit";
             offered(|| self.store.end_request(&job, token, RequestEnd::Refused, why)).await?;
             return Ok(Ruling::Back);

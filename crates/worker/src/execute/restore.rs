@@ -39,7 +39,7 @@ impl Executor {
         }
         let not_asked =
             async |why: &str| offered(|| self.store.end_request(&job, request.token, RequestEnd::Refused, why)).await;
-        if !self.punctuality.admits(claim, &self.queue) {
+        if !self.punctuality.admits(claim, &self.queue).await {
             not_asked("not sent: it was too late for its permit").await?;
             return Ok(Ruling::Back);
         }
