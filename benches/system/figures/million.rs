@@ -1,6 +1,6 @@
 //! A million: how fast jobs are done while 1,000,000 wait, against 10,000; and the worker's memory through all of them.
 //!
-//! The speed is that of the first 8,000 calls behind the first 1,000, as the gateway saw them, in both cases. The memory is that
+//! The speed is that of the first 8,000 calls behind the first 1,000, as the gateway saw them, in both cases of as many channels. The memory is that
 //! which the system has given to the process, looked at every half second until the last job is over. Flat means that the last
 //! quarter of the jobs needs no more than the second.
 
@@ -29,14 +29,14 @@ pub(crate) async fn run(session: &Session) -> anyhow::Result<Vec<Line>> {
     let effort = session.best(Who::Sincro).await?;
     let world = &session.world;
 
-    let (installation, mark) = filled(session, 1, SHALLOW / PER_CONTACT).await?;
+    let channels = session.size(100);
+    let (installation, mark) = filled(session, channels, SHALLOW / PER_CONTACT / channels).await?;
     let worker = installation.worker(effort).await?;
     installation.all_over().await?;
     worker.stop().await;
     let shallow = speed(&world.nginx.calls_since(mark).await?)?;
     drop(installation);
 
-    let channels = session.size(100);
     let (installation, mark) = filled(session, channels, CONTACTS).await?;
     let worker = installation.worker(effort).await?;
     let looks = watch(&installation, &worker).await?;

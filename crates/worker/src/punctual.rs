@@ -160,7 +160,7 @@ mod tests {
     #[test]
     fn a_way_that_has_become_longer_for_good_is_usual_after_a_while() {
         let mut ways = Ways::default();
-        ways.note(MS).0;
+        ways.note(MS);
         let unusual = (0..1_000).filter(|_| !ways.note(50 * MS).0.is_zero()).count();
         assert!((REMEMBERED as usize..2 * REMEMBERED as usize).contains(&unusual), "{unusual}");
     }
