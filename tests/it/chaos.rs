@@ -14,7 +14,8 @@
 //! | `effects` | whether what went wrong had effect |
 //!
 //! `docs/chaos.md` says what is checked and how a run is read. `SINCRO_CHAOS_SEED` and `SINCRO_CHAOS_MINUTES` choose another
-//! run than the one of every test run; `./just chaos` sets them.
+//! run than the one of every test run; `./just chaos` sets them. Of the tests of the whole system it alone sleeps: until the times that the plan draws,
+//! as long as a line is slow, and between looks at processes that cannot say when they are ready, because they may just have been killed.
 
 mod audit;
 mod backend;

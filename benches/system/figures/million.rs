@@ -1,7 +1,7 @@
 //! A million: how fast jobs are done while 1,000,000 wait, against 10,000; and the worker's memory through all of them.
 //!
-//! The speed is that of the first 8,000 calls behind the first 1,000, as the gateway saw them, in both cases of as many channels. The memory is that
-//! which the system has given to the process, looked at every half second until the last job is over. Flat means that the last
+//! The speed is that of the first 8,000 calls behind the first 1,000, as the gateway saw them, in both cases of as many channels.
+//! The memory is that which the system has given to the process, looked at every half second until the last job is over. Flat means that the last
 //! quarter of the jobs needs no more than the second.
 
 use std::time::Duration;

@@ -13,8 +13,8 @@
 --          { 'claimed', epoch, ticket, wait_us, held_back, level, job, attempt, sync, channel, spacing_us, urgent (0, 1),
 --            job, ... }
 --          wait_us: until the next claim can succeed, -1 when only news can help
---          held_back: '' (as many as asked for, or all the bulk work that was) | rate | cooldown | channel (every channel with work is paused or at its
---          concurrency) | idle (nothing is queued)
+--          held_back: '' (as many as asked for, or as many bulk ones) | rate | cooldown | channel (every channel with work is
+--          paused or at its concurrency) | idle (nothing is queued)
 --          level: whose limit that is, channel | server, for rate and cooldown; else ''
 --          a job below zero is a look at the channel's session; its sync is 'probe'
 --          spacing_us: between two calls, by the tightest limit that admitted the job; 0 without any

@@ -389,7 +389,7 @@ pub(crate) fn describe_metrics() {
     );
     metrics::describe_counter!(
         "sincro_stale_permits_total",
-        "Calls not made because they came so late that there was no room for them any more"
+        "Very late calls not made: there was no room for them any more, or the queue did not say that there was"
     );
     metrics::describe_counter!("sincro_late_results_total", "Results that came too late and changed nothing");
     metrics::describe_counter!(

@@ -2,10 +2,10 @@
 //!
 //! The limiter spaces permits; the gateway sees calls. What lies between them does not matter while it is always the
 //! same, but a call that comes late stands closer to the next one than their permits did. So when the way from a claim to
-//! its call took markedly longer than usual (a loaded machine, a slow ledger), the queue moves the permit on as far. What is less than that, and
-//! what happens between the call and the moment at which the gateway sees it, shows in an answer that took longer than the
-//! shortest: the call counts from the latest moment at which it can have been seen, once it is settled. The margin of the limiter
-//! (docs/decisions/0005-limit-margin.md) covers the rest.
+//! its call took markedly longer than usual (a loaded machine, a slow ledger), the queue moves the permit on as far. What is less
+//! than that is told with the settlement, and so is what may have passed between the call and the moment at which the gateway saw
+//! it, as far as a longer answer than the shortest shows it: the permit becomes as much younger. The margin of the limiter
+//! (docs/decisions/0005-limit-margin.md) is for the rest.
 
 use std::{
     collections::HashMap,
@@ -85,6 +85,7 @@ async fn move_beside_the_call(claim: Claim, queue: Queue, shortest: Duration, la
     }
 }
 
+/// Whether there is still room for a call that is very late; without an answer from the queue there is none.
 async fn moved_before_the_call(claim: &Claim, queue: &Queue, shortest: Duration) -> bool {
     let asked = Instant::now();
     let moved = queue.move_permit(claim, shortest, true).await;
