@@ -23,12 +23,17 @@ mod watch;
 use std::process::ExitCode;
 
 use clap::Parser as _;
+use tikv_jemallocator::Jemalloc;
 
 use crate::{
     args::{Args, Command, Global, Key},
     config::Config,
     lifecycle::Lifecycle,
 };
+
+/// A worker asks for memory some hundred times in a job, of all sizes and on all threads, and gives it back on others.
+#[global_allocator]
+static ALLOCATOR: Jemalloc = Jemalloc;
 
 #[tokio::main]
 async fn main() -> ExitCode {

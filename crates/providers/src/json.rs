@@ -3,11 +3,11 @@
 //! Readers here forgive the case of a name and a number where a text was expected. Lists and objects are walked piece by
 //! piece, so that an answer costs little more memory than its bytes.
 
-use std::{fmt, io};
+use std::{borrow::Cow, fmt, io};
 
 use serde::{
-    Deserializer,
-    de::{Error as _, MapAccess, SeqAccess, Visitor},
+    Deserialize, Deserializer,
+    de::{Error as _, IgnoredAny, MapAccess, SeqAccess, Visitor},
 };
 use serde_json::{Value, value::RawValue};
 
@@ -94,11 +94,14 @@ fn utf16_unit(json: &str, at: usize) -> Option<u16> {
 
 /// Hands over every item of a list; `null` is an empty one.
 pub(crate) fn each_item<'a>(json: &'a str, take: impl FnMut(&'a RawValue)) -> Result<(), serde_json::Error> {
-    walk(json, Walk { what: "a list", item: Some(take), entry: None::<fn(String, &'a RawValue)> })
+    walk(json, Walk { what: "a list", item: Some(take), entry: None::<fn(Cow<'a, str>, &'a RawValue)> })
 }
 
 /// Hands over every member of an object; `null` and an empty list are empty ones.
-pub(crate) fn each_entry<'a>(json: &'a str, take: impl FnMut(String, &'a RawValue)) -> Result<(), serde_json::Error> {
+pub(crate) fn each_entry<'a>(
+    json: &'a str,
+    take: impl FnMut(Cow<'a, str>, &'a RawValue),
+) -> Result<(), serde_json::Error> {
     walk(json, Walk { what: "an object", item: None::<fn(&'a RawValue)>, entry: Some(take) })
 }
 
@@ -108,17 +111,61 @@ pub(crate) fn pick<'a, const N: usize>(
     json: &'a str,
     names: [&str; N],
 ) -> Result<[Option<&'a RawValue>; N], serde_json::Error> {
-    let (mut found, mut exact) = ([None; N], [false; N]);
-    each_entry(json, |key, value| {
-        for (place, name) in names.iter().enumerate() {
-            let is_exact = key == *name;
-            if is_exact || (!exact[place] && key.eq_ignore_ascii_case(name)) {
-                found[place] = (value.get() != "null").then_some(value);
-                exact[place] |= is_exact;
+    let mut picked = Picked::new(names);
+    each_entry(json, |name, value| picked.take(&name, value))?;
+    Ok(picked.found)
+}
+
+/// [`pick`] from what may be missing, or no object; nothing is found in either.
+pub(crate) fn members<'a, const N: usize>(object: Option<&'a RawValue>, names: [&str; N]) -> [Option<&'a RawValue>; N] {
+    object.and_then(|object| pick(object.get(), names).ok()).unwrap_or([None; N])
+}
+
+/// [`pick`] from an object that Postgres can keep; none of anything else.
+pub(crate) fn pick_storable<'a, const N: usize>(
+    object: &'a RawValue,
+    names: [&str; N],
+) -> Option<[Option<&'a RawValue>; N]> {
+    let (mut picked, mut storable) = (Picked::new(names), object.get().starts_with('{'));
+    each_entry(object.get(), |name, value| {
+        storable = storable && is_bounded(value);
+        picked.take(&name, value);
+    })
+    .ok()?;
+    storable.then_some(picked.found)
+}
+
+/// Whether it is nested no deeper than readers go, and its numbers are no larger than they read.
+fn is_bounded(value: &RawValue) -> bool {
+    let reads = |json: &str| serde_json::from_str::<Bounded>(json).is_ok();
+    let json = value.get();
+    !json.starts_with(['{', '[', '-', '0', '1', '2', '3', '4', '5', '6', '7', '8', '9'])
+        || reads(json)
+        || repaired(json).is_some_and(|json| reads(&json))
+}
+
+/// Members that are looked for, as far as they were met.
+struct Picked<'a, 'n, const N: usize> {
+    names: [&'n str; N],
+    found: [Option<&'a RawValue>; N],
+    /// Whether it was met under exactly its name.
+    exact: [bool; N],
+}
+
+impl<'a, 'n, const N: usize> Picked<'a, 'n, N> {
+    const fn new(names: [&'n str; N]) -> Self {
+        Self { names, found: [None; N], exact: [false; N] }
+    }
+
+    fn take(&mut self, met: &str, value: &'a RawValue) {
+        for (place, name) in self.names.iter().enumerate() {
+            let is_exact = met == *name;
+            if is_exact || (!self.exact[place] && met.eq_ignore_ascii_case(name)) {
+                self.found[place] = (value.get() != "null").then_some(value);
+                self.exact[place] |= is_exact;
             }
         }
-    })?;
-    Ok(found)
+    }
 }
 
 /// A text, a number or a truth value that was left unread; none of a list or an object, which may be long.
@@ -130,10 +177,20 @@ pub(crate) fn scalar(raw: &RawValue) -> Option<Value> {
     serde_json::from_str(raw).ok().or_else(|| serde_json::from_str(&repaired(raw)?).ok())
 }
 
-/// [`text`] of a [`scalar`], without the blanks around it; an empty one counts as missing.
+/// [`text`] of what was left unread; copied only where it has escapes.
+pub(crate) fn unread_text(raw: &RawValue) -> Option<Cow<'_, str>> {
+    let plain = raw.get().strip_prefix('"').and_then(|text| text.strip_suffix('"'));
+    match plain {
+        Some(plain) if !plain.contains('\\') => Some(Cow::Borrowed(plain)),
+        _ => text(&scalar(raw)?).map(Cow::Owned),
+    }
+}
+
+/// The same without the blanks around it; an empty one counts as missing.
 pub(crate) fn word(raw: Option<&RawValue>) -> Option<String> {
-    let word = text(&scalar(raw?)?)?.trim().to_owned();
-    (!word.is_empty()).then_some(word)
+    let text = unread_text(raw?)?;
+    let word = text.trim();
+    (!word.is_empty()).then(|| word.to_owned())
 }
 
 fn walk<'a, V: Visitor<'a, Value = ()>>(json: &'a str, visitor: V) -> Result<(), serde_json::Error> {
@@ -148,7 +205,7 @@ struct Walk<I, E> {
     entry: Option<E>,
 }
 
-impl<'a, I: FnMut(&'a RawValue), E: FnMut(String, &'a RawValue)> Visitor<'a> for Walk<I, E> {
+impl<'a, I: FnMut(&'a RawValue), E: FnMut(Cow<'a, str>, &'a RawValue)> Visitor<'a> for Walk<I, E> {
     type Value = ();
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -171,10 +228,65 @@ impl<'a, I: FnMut(&'a RawValue), E: FnMut(String, &'a RawValue)> Visitor<'a> for
 
     fn visit_map<A: MapAccess<'a>>(self, mut object: A) -> Result<(), A::Error> {
         let Some(mut take) = self.entry else { return Err(A::Error::custom("an object")) };
-        while let Some((name, value)) = object.next_entry::<String, &RawValue>()? {
+        while let Some((Name(name), value)) = object.next_entry()? {
             take(name, value);
         }
         Ok(())
+    }
+}
+
+/// The name of a member; copied only where it has escapes.
+#[derive(Deserialize)]
+struct Name<'a>(#[serde(borrow)] Cow<'a, str>);
+
+/// A value that could be read, and is not kept.
+struct Bounded;
+
+impl<'de> Deserialize<'de> for Bounded {
+    fn deserialize<D: Deserializer<'de>>(value: D) -> Result<Self, D::Error> {
+        value.deserialize_any(Self)
+    }
+}
+
+impl<'de> Visitor<'de> for Bounded {
+    type Value = Self;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a value")
+    }
+
+    fn visit_bool<E>(self, _: bool) -> Result<Self, E> {
+        Ok(self)
+    }
+
+    fn visit_i64<E>(self, _: i64) -> Result<Self, E> {
+        Ok(self)
+    }
+
+    fn visit_u64<E>(self, _: u64) -> Result<Self, E> {
+        Ok(self)
+    }
+
+    fn visit_f64<E>(self, _: f64) -> Result<Self, E> {
+        Ok(self)
+    }
+
+    fn visit_str<E>(self, _: &str) -> Result<Self, E> {
+        Ok(self)
+    }
+
+    fn visit_unit<E>(self) -> Result<Self, E> {
+        Ok(self)
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Self, A::Error> {
+        while list.next_element::<Self>()?.is_some() {}
+        Ok(self)
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut object: A) -> Result<Self, A::Error> {
+        while object.next_entry::<IgnoredAny, Self>()?.is_some() {}
+        Ok(self)
     }
 }
 
@@ -260,6 +372,21 @@ mod tests {
             (Some("a".into()), Some("7".into()), None, None)
         );
         assert_eq!(word("\"x\\ud83d\"").as_deref(), Some("x\u{fffd}"));
+    }
+
+    #[test]
+    fn members_are_picked_only_from_what_postgres_can_keep() {
+        let picks = |json: &str| {
+            let raw: Box<RawValue> = serde_json::from_str(json).unwrap();
+            pick_storable(&raw, ["a"]).map(|[found]| found.is_some())
+        };
+        assert_eq!(picks(r#"{"a":{"b":["x\ud83dy",-1.5,null,true]}}"#), Some(true));
+        assert_eq!(picks(r#"{"\u0061":1}"#), Some(true));
+        assert_eq!(picks("{}"), Some(false));
+        let deep = format!(r#"{{"b":{}1{}}}"#, "[".repeat(200), "]".repeat(200));
+        for unfit in [deep.as_str(), r#"{"a":1,"b":1e999}"#, r#"{"b":{"c":-1e999}}"#, "[]", "null", "7"] {
+            assert_eq!(picks(unfit), None, "{unfit}");
+        }
     }
 
     #[test]

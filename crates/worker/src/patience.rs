@@ -16,13 +16,15 @@ const FIRST_PAUSE: Duration = Duration::from_millis(20);
 const LONGEST_ROUND: Duration = Duration::from_mins(10);
 
 /// What the ledger answers, or that it is away when it says nothing for too long.
-pub(crate) async fn answered<T>(asked: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
-    within(SILENCE, asked).await
+pub(crate) fn answered<T>(asked: impl Future<Output = Result<T, Error>>) -> impl Future<Output = Result<T, Error>> {
+    within(SILENCE, asked)
 }
 
 /// What a janitor's round came to, or that the ledger is away when it does not end.
-pub(crate) async fn ended<T, E: From<Error>>(round: impl Future<Output = Result<T, E>>) -> Result<T, E> {
-    within(LONGEST_ROUND, round).await
+pub(crate) fn ended<T, E: From<Error>>(
+    round: impl Future<Output = Result<T, E>>,
+) -> impl Future<Output = Result<T, E>> {
+    within(LONGEST_ROUND, round)
 }
 
 /// Offers something to the ledger a few times: deadlocks and short absences pass.
@@ -44,10 +46,17 @@ where
     answered(offer()).await
 }
 
-async fn within<T, E: From<Error>>(most: Duration, asked: impl Future<Output = Result<T, E>>) -> Result<T, E> {
-    // Boxed, so that the future of a job does not hold each of its questions.
-    let answer = tokio::time::timeout(most, Box::pin(asked)).await;
-    answer.unwrap_or_else(|silence| Err(Error::Unavailable(Box::new(silence)).into()))
+/// A question takes 15 kB, most of it for a connection that may have to be opened. It is boxed before the returned future is made, so
+/// that no job holds room for all of its questions; an `async fn` would keep its argument beside the box.
+fn within<T, E: From<Error>>(
+    most: Duration,
+    asked: impl Future<Output = Result<T, E>>,
+) -> impl Future<Output = Result<T, E>> {
+    let asked = Box::pin(asked);
+    async move {
+        let answer = tokio::time::timeout(most, asked).await;
+        answer.unwrap_or_else(|silence| Err(Error::Unavailable(Box::new(silence)).into()))
+    }
 }
 
 #[cfg(test)]
@@ -61,6 +70,17 @@ mod tests {
         let silent = answered(std::future::pending::<Result<(), Error>>()).await;
         assert!(matches!(silent, Err(Error::Unavailable(_))));
         assert!(matches!(answered(std::future::ready(Ok(1))).await, Ok(1)));
+    }
+
+    #[test]
+    fn who_asks_keeps_no_room_for_the_question() {
+        let question = async {
+            let room = [0_u8; 10_000];
+            std::future::ready(()).await;
+            Ok::<_, Error>(room.len())
+        };
+        assert!(size_of_val(&question) >= 10_000);
+        assert!(size_of_val(&answered(question)) < 500);
     }
 
     #[tokio::test(start_paused = true)]

@@ -169,7 +169,8 @@ pub(super) fn flaw(error: &serde_json::Error) -> String {
 
 /// A member of an object that is left unread otherwise.
 pub(super) fn member<'a>(raw: Option<&'a RawValue>, name: &str) -> Option<&'a RawValue> {
-    json::pick(raw?.get(), [name]).ok().and_then(|[found]| found)
+    let [found] = json::members(raw, [name]);
+    found
 }
 
 #[cfg(test)]

@@ -62,7 +62,7 @@ pub(crate) fn read(body: &str, own: Option<&str>, tell: &mut dyn FnMut(Told)) ->
         return Ok(());
     }
     let mut lists = Vec::new();
-    json::each_entry(body, |name, _| lists.push(name)).map_err(flaw)?;
+    json::each_entry(body, |name, _| lists.push(name.into_owned())).map_err(flaw)?;
     let known = |name: &String| IGNORED.iter().any(|known| name.eq_ignore_ascii_case(known));
     let is_known = kind.as_ref().is_some_and(known) || lists.iter().any(known);
     let name = kind.or_else(|| lists.into_iter().find(known)).unwrap_or_else(|| "unknown".to_owned());

@@ -1,6 +1,6 @@
 //! Every form of row, and every word in one.
 
-use serde_json::json;
+use serde_json::{Value, json};
 use sincro_core::media::MediaPlace;
 
 use super::*;
@@ -10,17 +10,17 @@ const PHONE: &str = "5511988887777@s.whatsapp.net";
 const OWN: &str = "5511999990000:12@s.whatsapp.net";
 
 /// The page's row with these fields in place of its own.
-fn row(changes: &Value) -> Row {
+fn row(changes: &Value) -> Row<'static> {
     let mut fields = json!({"id": 912, "user_id": "b1", "chat_jid": PHONE, "sender_jid": PHONE, "message_id": "3EB0A1",
         "timestamp": "2026-04-03T12:00:00Z", "message_type": "text", "text_content": "oi", "media_link": "",
         "quoted_message_id": "", "data_json": ""});
     for (name, value) in changes.as_object().unwrap() {
         fields[name] = value.clone();
     }
-    Row::read(&serde_json::value::to_raw_value(&fields).unwrap()).unwrap()
+    Row::read(Box::leak(serde_json::value::to_raw_value(&fields).unwrap())).unwrap()
 }
 
-fn with_event(event: &Value) -> Row {
+fn with_event(event: &Value) -> Row<'static> {
     row(&json!({"data_json": event.to_string()}))
 }
 
