@@ -50,7 +50,9 @@ pub(crate) enum Figure {
     Bytes,
     /// Redis round trips and Postgres transactions of a job.
     Traffic,
-    /// Jobs done while a million wait, and the worker's memory through all of them.
+    /// Jobs done while a million wait.
+    Depth,
+    /// The worker's memory through a million jobs.
     Million,
     /// How much of a limit is used, and whether it holds.
     Limit,

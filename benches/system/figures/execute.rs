@@ -1,7 +1,7 @@
 //! Execute: 20,000 jobs that wait already, from the gateway's first call to the last acknowledged job, by one worker process.
 //!
 //! A job fetches a chat, parses the answer, stores five messages and its result durably, and is acknowledged. Everybody works at
-//! the effort at which it did most in a trial. The processor time is that of all processes that take part, the gateway included.
+//! the effort at which it did most in trials. The processor time is that of all processes that take part, the gateway included.
 
 use std::{collections::BTreeMap, time::Duration};
 

@@ -1,6 +1,7 @@
 //! One file for each figure of the table: what is done, and what of it counts.
 
 pub(crate) mod bytes;
+pub(crate) mod depth;
 pub(crate) mod enqueue;
 pub(crate) mod execute;
 pub(crate) mod fairness;
@@ -19,6 +20,7 @@ pub(crate) async fn run(figure: Figure, session: &Session) -> anyhow::Result<Vec
         Figure::Execute => execute::run(session).await,
         Figure::Bytes => bytes::run(session).await,
         Figure::Traffic => traffic::run(session).await,
+        Figure::Depth => depth::run(session).await,
         Figure::Million => million::run(session).await,
         Figure::Limit => limit::run(session).await,
         Figure::Idle => idle::run(session).await,

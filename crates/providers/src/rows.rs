@@ -16,7 +16,7 @@ pub(crate) const LONGEST_ID: usize = 255;
 /// Why a record is not taken over.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Flaw {
-    /// No object, or nested or numbered beyond what Postgres would keep.
+    /// No object, or nested or numbered beyond what readers of JSON bear.
     Unreadable,
     /// No id anywhere in it, so it could not be told from others.
     WithoutId,

@@ -70,6 +70,7 @@ impl Ledger {
     }
 }
 
+/// What whoever asks hears after a serving task has panicked. It counts as an attempt: what made the task panic must run out of them.
 fn stopping() -> Error {
     Error::Unreadable("the worker is stopping".to_owned())
 }

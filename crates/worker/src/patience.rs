@@ -46,7 +46,7 @@ where
     answered(offer()).await
 }
 
-/// A question takes 15 kB, most of it for a connection that may have to be opened. It is boxed before the returned future is made, so
+/// A question takes 15 kB, nearly all of it for a connection that may have to be opened. It is boxed before the returned future is made, so
 /// that no job holds room for all of its questions; an `async fn` would keep its argument beside the box.
 fn within<T, E: From<Error>>(
     most: Duration,

@@ -38,9 +38,9 @@ const CLOSEST_LIMITED: Duration = Duration::from_millis(1);
 /// How long the ways to calls are.
 #[derive(Debug, Default)]
 pub(crate) struct Punctuality {
-    from_claims: Mutex<Ways>,
+    from_claims: Mutex<Usual>,
     /// From calls to answers, by server and by what is asked.
-    to_answers: Mutex<HashMap<(String, Discriminant<Call>), Ways>>,
+    to_answers: Mutex<HashMap<(String, Discriminant<Call>), Usual>>,
 }
 
 impl Punctuality {
@@ -77,9 +77,11 @@ impl Punctuality {
 
 /// Should it come to nothing, the settlement says how late the call was.
 async fn move_beside_the_call(claim: Claim, queue: Queue, shortest: Duration, late: Duration) {
-    metrics::counter!("sincro_moved_permits_total").increment(1);
     match queue.move_permit(&claim, shortest, false).await {
-        Ok(true) => claim.forget_late(late),
+        Ok(true) => {
+            metrics::counter!("sincro_moved_permits_total").increment(1);
+            claim.forget_late(late);
+        }
         Ok(false) => {}
         Err(error) => tracing::debug!(job = claim.job, %error, "a permit could not be moved"),
     }
@@ -99,22 +101,22 @@ async fn moved_before_the_call(claim: &Claim, queue: &Queue, shortest: Duration)
     false
 }
 
-/// How long one kind of way takes.
+/// How long one kind of way takes as a rule.
 #[derive(Debug)]
-struct Ways {
+struct Usual {
     in_all: u32,
     counted: u32,
     now: Duration,
     before: Duration,
 }
 
-impl Default for Ways {
+impl Default for Usual {
     fn default() -> Self {
         Self { in_all: 0, counted: 0, now: Duration::MAX, before: Duration::MAX }
     }
 }
 
-impl Ways {
+impl Usual {
     /// Takes note of a way: by how much it is longer than usual, and what is usual.
     fn note(&mut self, way: Duration) -> (Duration, Duration) {
         if self.counted == REMEMBERED {
@@ -142,7 +144,7 @@ mod tests {
 
     #[test]
     fn a_way_that_is_always_long_is_no_lateness_but_one_that_gets_longer_is() {
-        let mut ways = Ways::default();
+        let mut ways = Usual::default();
         let usual = (0..1_000).filter(|n| ways.note(30 * MS + n % 5 * MS).0 <= 4 * MS).count();
         assert_eq!(usual, 1_000 - FIRST as usize);
         assert_eq!(ways.usual(), 30 * MS);
@@ -151,7 +153,7 @@ mod tests {
 
     #[test]
     fn the_first_way_is_late_when_everything_was_done_for_the_first_time() {
-        let mut ways = Ways::default();
+        let mut ways = Usual::default();
         assert_eq!(ways.note(300 * MS).0, 290 * MS);
         assert_eq!(ways.usual(), FIRST_USUAL, "so far its permit stays behind");
         assert_eq!(ways.note(2 * MS).0, Duration::ZERO);
@@ -160,7 +162,7 @@ mod tests {
 
     #[test]
     fn a_way_that_has_become_longer_for_good_is_usual_after_a_while() {
-        let mut ways = Ways::default();
+        let mut ways = Usual::default();
         ways.note(MS);
         let unusual = (0..1_000).filter(|_| !ways.note(50 * MS).0.is_zero()).count();
         assert!((REMEMBERED as usize..2 * REMEMBERED as usize).contains(&unusual), "{unusual}");

@@ -76,8 +76,7 @@ fn progress(data: &RawValue) -> Option<Progress> {
 
 /// What happened, with what the event says of it.
 fn told(what: &str, data: Option<&RawValue>) -> String {
-    let picked = data.and_then(|data| json::pick(data.get(), ["reason", "code", "expires", "expire"]).ok());
-    let Some([reason, code, expires, expire]) = picked else { return what.to_owned() };
+    let [reason, code, expires, expire] = json::members(data, ["reason", "code", "expires", "expire"]);
     let mut told = what.to_owned();
     for (before, said) in [(": ", reason), (", code ", code), (", until ", expires.or(expire))] {
         if let Some(said) = json::word(said) {

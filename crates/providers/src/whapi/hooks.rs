@@ -43,8 +43,7 @@ pub(crate) fn read(body: &str, own: Option<&str>, tell: &mut dyn FnMut(Told)) ->
     let flaw = |error: serde_json::Error| format!("an event that is {}", json::flaw(&error));
     let [event, messages, health, channel] =
         json::pick(body, ["event", "messages", "health", "channel_id"]).map_err(flaw)?;
-    let about = event.and_then(|event| json::pick(event.get(), ["type", "event"]).ok());
-    let [kind, method] = about.unwrap_or_default().map(json::word);
+    let [kind, method] = json::members(event, ["type", "event"]).map(json::word);
     if let Some(other) = json::word(channel).filter(|id| own.is_some_and(|own| own != id)) {
         let event = Event::Foreign(format!("channel {}", excerpt(&other, excerpt::BODY)));
         tell(Told { name: kind.unwrap_or_else(|| "unknown".to_owned()), event });

@@ -101,10 +101,10 @@ fn history(name: &str, data: &RawValue, tell: &mut dyn FnMut(Told)) -> Result<()
 fn live_message(name: &str, data: &RawValue, tell: &mut dyn FnMut(Told)) {
     let mut batches = Batches::new(Provider::Wsapi, name, Source::Live, tell);
     let is_message = |raw: &RawValue| {
-        let picked = json::pick(raw.get(), ["id", "time", "timestamp", "type"]);
-        picked.is_ok_and(|[id, time, timestamp, kind]| id.is_some() && kind.is_some() && time.or(timestamp).is_some())
+        let [id, time, timestamp, kind] = json::members(Some(raw), ["id", "time", "timestamp", "type"]);
+        id.is_some() && kind.is_some() && time.or(timestamp).is_some()
     };
-    let inner = json::pick(data.get(), ["message"]).ok().and_then(|[inner]| inner);
+    let [inner] = json::members(Some(data), ["message"]);
     let found = [Some(data), inner].into_iter().flatten().find(|raw| is_message(raw));
     match found.map(|raw| message::read(raw, None)) {
         Some(Ok(Some((person, message)))) => batches.add(person, message),
@@ -115,8 +115,8 @@ fn live_message(name: &str, data: &RawValue, tell: &mut dyn FnMut(Told)) {
 }
 
 fn logged_out(data: Option<&RawValue>) -> SessionChange {
-    let reason = data.and_then(|data| json::pick(data.get(), ["reason"]).ok()).and_then(|[reason]| json::word(reason));
-    let reason = reason.unwrap_or_else(|| "without a reason".to_owned());
+    let [reason] = json::members(data, ["reason"]);
+    let reason = json::word(reason).unwrap_or_else(|| "without a reason".to_owned());
     let told = format!("logged out: {}", excerpt(&reason, excerpt::BODY));
     if reason.eq_ignore_ascii_case(INSTANCE_DELETED) { SessionChange::Ended(told) } else { SessionChange::Lost(told) }
 }

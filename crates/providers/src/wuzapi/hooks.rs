@@ -92,8 +92,9 @@ fn event(body: &str, names: [Option<String>; 2], own: Option<&str>, tell: &mut d
     let name = json::word(kind).unwrap_or_else(|| "unknown".to_owned());
     match (name.as_str(), event) {
         ("HistorySync", Some(event)) => {
-            let data = json::pick(event.get(), ["Data"]).ok().and_then(|[data]| data).unwrap_or(event);
-            whatsmeow::blob::read(Provider::Wuzapi, &name, Source::Unasked, data.get(), tell)?.say(&name, tell);
+            let [data] = json::members(Some(event), ["Data"]);
+            whatsmeow::blob::read(Provider::Wuzapi, &name, Source::Unasked, data.unwrap_or(event).get(), tell)?
+                .say(&name, tell);
         }
         ("Message", Some(event)) => message(&name, event, tell),
         (other, event) => {
@@ -120,8 +121,7 @@ fn message(name: &str, event: &RawValue, tell: &mut dyn FnMut(Told)) {
 
 /// What an event says of the session; none where it says nothing.
 fn session(name: &str, event: Option<&RawValue>) -> Option<Event> {
-    let picked = event.and_then(|event| json::pick(event.get(), ["Reason", "Code", "Expire", "Message"]).ok());
-    let [reason, code, expire, message] = picked.unwrap_or_default();
+    let [reason, code, expire, message] = json::members(event, ["Reason", "Code", "Expire", "Message"]);
     let reason = json::word(reason).or_else(|| json::word(code)).map(|reason| excerpt(&reason, excerpt::BODY));
     let told = |what: &str| reason.as_ref().map_or_else(|| what.to_owned(), |reason| format!("{what}: {reason}"));
     Some(Event::Session(match name {

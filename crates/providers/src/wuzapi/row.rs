@@ -28,12 +28,12 @@ pub(super) struct Row<'a> {
     text_content: Option<&'a RawValue>,
     media_link: Option<&'a RawValue>,
     /// `data_json`; nothing where there is none or it cannot be read.
-    event: Event,
+    event: Said,
 }
 
 /// What an event says of its message: the library's in `Info`, else the phone's in `RawMessage`.
 #[derive(Debug, Default)]
-struct Event {
+struct Said {
     id: Option<String>,
     sent_at: Option<DateTime<Utc>>,
     from_me: Option<bool>,
@@ -41,7 +41,7 @@ struct Event {
     status: Option<String>,
 }
 
-impl Event {
+impl Said {
     fn read(json: &str) -> Option<Self> {
         let [info, record] = json::pick(json, ["Info", "RawMessage"]).ok()?;
         let [id, time, from_me, source] = json::members(info, ["ID", "Timestamp", "IsFromMe", "MessageSource"]);
@@ -59,7 +59,6 @@ impl Event {
 }
 
 impl<'a> Row<'a> {
-    /// What passes, Postgres can keep.
     pub(super) fn read(raw: &'a RawValue) -> Result<Self, Flaw> {
         let names = [
             "message_id",
@@ -72,12 +71,12 @@ impl<'a> Row<'a> {
             "media_link",
             "data_json",
         ];
-        let members = json::pick_storable(raw, names).ok_or(Flaw::Unreadable)?;
+        let members = json::pick_bounded(raw, names).ok_or(Flaw::Unreadable)?;
         let [message_id, chat_jid, sender_jid, sent_at, timestamp, message_type, text_content, media_link, event] =
             members;
         let event = match event.map(RawValue::get) {
-            Some(object) if object.starts_with('{') => Event::read(object),
-            _ => event.and_then(json::unread_text).and_then(|text| Event::read(&text)),
+            Some(object) if object.starts_with('{') => Said::read(object),
+            _ => event.and_then(json::unread_text).and_then(|text| Said::read(&text)),
         };
         Ok(Self {
             message_id,

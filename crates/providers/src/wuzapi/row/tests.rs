@@ -205,7 +205,7 @@ fn an_id_that_no_index_could_hold_is_none() {
 }
 
 #[test]
-fn a_row_that_postgres_could_not_keep_is_unreadable() {
+fn a_row_that_is_nested_or_numbered_beyond_what_readers_bear_is_unreadable() {
     let deep = format!("{{\"a\":{}{}}}", "[".repeat(200), "]".repeat(200));
     for raw in [deep.as_str(), "{\"a\":1e400000}", "[]", "null"] {
         let raw: Box<RawValue> = serde_json::from_str(raw).unwrap();
