@@ -22,8 +22,8 @@ pub(crate) struct Args {
     /// Where the data of the servers is put while it runs; a disk like that of the real servers says most.
     #[arg(long, value_name = "FOLDER")]
     pub(crate) data: Option<PathBuf>,
-    /// Cargo says this to every bench.
-    #[arg(long, hide = true)]
+    /// Cargo says this to every bench, after everything else.
+    #[arg(long, hide = true, global = true)]
     bench: bool,
     #[command(subcommand)]
     pub(crate) verb: Option<Verb>,

@@ -1,6 +1,6 @@
 //! Where it was measured, and of which versions.
 
-use std::{collections::BTreeMap, fs, process::Command};
+use std::{collections::BTreeMap, fs, process::Command, sync::LazyLock};
 
 use serde::{Deserialize, Serialize};
 
@@ -50,11 +50,14 @@ pub(crate) async fn look(world: &World) -> anyhow::Result<Machine> {
     })
 }
 
-/// The commit that is measured.
+/// The commit that is measured: that of the beginning, whatever is changed meanwhile.
 pub(crate) fn commit() -> String {
-    let commit = said("git", &["rev-parse", "--short", "HEAD"]);
-    let changed = said("git", &["status", "--porcelain", "--untracked-files=no"]);
-    if changed.is_empty() { commit } else { format!("{commit} with changes") }
+    static COMMIT: LazyLock<String> = LazyLock::new(|| {
+        let commit = said("git", &["rev-parse", "--short", "HEAD"]);
+        let changed = said("git", &["status", "--porcelain", "--untracked-files=no"]);
+        if changed.is_empty() { commit } else { format!("{commit} with changes") }
+    });
+    COMMIT.clone()
 }
 
 /// The version in a lock file of npm.

@@ -7,6 +7,7 @@ mod table;
 use std::{collections::BTreeMap, fs, path::PathBuf};
 
 use anyhow::Context as _;
+use clap::ValueEnum as _;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -67,6 +68,8 @@ impl Report {
                 self.lines.push(Measured::begin(figure, &line, quick));
             }
         }
+        let places: Vec<String> = Figure::value_variants().iter().map(ToString::to_string).collect();
+        self.lines.sort_by_key(|line| places.iter().position(|figure| *figure == line.figure));
     }
 
     /// Notes at which effort everybody did most.
