@@ -5,8 +5,8 @@ use std::fmt::Write as _;
 use super::Measured;
 use crate::line::{Mark, number};
 
-const WIDTH: f64 = 900.0;
-const LEFT: f64 = 330.0;
+const WIDTH: f64 = 985.0;
+const LEFT: f64 = 385.0;
 const BARS: f64 = 420.0;
 const BAR: f64 = 14.0;
 const ROW: f64 = 50.0;
