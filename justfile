@@ -11,7 +11,7 @@ shell_scripts := "just .ci/run deploy/local/* crates/cli/src/local/leash.sh"
 default:
     @{{ quote(just_executable()) }} --justfile {{ quote(justfile()) }} --list
 
-# Installs redis-server and postgresql with the system's package manager where they are missing; starts nothing.
+# Installs redis-server, postgresql and make with the system's package manager where they are missing; starts nothing.
 install-services:
     @deploy/local/install-services
 

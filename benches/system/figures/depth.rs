@@ -41,7 +41,8 @@ pub(crate) async fn run(session: &Session) -> anyhow::Result<Vec<Line>> {
 /// Calls per second while so many channels have so many contacts to be synced.
 async fn speed(session: &Session, channels: usize, contacts: usize) -> anyhow::Result<f64> {
     let effort = session.best(Who::Sincro).await?;
-    let (installation, mark) = filled(session, channels, contacts).await?;
+    let installation = filled(session, channels, contacts).await?;
+    let mark = session.world.nginx.mark().await?;
     let worker = installation.worker(effort).await?;
     while installation.jobs_over().await? <= i64::try_from(TO)? {
         sleep(BEAT).await;

@@ -22,8 +22,9 @@ use crate::{
 const OF_A_CHANNEL: usize = 2_000;
 /// In a trial; enough for a second and more of whoever is fastest.
 const TRIAL: usize = 12_000;
-/// One trial on a machine that others use as well says little about which of two is better.
+/// So many are tried again: one trial on a machine that others use as well says little about which of two is better.
 const FINALISTS: usize = 2;
+/// So often.
 const FINALS: usize = 2;
 /// Whoever stops a moment after its last job acknowledges it before that.
 const A_MOMENT: Duration = Duration::from_millis(500);

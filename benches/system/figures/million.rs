@@ -25,7 +25,7 @@ const BETWEEN_LOOKS: Duration = Duration::from_millis(500);
 pub(crate) async fn run(session: &Session) -> anyhow::Result<Vec<Line>> {
     let effort = session.best(Who::Sincro).await?;
     let channels = session.size(CHANNELS);
-    let (installation, _) = filled(session, channels, OF_A_CHANNEL).await?;
+    let installation = filled(session, channels, OF_A_CHANNEL).await?;
     let worker = installation.worker(effort).await?;
     let looks = watch(&installation, &worker).await?;
     worker.stop().await;
@@ -44,9 +44,8 @@ pub(crate) async fn run(session: &Session) -> anyhow::Result<Vec<Line>> {
     ])
 }
 
-/// An installation in which so many channels have so many contacts to be synced, and the end of the gateway's log. The database has nothing left to
-/// do for what was taken in.
-pub(super) async fn filled(session: &Session, channels: usize, contacts: usize) -> anyhow::Result<(Installation, u64)> {
+/// An installation in which so many channels have so many contacts to be synced. The database has nothing left to do for what was taken in.
+pub(super) async fn filled(session: &Session, channels: usize, contacts: usize) -> anyhow::Result<Installation> {
     let world = &session.world;
     let installation = world.installation().await?;
     let known = installation.channels(channels, &world.nginx.url, UNLIMITED).await?;
@@ -54,8 +53,7 @@ pub(super) async fn filled(session: &Session, channels: usize, contacts: usize) 
     installation.until_queued(world, channels * contacts * PER_CONTACT).await?;
     installation.database.run("VACUUM (ANALYZE)").await?;
     world.postgres.write_down().await?;
-    let mark = world.nginx.mark().await?;
-    Ok((installation, mark))
+    Ok(installation)
 }
 
 /// Jobs that are over and megabytes at that time, until all are.
